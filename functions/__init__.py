@@ -1,0 +1,1 @@
+"""The Lambda functions: one module per trigger, and the runtime loop that serves them."""
