@@ -1,0 +1,43 @@
+"""A cold start pays for every import, so the two hot functions may not grow heavy unseen."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BANNED = {"boto3", "botocore", "pydantic", "starlette", "uvicorn", "anyio", "requests", "httpx", "httpx2"}
+PROGRAM = """
+import json, sys
+before = set(sys.modules)
+import {module}
+print(json.dumps(sorted({{name.split(".")[0] for name in set(sys.modules) - before}})))
+"""
+
+
+def imports_of(module: str) -> set[str]:
+    """Top-level packages that a fresh interpreter loads for `module`."""
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(module=module)], cwd=ROOT, text=True, capture_output=True, check=True
+    )
+    return set(json.loads(run.stdout))
+
+
+@pytest.mark.parametrize("module", ["functions.authorizer", "functions.gateway", "functions.runtime"])
+def test_the_hot_functions_stay_light(module: str) -> None:
+    """No cloud SDK, no validation library, no framework is loaded for a hot function."""
+    assert imports_of(module) & BANNED == set()
+
+
+def test_only_the_gateway_speaks_to_valkey() -> None:
+    """The authorizer answers from the Directory: it loads no Valkey client, and so no asyncio."""
+    assert imports_of("functions.authorizer") & {"redis", "asyncio"} == set()
+
+
+def test_the_scale_tells_heavy_from_light() -> None:
+    """A module that does load a banned package is seen."""
+    assert "pydantic" in imports_of("pydantic")
