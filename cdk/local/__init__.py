@@ -1,0 +1,1 @@
+"""The synthesized template served on this machine, in real processes."""
