@@ -1,0 +1,136 @@
+"""What a team decides about its own deployment, read from the `nexus:` keys of the CDK context.
+
+They stand in `cdk.json`, or on the command line: `npx aws-cdk@2.1148.1 deploy -c nexus:stage=prod -c nexus:waf=false`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from cdk.bundle import ROOT
+from cdk.dependencies import TargetName
+from shared import manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX: Final = "nexus:"
+CDK_JSON: Final = ROOT / "cdk.json"
+
+
+class ConfigError(Exception):
+    """A key of the context is wrong; the message names it and says why."""
+
+
+def _from_text(value: object) -> object:
+    """Read a mapping given on the command line, where every value is text."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+Url = Annotated[str, Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$")]
+
+
+class Config(BaseModel):
+    """One deployment of the gateway."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,15}$")] = "dev"
+    """Names the stack, the store and the first segment of the deployed URL."""
+
+    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] | None = None
+    """`None` follows the credentials at deployment."""
+
+    catalog: Path = Path("shared/data/catalog.toml")
+    """Models, providers and tier presets; relative to the repository."""
+
+    target: TargetName = "lambda"
+    """`host` fills the zips with packages for this machine: the local run executes them. It cannot be deployed."""
+
+    openai_base_url: Url | None = None
+    gpu_service_url: Url | None = None
+    """Both with their `/v1`; `None` leaves the catalog's own, or the provider off."""
+
+    jwt_issuer: Url = "https://ai-nexus.invalid"
+    """A configured name, never derived from the API's own address."""
+
+    reserved_concurrency: Annotated[dict[str, Annotated[int, Field(ge=1)]], BeforeValidator(_from_text)] = {}
+    """Function name to concurrent executions set aside for it, so that open streams cannot starve the authorizer.
+
+    Empty by default: a new account may run 10 at once and must keep 100 unreserved, so that any reservation would fail
+    its first deployment. Set it (authorizer 100, gateway 800, say) once the account's quota is known.
+    """
+
+    waf: bool = True
+    """A web ACL of two rules costs about 7 USD a month."""
+
+    waf_requests_per_ip: Annotated[int, Field(ge=10, le=2_000_000_000)] = 60_000
+    """From one address in five minutes; a company's servers may all come from one."""
+
+    account_log_role: bool = True
+    """Let this stack own the account's API Gateway logging role: one per account and region. Off where one exists."""
+
+    retain_data: bool = True
+    """Keep the directory, the secrets and their key when the stack is deleted."""
+
+    valkey_max_gb: Annotated[int, Field(ge=1, le=5_000)] = 2
+    valkey_max_ecpu: Annotated[int, Field(ge=1_000, le=15_000_000)] = 10_000
+    """Ceilings on the store's bill: gigabytes kept, and ElastiCache processing units a second."""
+
+    @field_validator("reserved_concurrency")
+    @classmethod
+    def _known_functions(cls, value: dict[str, int]) -> dict[str, int]:
+        unknown = sorted(value.keys() - manifest.FUNCTIONS.keys())
+        if unknown:
+            raise ValueError(f"no function is called {unknown[0]!r}; there are {', '.join(manifest.FUNCTIONS)}")
+        return value
+
+    @property
+    def name(self) -> str:
+        """Name of the stack and of what must be named by hand; unique in an account and region."""
+        return f"ai-nexus-{self.stage}"
+
+    @property
+    def catalog_file(self) -> Path:
+        """Where the catalog lies, wherever the command was started."""
+        return ROOT / self.catalog
+
+    def context(self) -> dict[str, object]:
+        """Write this configuration as the context keys that `parse` reads."""
+        return {f"{PREFIX}{name}": value for name, value in self.model_dump(mode="json", exclude_none=True).items()}
+
+
+def parse(context: Mapping[str, object]) -> Config:
+    """Read the `nexus:` keys of a CDK context; others are CDK's own.
+
+    Raises:
+        ConfigError: A key is unknown or its value will not do.
+    """
+    values: dict[str, Any] = {key[len(PREFIX) :]: value for key, value in context.items() if key.startswith(PREFIX)}
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_sentence(detail["loc"], detail["msg"]) for detail in error.errors())) from error
+
+
+def defaults(path: Path = CDK_JSON) -> dict[str, object]:
+    """Return the context that `cdk.json` sets: feature flags and this repository's own defaults.
+
+    Raises:
+        ConfigError: The file is missing or not JSON.
+    """
+    try:
+        context: dict[str, object] = json.loads(path.read_text())["context"]
+    except (OSError, json.JSONDecodeError, KeyError) as error:
+        raise ConfigError(f"{path}: no CDK context in it ({error}).") from error
+    return context
+
+
+def _sentence(location: tuple[str | int, ...], reason: str) -> str:
+    if reason == "Extra inputs are not permitted":
+        reason = f"there is no such key; there are {', '.join(PREFIX + name for name in Config.model_fields)}"
+    return f"{PREFIX}{'.'.join(map(str, location))}: {reason}"

@@ -1,0 +1,131 @@
+"""The whole deployment on one page: which parts there are, what they tell one another, and who may touch what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aws_cdk import Aws, CfnOutput, DefaultStackSynthesizer, Environment, Stack
+
+from cdk.constructs.api import Api, usage_key_prefix
+from cdk.constructs.firewall import Firewall
+from cdk.constructs.function import Function
+from cdk.constructs.stores import Stores
+from cdk.constructs.valkey import Valkey
+from shared import manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from constructs import Construct
+
+    from cdk.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """One of the manifest's resources, as built: its ARNs, and the variables that tell a function where it is."""
+
+    arns: list[str]
+    environment: dict[str, str]
+
+
+class NexusStack(Stack):
+    """One gateway, in one account and region."""
+
+    def __init__(self, scope: Construct, config: Config, bundles: Mapping[manifest.Bundle, Path]) -> None:
+        """Build everything that `config` asks for, with the functions' code from `bundles`."""
+        super().__init__(
+            scope,
+            "AiNexus",
+            stack_name=config.name,
+            description="AI-Nexus: a serverless AI inference gateway",
+            suppress_template_indentation=True,  # half the size: CloudFormation takes 51,200 bytes without a bucket
+            env=Environment(region=config.region) if config.region else None,
+            synthesizer=DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
+        )
+        stores = Stores(self, retain=config.retain_data)
+        valkey = Valkey(
+            self, name=config.name, key=stores.key, max_gb=config.valkey_max_gb, max_ecpu=config.valkey_max_ecpu
+        )
+        data = _data(stores, valkey)
+        functions = {
+            spec.name: Function(
+                self,
+                spec,
+                bundle=bundles[spec.bundle],
+                environment=_environment(spec, config, data),
+                reserved=config.reserved_concurrency.get(spec.name),
+            )
+            for spec in manifest.FUNCTIONS.values()
+        }
+        for name, function in functions.items():
+            _grant(function, manifest.FUNCTIONS[name], data, stores.key.key_arn)
+        api = Api(
+            self,
+            stage=config.stage,
+            functions={name: function.function for name, function in functions.items()},
+            own_log_account=config.account_log_role,
+            firewall=config.waf,
+        )
+        if config.waf:
+            stage_arn = api.api.deployment_stage.stage_arn
+            Firewall(self, stage_arn=stage_arn, requests_per_ip=config.waf_requests_per_ip)
+        self._tell(config, stores, functions, api)
+
+    def _tell(self, config: Config, stores: Stores, functions: Mapping[str, Function], api: Api) -> None:
+        """Write what an operator needs next into the stack's outputs."""
+        outputs = {
+            "BaseUrl": api.url,
+            "AdminFunction": functions["admin"].function.function_name,
+            "DirectoryTable": stores.directory.table_name,
+            "PepperSecret": stores.pepper.secret_arn,
+            "ProvidersSecret": stores.providers.secret_arn,
+            "JwtIssuer": config.jwt_issuer,
+        }
+        for name, value in outputs.items():
+            CfnOutput(self, name, value=value)
+
+
+def _data(stores: Stores, valkey: Valkey) -> dict[manifest.Resource, Data]:
+    """Say where each resource of the manifest is."""
+    return {
+        "directory": Data([stores.directory.table_arn], {"DIRECTORY_TABLE": stores.directory.table_name}),
+        "pepper": Data([stores.pepper.secret_arn], {"PEPPER_SECRET": stores.pepper.secret_arn}),
+        "providers": Data([stores.providers.secret_arn], {"PROVIDERS_SECRET": stores.providers.secret_arn}),
+        "valkey": Data(
+            valkey.arns,
+            {
+                "VALKEY_HOST": valkey.cache.attr_endpoint_address,
+                "VALKEY_PORT": valkey.cache.attr_endpoint_port,
+                "VALKEY_TLS": "true",
+                "VALKEY_USER": valkey.user.user_name,
+                "VALKEY_CACHE": valkey.cache.serverless_cache_name,
+            },
+        ),
+    }
+
+
+def _environment(spec: manifest.Function, config: Config, data: Mapping[manifest.Resource, Data]) -> dict[str, str]:
+    """Set what the manifest promises to `spec`; a promise that nothing here keeps is a KeyError."""
+    known = {
+        "AWS_LAMBDA_EXEC_WRAPPER": "/var/task/bootstrap",
+        "POWERTOOLS_METRICS_NAMESPACE": "AINexus",
+        "POWERTOOLS_SERVICE_NAME": spec.name,
+        "STAGE": config.stage,
+        "USAGE_KEY_PREFIX": usage_key_prefix(),
+        **{name: value for grant in spec.grants for name, value in data[grant.resource].environment.items()},
+    }
+    optional = {"OPENAI_BASE_URL": config.openai_base_url, "GPU_SERVICE_URL": config.gpu_service_url}
+    chosen = {name: value for name, value in optional.items() if value and name in spec.optional_environment}
+    return {**{name: known[name] for name in sorted(spec.environment)}, **chosen}
+
+
+def _grant(function: Function, spec: manifest.Function, data: Mapping[manifest.Resource, Data], key_arn: str) -> None:
+    """Allow exactly what the manifest says; the key only for what the stores do on the function's behalf."""
+    for grant in spec.grants:
+        function.allow(grant.resource.capitalize(), grant.actions, data[grant.resource].arns)
+    services = sorted({grant.actions[0].partition(":")[0] for grant in spec.grants if grant.key_actions})
+    through = {"kms:ViaService": [f"{service}.{Aws.REGION}.{Aws.URL_SUFFIX}" for service in services]}
+    function.allow("Key", spec.key_actions, [key_arn], {"StringEquals": through})

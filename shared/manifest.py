@@ -1,0 +1,191 @@
+"""The gateway as data: its functions, what each may touch, the URLs that reach them, and the tiers' usage plans.
+
+CDK builds from these lines and from nothing else, and tests hold the template to them. A new Lambda, a new route or a
+new permission begins here; nothing in `cdk/` names an action or a path.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Resource = Literal["directory", "pepper", "providers", "valkey"]
+Bundle = Literal["hot", "control"]
+Auth = Literal["key", "none"]
+
+ALWAYS_SET: Final = (
+    "AWS_LAMBDA_EXEC_WRAPPER",
+    "POWERTOOLS_METRICS_NAMESPACE",
+    "POWERTOOLS_SERVICE_NAME",
+    "STAGE",
+)
+SET_WITH_GRANT: Final[dict[Resource, tuple[str, ...]]] = {
+    "directory": ("DIRECTORY_TABLE",),
+    "pepper": ("PEPPER_SECRET",),
+    "providers": ("PROVIDERS_SECRET",),
+    "valkey": ("VALKEY_CACHE", "VALKEY_HOST", "VALKEY_PORT", "VALKEY_TLS", "VALKEY_USER"),
+}
+
+
+ENCRYPTED: Final[frozenset[Resource]] = frozenset({"directory", "pepper", "providers"})
+READING: Final = ("Get", "BatchGet", "Query", "Scan")
+KEY_FOR_READING: Final = ("kms:Decrypt", "kms:DescribeKey")
+KEY_FOR_WRITING: Final = (
+    *KEY_FOR_READING,
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Permission to do `actions` (IAM names) on one `resource` of this stack."""
+
+    resource: Resource
+    actions: tuple[str, ...]
+
+    @property
+    def key_actions(self) -> tuple[str, ...]:
+        """What the same call must be allowed to do with the key that encrypts the resource at rest."""
+        if self.resource not in ENCRYPTED:
+            return ()
+        reads = all(action.partition(":")[2].startswith(READING) for action in self.actions)
+        return KEY_FOR_READING if reads else KEY_FOR_WRITING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """One Lambda function.
+
+    Attributes:
+        handler: Import path of the callable that the runtime loop calls.
+        bundle: Whose dependencies it is zipped with: `hot` is the lean data plane, `control` has boto3 and pydantic.
+        memory_mb: Also sets the share of a CPU: 1,769 MB is one whole vCPU.
+        timeout_s: Of one invocation, in seconds.
+        streams: It answers chunk by chunk, so every route to it needs API Gateway's STREAM mode.
+        extra_environment: Variables beyond those that every function has and those that come with its grants.
+        optional_environment: Variables that exist only where the deployment configures them.
+    """
+
+    name: str
+    handler: str
+    bundle: Bundle
+    memory_mb: int
+    timeout_s: int
+    streams: bool = False
+    grants: tuple[Grant, ...] = ()
+    extra_environment: tuple[str, ...] = ()
+    optional_environment: tuple[str, ...] = ()
+
+    @property
+    def environment(self) -> frozenset[str]:
+        """Names of the variables that this function always finds set."""
+        granted = (name for grant in self.grants for name in SET_WITH_GRANT[grant.resource])
+        return frozenset((*ALWAYS_SET, *granted, *self.extra_environment))
+
+    @property
+    def key_actions(self) -> tuple[str, ...]:
+        """Everything it may do with the key, and only on behalf of the stores it was granted."""
+        return tuple(sorted({action for grant in self.grants for action in grant.key_actions}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One method of one URL.
+
+    Attributes:
+        path: In API Gateway's notation: `{id}` is one segment, `{id+}` is all that remain.
+        auth: `key` asks the authorizer and counts against the tier's usage plan; `none` is open to anyone.
+    """
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    function: str
+    auth: Auth = "key"
+
+    @property
+    def stream(self) -> bool:
+        """Whether API Gateway must pass the answer on as it comes: true of every route to a streaming function."""
+        return FUNCTIONS[self.function].streams
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """API Gateway's best-effort ceiling for *all* callers of a tier together, so that no tier starves another.
+
+    One client's exact limits are the admission script's (the tier presets in the catalog); these only bound the sum.
+    """
+
+    tier: str
+    rate: int  # requests a second, sustained
+    burst: int  # requests at once
+
+
+AUTHORIZER: Final = "authorizer"
+
+FUNCTIONS: Final[dict[str, Function]] = {
+    function.name: function
+    for function in (
+        Function(
+            name=AUTHORIZER,
+            handler="functions.authorizer.handler",
+            bundle="hot",
+            memory_mb=256,
+            timeout_s=10,
+            grants=(
+                Grant("directory", ("dynamodb:GetItem",)),
+                Grant("pepper", ("secretsmanager:GetSecretValue",)),
+            ),
+            extra_environment=("USAGE_KEY_PREFIX",),
+        ),
+        Function(
+            name="gateway",
+            handler="functions.gateway.handler",
+            bundle="hot",
+            memory_mb=512,
+            timeout_s=900,  # API Gateway's own limit for a stream
+            streams=True,
+            grants=(
+                Grant("directory", ("dynamodb:GetItem",)),
+                Grant("providers", ("secretsmanager:GetSecretValue",)),
+                Grant("valkey", ("elasticache:Connect",)),
+            ),
+            optional_environment=("OPENAI_BASE_URL", "GPU_SERVICE_URL", "SIMULATED_BASE_URL"),
+        ),
+        Function(
+            name="admin",
+            handler="functions.admin.handler",
+            bundle="control",
+            memory_mb=512,
+            timeout_s=29,  # API Gateway's own limit for a whole answer
+            grants=(
+                Grant("directory", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem")),
+                Grant("pepper", ("secretsmanager:GetSecretValue",)),
+                Grant("valkey", ("elasticache:Connect",)),
+            ),
+        ),
+    )
+}
+
+ROUTES: Final = (
+    Route(method="GET", path="/health", function="gateway", auth="none"),
+    Route(method="GET", path="/health/live", function="gateway", auth="none"),
+    Route(method="GET", path="/health/ready", function="gateway", auth="none"),
+    Route(method="POST", path="/v1/chat/completions", function="gateway"),
+    Route(method="POST", path="/v1/embeddings", function="gateway"),
+    Route(method="GET", path="/v1/models", function="gateway"),
+    Route(method="GET", path="/v1/models/{id+}", function="gateway"),
+    Route(method="POST", path="/admin/keys", function="admin"),
+    Route(method="GET", path="/admin/keys", function="admin"),
+    Route(method="GET", path="/admin/keys/{id}", function="admin"),
+    Route(method="DELETE", path="/admin/keys/{id}", function="admin"),
+)
+
+PLANS: Final = (
+    Plan("free", rate=100, burst=200),
+    Plan("pro", rate=1_000, burst=2_000),
+    Plan("enterprise", rate=5_000, burst=5_000),
+)
