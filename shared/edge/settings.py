@@ -1,0 +1,144 @@
+"""What a function reads from its environment: once, at the door, into frozen values; what is missing is named.
+
+Named tuples rather than dataclasses: those import `inspect`, a tenth of the authorizer's cold start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_BOOLEANS = {"true": True, "false": False}
+
+
+class SettingsError(Exception):
+    """The environment lacks a variable, or holds one that means nothing; the message names it."""
+
+
+class AwsSettings(NamedTuple):
+    """Where AWS is; `endpoint_url` takes the place of every service's own address when set."""
+
+    region: str
+    endpoint_url: str | None
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> AwsSettings:
+        """Read `AWS_REGION` and the optional `AWS_ENDPOINT_URL`."""
+        return cls(_text(environment, "AWS_REGION"), environment.get("AWS_ENDPOINT_URL") or None)
+
+
+class ValkeySettings(NamedTuple):
+    """How to reach Valkey; without a `user` it asks for no credentials, with one they are IAM tokens for `cache`."""
+
+    host: str
+    port: int
+    tls: bool
+    user: str
+    cache: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> ValkeySettings:
+        """Read the five `VALKEY_...` variables, of which the last two may be empty."""
+        return cls(
+            host=_text(environment, "VALKEY_HOST"),
+            port=_port(environment, "VALKEY_PORT"),
+            tls=_boolean(environment, "VALKEY_TLS"),
+            user=environment.get("VALKEY_USER", ""),
+            cache=environment.get("VALKEY_CACHE", ""),
+        )
+
+
+class AuthorizerSettings(NamedTuple):
+    """What the authorizer needs; `usage_key_prefix` and a tier make the value of an API Gateway key."""
+
+    aws: AwsSettings
+    directory_table: str
+    pepper_secret: str
+    usage_key_prefix: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> AuthorizerSettings:
+        """Read them.
+
+        Raises:
+            SettingsError: one is missing.
+        """
+        return cls(
+            aws=AwsSettings.from_env(environment),
+            directory_table=_text(environment, "DIRECTORY_TABLE"),
+            pepper_secret=_text(environment, "PEPPER_SECRET"),
+            usage_key_prefix=_text(environment, "USAGE_KEY_PREFIX"),
+        )
+
+
+class GatewaySettings(NamedTuple):
+    """What the gateway needs; base URLs of providers are named by the catalog, not here."""
+
+    aws: AwsSettings
+    stage: str
+    directory_table: str
+    providers_secret: str
+    valkey: ValkeySettings
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> GatewaySettings:
+        """Read them.
+
+        Raises:
+            SettingsError: one is missing, or means nothing.
+        """
+        return cls(
+            aws=AwsSettings.from_env(environment),
+            stage=_text(environment, "STAGE"),
+            directory_table=_text(environment, "DIRECTORY_TABLE"),
+            providers_secret=_text(environment, "PROVIDERS_SECRET"),
+            valkey=ValkeySettings.from_env(environment),
+        )
+
+
+class AdminSettings(NamedTuple):
+    """What the admin function needs; `task_root` is the folder with `catalog.json`."""
+
+    aws: AwsSettings
+    directory_table: str
+    pepper_secret: str
+    valkey: ValkeySettings
+    task_root: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> AdminSettings:
+        """Read them.
+
+        Raises:
+            SettingsError: one is missing, or means nothing.
+        """
+        return cls(
+            aws=AwsSettings.from_env(environment),
+            directory_table=_text(environment, "DIRECTORY_TABLE"),
+            pepper_secret=_text(environment, "PEPPER_SECRET"),
+            valkey=ValkeySettings.from_env(environment),
+            task_root=_text(environment, "LAMBDA_TASK_ROOT"),
+        )
+
+
+def _text(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "")
+    if not value:
+        raise SettingsError(f"The environment variable {name} is not set, and this function does not work without it.")
+    return value
+
+
+def _port(environment: Mapping[str, str], name: str) -> int:
+    value = _text(environment, name)
+    if not (value.isascii() and value.isdigit() and 0 < int(value) < 65536):  # noqa: PLR2004 - ports end there
+        raise SettingsError(f"The environment variable {name} must be a port, not {value!r}.")
+    return int(value)
+
+
+def _boolean(environment: Mapping[str, str], name: str) -> bool:
+    value = _text(environment, name)
+    if value not in _BOOLEANS:
+        raise SettingsError(f"The environment variable {name} must be true or false, not {value!r}.")
+    return _BOOLEANS[value]
