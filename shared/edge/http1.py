@@ -143,16 +143,12 @@ def _body(reader: IO[bytes], headers: Mapping[str, str], *, empty: bool) -> byte
     if headers.get("transfer-encoding", "").lower() == "chunked":
         return b"".join(iter(lambda: _chunk(reader), b""))
     if "content-length" in headers:
-        return _exactly(reader, int(headers["content-length"]))
+        return _exactly(reader, headers["content-length"].encode(), 10)
     return b"" if empty else reader.read()
 
 
 def _chunk(reader: IO[bytes]) -> bytes:
-    size = reader.readline(_LINE).partition(b";")[0].strip()
-    try:
-        data = _exactly(reader, int(size, 16))
-    except ValueError as error:
-        raise BrokenAnswerError("A chunk has no size.") from error
+    data = _exactly(reader, reader.readline(_LINE).partition(b";")[0].strip(), 16)
     if data:
         reader.readline(_LINE)
     else:
@@ -160,8 +156,11 @@ def _chunk(reader: IO[bytes]) -> bytes:
     return data
 
 
-def _exactly(reader: IO[bytes], size: int) -> bytes:
-    data = reader.read(size)
-    if len(data) < size:
-        raise BrokenAnswerError(f"The body ended after {len(data)} of {size} bytes.")
+def _exactly(reader: IO[bytes], digits: bytes, base: int) -> bytes:
+    try:
+        size = int(digits, base)
+    except ValueError as error:
+        raise BrokenAnswerError("The size of the body is no number.") from error
+    if size < 0 or len(data := reader.read(size)) < size:
+        raise BrokenAnswerError(f"The body is not the {size} bytes that were announced.")
     return data

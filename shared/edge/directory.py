@@ -1,0 +1,106 @@
+"""The Directory: which API keys exist. DynamoDB holds the truth; Valkey and the functions' memory only repeat it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shared.edge.aws import Aws
+
+
+class BrokenRecordError(Exception):
+    """An item of the table does not have the shape that we write."""
+
+
+class KeyRecord(NamedTuple):
+    """One API key as stored; times are epoch seconds, `hash` is the keyed digest of the whole key in hex.
+
+    `limits` holds only what differs from the preset of the tier; `models` is empty for all of them.
+    """
+
+    id: str
+    org: str
+    hash: str
+    name: str
+    role: str
+    tier: str
+    created_at: int
+    expires_at: int
+    revoked: bool
+    last4: str
+    version: int
+    limits: Mapping[str, int]
+    models: tuple[str, ...] = ()
+    team: str | None = None
+    user: str | None = None
+
+
+class Directory:
+    """Reads records by the table's primary key."""
+
+    def __init__(self, aws: Aws, table: str) -> None:
+        self._aws = aws
+        self._table = table
+
+    def key(self, org: str, key_id: str, *, consistent: bool = False) -> KeyRecord | None:
+        """Return the record, or None if there is none; `consistent` sees every write that was answered before.
+
+        Raises:
+            AwsError: DynamoDB refuses or cannot be reached.
+            BrokenRecordError: the item is not one of ours.
+        """
+        place = {"pk": {"S": org}, "sk": {"S": f"key#{key_id}"}}
+        request = {"TableName": self._table, "Key": place, "ConsistentRead": consistent}
+        item = self._aws.read("GetItem", request).get("Item")
+        return None if item is None else record({name: decode(value) for name, value in item.items()})
+
+
+def record(item: Mapping[str, Any]) -> KeyRecord:
+    """Return the plain values of an item as a record.
+
+    Raises:
+        BrokenRecordError: one is missing.
+    """
+    try:
+        return KeyRecord(
+            id=item["sk"].removeprefix("key#"),
+            org=item["pk"],
+            hash=item["hash"],
+            name=item["name"],
+            role=item["role"],
+            tier=item["tier"],
+            created_at=int(item["created_at"]),
+            expires_at=int(item["expires_at"]),
+            revoked=item["revoked"],
+            last4=item["last4"],
+            version=int(item["version"]),
+            limits={name: int(value) for name, value in item.get("limits", {}).items()},
+            models=tuple(item.get("models", ())),
+            team=item.get("team"),
+            user=item.get("user"),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BrokenRecordError(f"An API key in the directory cannot be read: {error!r}") from error
+
+
+def decode(attribute: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever was stored
+    """Unwrap one value of DynamoDB's JSON; numbers are whole, for we store no others.
+
+    Raises:
+        BrokenRecordError: it is of a type that we do not store.
+    """
+    [(kind, value)] = attribute.items()
+    match kind:
+        case "S" | "BOOL":
+            return value
+        case "N":
+            return int(value)
+        case "NULL":
+            return None
+        case "L":
+            return [decode(element) for element in value]
+        case "M":
+            return {name: decode(element) for name, element in value.items()}
+    raise BrokenRecordError(f"The directory holds a value of type {kind}, which is never written to it.")

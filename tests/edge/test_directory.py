@@ -1,0 +1,112 @@
+"""The Directory: records are read as they were written, and what is no record of ours is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from boto3.dynamodb.types import TypeSerializer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.edge.aws import DYNAMODB, Aws
+from shared.edge.directory import BrokenRecordError, Directory, decode, record
+from shared.edge.settings import AwsSettings
+from shared.edge.sigv4 import Credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ITEM: dict[str, Any] = {
+    "pk": "default",
+    "sk": "key#default-abcdefghijkl",
+    "hash": "00ff",
+    "name": "Grüße",
+    "role": "developer",
+    "tier": "pro",
+    "created_at": 1_700_000_000,
+    "expires_at": 1_800_000_000,
+    "revoked": False,
+    "last4": "wxyz",
+    "version": 3,
+    "limits": {"requests_per_minute": 7},
+    "models": ["simulated"],
+    "team": "blue",
+}
+
+
+@pytest.fixture(scope="module")
+def table(moto: str) -> Iterator[Any]:
+    """A table with the Directory's primary key."""
+    known = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
+    resource = boto3.resource("dynamodb", endpoint_url=moto, **known)
+    table = resource.create_table(
+        TableName="directory",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+    )
+    yield table
+    table.delete()
+    resource.meta.client.close()
+
+
+@pytest.fixture
+def directory(moto: str) -> Iterator[Directory]:
+    """The Directory over a real connection."""
+    aws = Aws(DYNAMODB, AwsSettings("us-east-1", moto), lambda: Credentials("a", "b"))
+    yield Directory(aws, "directory")
+    aws.drop()
+
+
+@pytest.mark.parametrize("consistent", [True, False])
+def test_reads_a_record_as_it_was_written(table: Any, directory: Directory, consistent: bool) -> None:  # noqa: FBT001
+    """Every field arrives, typed; what is absent has its default."""
+    table.put_item(Item=ITEM)
+    found = directory.key("default", "default-abcdefghijkl", consistent=consistent)
+    assert found is not None
+    assert found._asdict() == {
+        **{name: value for name, value in ITEM.items() if name not in {"pk", "sk"}},
+        "id": "default-abcdefghijkl",
+        "org": "default",
+        "models": ("simulated",),
+        "user": None,
+    }
+
+
+def test_knows_what_is_not_there(table: Any, directory: Directory) -> None:
+    """Neither another id nor another organization finds the record."""
+    table.put_item(Item=ITEM)
+    assert directory.key("default", "default-aaaaaaaaaaaa") is None
+    assert directory.key("other", "default-abcdefghijkl") is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"hash": None}, {"version": "x"}, {"limits": ["a"]}, {"sk": 1}, {"created_at": None}, {"limits": {"a": "b"}}],
+)
+def test_refuses_a_broken_record(change: dict[str, Any]) -> None:
+    """A missing or senseless field is an error here, not a surprise later; a None here stands for absent."""
+    item = {name: value for name, value in {**ITEM, **change}.items() if value is not None}
+    with pytest.raises(BrokenRecordError):
+        record(item)
+
+
+@given(
+    st.recursive(
+        st.text(st.characters(exclude_categories=["Cs"])) | st.integers(-(10**37), 10**37) | st.booleans() | st.none(),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abc", min_size=1), inner, max_size=4),
+        max_leaves=10,
+    )
+)
+def test_decodes_what_boto3_encodes(value: Any) -> None:
+    """Any nesting of the values that we store comes back as it was."""
+    assert decode(TypeSerializer().serialize(value)) == value
+
+
+@pytest.mark.parametrize("attribute", [{"B": "YQ=="}, {"SS": ["a"]}, {"N": "1.5"}])
+def test_refuses_types_that_are_never_stored(attribute: dict[str, Any]) -> None:
+    """Binary, sets and fractions were not written by us."""
+    with pytest.raises((BrokenRecordError, ValueError)):
+        decode(attribute)
