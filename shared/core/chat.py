@@ -1,0 +1,121 @@
+"""The request of `POST /v1/chat/completions`, typed: every documented field is checked, everything else passes on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from shared.core import body
+from shared.core.errors import BadRequest
+from shared.core.fields import typed
+from shared.core.messages import Function, Message, Named, ResponseFormat, Tool, ToolChoice
+
+Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+MAX_STOPS = 4
+
+
+class Chat(Struct, frozen=True):
+    """A request for a chat completion. `raw` is the client's own object; the provider gets it, the model renamed."""
+
+    raw: dict[str, Any]
+    model: str
+    stream: bool
+    include_usage: bool  # the client wants a usage chunk at the end of its stream
+    n: int
+    max_tokens: int | None  # the larger of `max_tokens` and `max_completion_tokens`, per choice; None if unbounded
+    size: int  # bytes of the body: bounds the tokens of the prompt
+
+
+class StreamOptions(Struct):
+    """How a stream is written."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class Audio(Struct):
+    """How a spoken answer sounds."""
+
+    format: str
+    voice: str | dict[str, Any]
+
+
+class Prediction(Struct, tag="content"):
+    """What much of the answer will look like."""
+
+    content: str | list[dict[str, Any]]
+
+
+class _Fields(Struct):
+    model: Annotated[str, Meta(min_length=1)]
+    messages: Annotated[list[Message], Meta(min_length=1, max_length=4096)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    max_tokens: Count | None = None
+    max_completion_tokens: Count | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    tools: Annotated[list[Tool], Meta(max_length=1024)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    functions: list[Function] | None = None
+    function_call: str | Named | None = None
+    response_format: ResponseFormat | None = None
+    modalities: list[str] | None = None
+    audio: Audio | None = None
+    prediction: Prediction | None = None
+    reasoning_effort: str | None = None
+    verbosity: str | None = None
+    service_tier: str | None = None
+    store: bool | None = None
+    metadata: dict[str, Any] | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_retention: str | None = None
+    web_search_options: dict[str, Any] | None = None
+    moderation: bool | str | dict[str, Any] | None = None
+
+
+def parse(data: bytes) -> Chat:
+    """Read the body of a request.
+
+    Raises:
+        BadRequest: a field is wrong; `param` names it.
+        TooLarge: the body is too large.
+    """
+    raw = body.parse(data)
+    fields = typed(raw, _Fields)
+    _check_together(fields)
+    return Chat(
+        raw=raw,
+        model=fields.model,
+        stream=bool(fields.stream),
+        include_usage=bool(fields.stream_options and fields.stream_options.include_usage),
+        n=fields.n or 1,
+        max_tokens=max(fields.max_tokens or 0, fields.max_completion_tokens or 0) or None,
+        size=len(data),
+    )
+
+
+def _check_together(fields: _Fields) -> None:
+    """Check what no single field's type can say."""
+    if fields.stream_options and not fields.stream:
+        raise BadRequest("'stream_options' is only allowed when 'stream' is true.", param="stream_options")
+    if isinstance(fields.stop, list) and len(fields.stop) > MAX_STOPS:
+        raise BadRequest(f"'stop' holds at most {MAX_STOPS} sequences.", param="stop")
+    if fields.top_logprobs is not None and not fields.logprobs:
+        raise BadRequest("'top_logprobs' is only allowed when 'logprobs' is true.", param="top_logprobs")
+    if fields.tool_choice not in (None, "none", "auto") and not fields.tools:
+        raise BadRequest("'tool_choice' is only allowed when 'tools' are specified.", param="tool_choice")

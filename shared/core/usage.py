@@ -1,0 +1,84 @@
+"""How many tokens an exchange took. Providers send this late, wrongly or never; money hangs on it all the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+CEILING = 1_000_000_000  # tokens; whoever claims more in one exchange is not believed
+_BYTES_PER_TOKEN = 4  # a usual ratio for English text; an estimate only
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens of one exchange.
+
+    `cached` is the part of `prompt` that the provider read from its own cache, `reasoning` the part of `completion`
+    that was thought and not said. `estimated` is true where the provider gave no number that can be believed.
+    """
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+    reasoning: int = 0
+    estimated: bool = False
+
+    @property
+    def total(self) -> int:
+        """Prompt and completion."""
+        return self.prompt + self.completion
+
+
+def from_openai(found: object) -> Usage | None:
+    """Read OpenAI's `usage` object; None if it is missing or absurd (negative, huge, not a number).
+
+    An explicit zero is believed. Embeddings have no `completion_tokens`; what `total_tokens` says then decides.
+    """
+    if not isinstance(found, dict):
+        return None
+    prompt = _count(found.get("prompt_tokens"))
+    completion = _count(found.get("completion_tokens", _remainder(found)))
+    if prompt is None or completion is None:
+        return None
+    return Usage(
+        prompt=prompt,
+        completion=completion,
+        cached=min(prompt, _detail(found, "prompt_tokens_details", "cached_tokens")),
+        reasoning=min(completion, _detail(found, "completion_tokens_details", "reasoning_tokens")),
+    )
+
+
+def to_openai(usage: Usage, found: object = None) -> dict[str, Any]:
+    """Render `usage` as OpenAI does, keeping what else the provider's own object `found` said in the right shape."""
+    kept = {name: value for name, value in found.items() if _keeps(name, value)} if isinstance(found, dict) else {}
+    return kept | {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "total_tokens": usage.total,
+    }
+
+
+def estimate(size: int) -> int:
+    """Guess the tokens in `size` bytes of text, rounded up."""
+    return -(-size // _BYTES_PER_TOKEN)
+
+
+def _keeps(name: str, value: object) -> bool:
+    return isinstance(value, dict) if name.endswith("_details") else True
+
+
+def _remainder(found: dict[str, Any]) -> int | None:
+    total, prompt = _count(found.get("total_tokens")), _count(found.get("prompt_tokens"))
+    return None if total is None or prompt is None else total - prompt
+
+
+def _detail(found: dict[str, Any], group: str, name: str) -> int:
+    details = found.get(group)
+    return (_count(details.get(name)) or 0) if isinstance(details, dict) else 0
+
+
+def _count(value: object) -> int | None:
+    """Return `value` as a number of tokens, if it can be one."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124, NaN
+        return None
+    return int(value) if 0 <= value <= CEILING and value == int(value) else None

@@ -1,0 +1,85 @@
+"""What an adapter is: a pure translator between the client's dialect and one provider's, one instance per try.
+
+It opens no socket and reads no clock. `shared.edge.http` sends what `request` returns and feeds back what comes.
+The order of calls: `request`; `error` for a status from 400 on, else `check`; then `reply` once for a whole answer, or
+`chunk` for each piece of a stream, in any cut, until the connection ends or `done` says that nothing more counts; then
+`end`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shared.core.errors import GatewayError
+    from shared.core.usage import Usage
+
+
+class HttpRequest(NamedTuple):
+    """What to send to the provider. Always a POST."""
+
+    url: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Head(NamedTuple):
+    """Status and headers of the provider's answer, names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+
+
+class Moment(NamedTuple):
+    """What an adapter may not find out by itself: the request's id, and the time in epoch seconds."""
+
+    request_id: str = "unknown"
+    now: int = 0
+
+
+class Adapter(Protocol):
+    """One exchange with one target."""
+
+    @property
+    def usage(self) -> Usage:
+        """The best known so far; an estimate (and marked so) until the provider has said it."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the stream has said its last word (`[DONE]`): what follows is ignored, so reading on is idle."""
+
+    def request(self, secret: str) -> HttpRequest:
+        """Translate the client's request. `secret` is the provider's key, "" if it needs none."""
+
+    def check(self, head: Head) -> None:
+        """Look at the head of an answer below 400.
+
+        Raises:
+            UpstreamError: a redirect, or a content type that promises something else than what was asked for.
+        """
+
+    def reply(self, body: bytes) -> bytes:
+        """Translate a whole answer, repaired to what the SDKs' strict models want.
+
+        Raises:
+            UpstreamFailed: it is no answer.
+        """
+
+    def chunk(self, data: bytes) -> bytes:
+        """Translate a piece of a stream into events for the client, perhaps none yet.
+
+        Raises:
+            UpstreamFailed: the provider reports an error in the stream, or sends what is no stream.
+        """
+
+    def end(self) -> bytes:
+        """Return the last events, without `[DONE]`: the provider has closed, or is `done`.
+
+        Raises:
+            UpstreamError: the answer was cut off.
+        """
+
+    def error(self, head: Head, body: bytes) -> GatewayError:
+        """Translate an answer outside 2xx into what the client may see of it."""
