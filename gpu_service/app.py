@@ -1,0 +1,130 @@
+"""The service's HTTP face: a raw ASGI application, as a web framework costs more than all of it.
+
+It never raises: functions-framework answers an exception with a second response, which breaks the connection.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gpu_service.asgi import ClientGone, Exchange, Response
+from gpu_service.errors import NotReady
+from gpu_service.log import event
+from shared.core.errors import MethodNotAllowed, NotFound, Unauthorized, envelope, headers, translate
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from gpu_service.asgi import Receive, Scope, Send
+    from gpu_service.service import Service
+    from gpu_service.settings import Settings
+
+    Handler = Callable[[Exchange], Awaitable[Response]]
+
+KEYLESS = frozenset({"/ping", "/health", "/health/live", "/health/ready"})  # what platforms ask, without a token
+
+_encode = msgspec.json.Encoder().encode
+
+
+class App:
+    """Answers every path of the service."""
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        self._service = service
+        self._settings = settings
+        self._expected = settings.token.encode()
+        self._routes: Mapping[str, Mapping[str, Handler]] = {
+            "/ping": {"GET": self._ready},
+            "/health": {"GET": self._ready},
+            "/health/live": {"GET": self._live},
+            "/health/ready": {"GET": self._ready},
+            "/v1/models": {"GET": self._models},
+            "/v1/embeddings": {"POST": self._embeddings},
+            "/invocations": {"POST": self._embeddings},
+        }
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """The paths that are answered with anything but 404."""
+        return frozenset(self._routes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; the first one of any kind starts to load the model."""
+        if scope["type"] != "http":
+            return
+        self.start()
+        exchange = Exchange(scope, receive, send)
+        try:
+            response = await self._answered(exchange)
+            await exchange.respond(response)
+        except ClientGone:
+            response = Response(499)
+        if self._settings.access_log and exchange.path not in KEYLESS:  # probes come each second and say nothing
+            event("request", **exchange.told(response))
+
+    def start(self) -> asyncio.Task[Any]:
+        """Begin to load the model, if nobody has."""
+        return self._service.start()
+
+    def close(self) -> None:
+        """Stop what has not begun."""
+        self._service.close()
+
+    async def _answered(self, exchange: Exchange) -> Response:
+        try:
+            return await self._handler(exchange)(exchange)
+        except ClientGone:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets one envelope and the log the reason
+            known = translate(error)
+            if known is not error:
+                event("failure", request_id=exchange.request_id, error=f"{type(error).__name__}: {error}")
+            return Response(known.status, envelope(known), headers(known))
+
+    def _handler(self, exchange: Exchange) -> Handler:
+        if exchange.path not in KEYLESS:
+            self._authorize(exchange)
+        methods = self._routes.get(exchange.path)
+        if methods is None:
+            raise NotFound(f"There is nothing at {exchange.path}.")
+        method = "GET" if exchange.method == "HEAD" else exchange.method
+        if method not in methods:
+            raise MethodNotAllowed(
+                f"{exchange.path} does not answer {exchange.method}.", headers={"allow": ", ".join(methods)}
+            )
+        return methods[method]
+
+    def _authorize(self, exchange: Exchange) -> None:
+        scheme, _, token = exchange.header(b"authorization").partition(b" ")
+        right = hmac.compare_digest(token.strip(), self._expected) and scheme.lower() == b"bearer"
+        if self._expected and not right:
+            raise Unauthorized(
+                "This service needs 'Authorization: Bearer <token>' with the token it was started with.",
+                headers={"www-authenticate": "Bearer"},
+            )
+
+    async def _live(self, _exchange: Exchange) -> Response:
+        return Response(200, _encode({"status": "live"}))
+
+    async def _ready(self, _exchange: Exchange) -> Response:
+        if self._service.state != "ready":
+            raise NotReady(f"The model is not ready: {self._service.state}.", retry_after=1)
+        return Response(200, _encode({"status": "ready"}))
+
+    async def _models(self, _exchange: Exchange) -> Response:
+        name = (await self._service.engine()).manifest.name
+        listed = {"id": name, "object": "model", "created": 0, "owned_by": "sentence-transformers"}
+        return Response(200, _encode({"object": "list", "data": [listed]}))
+
+    async def _embeddings(self, exchange: Exchange) -> Response:
+        body = await exchange.body(self._settings.body_seconds)
+        answer = await exchange.unless_gone(self._service.embed(body))
+        times = {phase: round(seconds * 1000, 2) for phase, seconds in answer.phases.items()}
+        exchange.facts |= {"rows": answer.rows, "tokens": answer.tokens}
+        exchange.facts |= {f"{phase}_ms": time for phase, time in times.items()}
+        told = {f"x-{phase}-ms": str(time) for phase, time in times.items()}
+        return Response(200, answer.body, {"content-type": "application/json", **told})

@@ -1,0 +1,132 @@
+"""One HTTP exchange over ASGI: the request's parts, its body within limits, the response, the client that leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from gpu_service.errors import TooSlow
+from shared.core.body import MAX_BYTES
+from shared.core.errors import TooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+
+    Scope = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+T = TypeVar("T")
+
+_READ: Final = 64 * 1024 * 1024  # bytes that are read and thrown away, so that the client lives to see its 413
+_SAFE: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_JSON: Final = {"content-type": "application/json"}
+
+
+class ClientGone(Exception):  # noqa: N818 - it is nobody's error
+    """The client closed the connection before its answer was ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole response; header names are in lower case."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=lambda: _JSON)
+
+
+class Exchange:
+    """One request and its response."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._began = time.perf_counter()
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._receive = receive
+        self._send = send
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.request_id = self._identity()
+        self.facts: dict[str, float] = {}  # what the log shall know besides
+
+    def header(self, name: bytes) -> bytes:
+        """Give the header `name` (lower case), b"" if there is none."""
+        return self._headers.get(name, b"")
+
+    async def body(self, seconds: float) -> bytes:
+        """Read the whole body.
+
+        Raises:
+            TooLarge: it has more bytes than are read.
+            TooSlow: it did not arrive within `seconds`.
+            ClientGone: it never will.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._read()
+        except TimeoutError as error:
+            raise TooSlow(
+                f"The body did not arrive within {seconds:g} seconds.", headers={"connection": "close"}
+            ) from error
+
+    async def unless_gone(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work`, and drop it when the client closes the connection. Call it after `body`.
+
+        Raises:
+            ClientGone: the client closed the connection.
+        """
+        working, leaving = asyncio.create_task(work), asyncio.create_task(self._gone())
+        try:
+            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise ClientGone
+        finally:
+            leaving.cancel()
+            working.cancel()
+
+    async def respond(self, response: Response) -> None:
+        """Send `response` with the request's id."""
+        named = {**response.headers, "content-length": str(len(response.body)), "x-request-id": self.request_id}
+        pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()]
+        await self._send({"type": "http.response.start", "status": response.status, "headers": pairs})
+        await self._send({"type": "http.response.body", "body": response.body})
+
+    def told(self, response: Response) -> dict[str, object]:
+        """Say what the log may know of it: no content, no token."""
+        return {
+            "request_id": self.request_id,
+            "method": self.method,
+            "path": self.path,
+            "status": response.status,
+            **self.facts,
+            "total_ms": round((time.perf_counter() - self._began) * 1000, 2),
+        }
+
+    async def _read(self) -> bytes:
+        parts, size, more = [], 0, True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            chunk, more = message.get("body", b""), message.get("more_body", False)
+            size += len(chunk)
+            if size <= MAX_BYTES:
+                parts.append(chunk)
+            elif size > _READ:
+                break
+        if size > MAX_BYTES:
+            raise TooLarge(f"The request body has more than {MAX_BYTES} bytes.", headers={"connection": "close"})
+        return b"".join(parts)
+
+    async def _gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def _identity(self) -> str:
+        given = self.header(b"x-request-id")
+        return given.decode("ascii") if _SAFE.fullmatch(given) else uuid.uuid4().hex

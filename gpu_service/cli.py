@@ -1,0 +1,75 @@
+"""The commands of the service: make the model, serve it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from gpu_service.model import DEFAULT, NAME, ModelError
+from gpu_service.settings import Settings
+from shared.edge.settings import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_ENVIRONMENT: Final = f"""environment of `serve`:
+  MODEL_DIR               the model's directory (default: {DEFAULT})
+  GPU_SERVICE_TOKEN       bearer token that callers must show (default: none; /ping and /health need it never)
+  GPU_SERVICE_HOST, PORT  address (default: 127.0.0.1, 8080); SAGEMAKER_BIND_TO_PORT goes before PORT
+  DEVICE                  auto, cpu or cuda (default: auto); cuda refuses to run on anything else
+  INFERENCE_THREADS       cores that one run uses (default: 1, which does most per core)
+  INFERENCE_WORKERS       runs at a time (default: as many as the cores that this process may use hold)
+  MAX_REQUESTS            requests being served or waiting before the next is told to come back (default: 256)
+  BODY_SECONDS            time that a client has to send its body (default: 30)
+  ACCESS_LOG              off: no line per request on stdout, probes aside (default: on)
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _build(options) if options.command == "build" else _serve(options)
+    except (ModelError, SettingsError) as error:
+        sys.stderr.write(f"gpu_service: {error}\n")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m gpu_service",
+        description="Serves an ONNX model behind the OpenAI shapes: POST /v1/embeddings, GET /ping, /health.",
+        epilog=_ENVIRONMENT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    build = commands.add_parser("build", help=f"make the ONNX model of {NAME}; does nothing if it is there")
+    build.add_argument("--out", type=Path, default=DEFAULT, metavar="DIR", help="where to (default: %(default)s)")
+    build.add_argument("--force", action="store_true", help="make it again, whatever is there")
+    serve = commands.add_parser("serve", help="serve the model until SIGTERM or SIGINT")
+    serve.add_argument("--host", help="address to listen on (default: $GPU_SERVICE_HOST or 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="port to listen on, 0 for any (default: $PORT or 8080)")
+    return parser
+
+
+def _build(options: argparse.Namespace) -> int:
+    from gpu_service.build import build  # noqa: PLC0415 - serving needs no onnx
+
+    began = time.perf_counter()
+    made = build(options.out, force=options.force)
+    seconds = time.perf_counter() - began
+    sys.stdout.write(f"{NAME} {'made' if made else 'is there already'}: {options.out} ({seconds:.2f} s)\n")
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    given = {name: value for name in ("host", "port") if (value := getattr(options, name)) is not None}
+    settings = replace(Settings.from_env(os.environ), **given)
+    from gpu_service.server import serve  # noqa: PLC0415 - building needs no server, and help neither
+
+    return serve(settings)

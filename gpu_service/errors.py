@@ -1,0 +1,34 @@
+"""What this service adds to the gateway's tree of errors.
+
+GatewayError
+├── Overloaded  503  as many requests are inside as may be
+├── NotReady    503  the model is not loaded, or could not be
+└── TooSlow     408  the client did not send its body in time
+"""
+
+# ruff: noqa: N818, the tree names what happened, as shared/core/errors.py does
+from __future__ import annotations
+
+from shared.core.errors import GatewayError
+
+
+class Overloaded(GatewayError):
+    """As many requests are inside as may be; nothing was computed for this one."""
+
+    status = 503
+    code = "overloaded"
+
+
+class NotReady(GatewayError):
+    """The model is not loaded, or could not be."""
+
+    status = 503
+    code = "not_ready"
+
+
+class TooSlow(GatewayError):
+    """The client did not send its body in time."""
+
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"

@@ -1,0 +1,34 @@
+"""functions-framework's way in: `functions-framework --target gpu_service --source gpu_service/main.py` serves it all.
+
+functions-framework awaits what an asynchronous function returns as an ASGI application, so returning ours mounts it
+under every path. It loads this file as a module of its own, in a process that forks its workers afterwards: nothing is
+read from the environment, and no model is loaded, before the first request.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import functions_framework.aio
+
+from gpu_service.app import App
+from gpu_service.service import Service
+from gpu_service.settings import Settings
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+
+@cache
+def application() -> App:
+    """Give the one application of this process."""
+    settings = Settings.from_env(os.environ)
+    return App(Service(settings), settings)
+
+
+@functions_framework.aio.http
+async def gpu_service(_request: Request) -> Any:  # noqa: ANN401 - a type that functions-framework does not tell of
+    """Entry point of every path."""
+    return application()

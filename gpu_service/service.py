@@ -1,0 +1,154 @@
+"""One model at work: loaded in the background, warmed up, then answering requests for vectors."""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from gpu_service.engine import Engine
+from gpu_service.errors import NotReady
+from gpu_service.model import ModelError
+from gpu_service.slices import slices
+from gpu_service.workers import Workers
+from shared.core import embeddings
+from shared.core.errors import BadRequest, UnknownModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from gpu_service.settings import Settings
+    from gpu_service.tokens import Row
+
+_INLINE: Final = 2_000  # characters and ids that are tokenized at once: sooner done than handed to a thread
+_START: Final = 30.0  # seconds that a request waits for the model to be loaded
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Answer(NamedTuple):
+    """A response body, and what it took: seconds per phase, rows and tokens."""
+
+    body: bytes
+    phases: dict[str, float]
+    rows: int
+    tokens: int
+
+
+class Service:
+    """Owns the engine and the threads. Nothing is loaded before `start`, so that a process may fork first."""
+
+    def __init__(self, settings: Settings, *, load: Callable[[], Engine] | None = None) -> None:
+        self._load = load or partial(Engine.open, settings.model_dir, threads=settings.threads, device=settings.device)
+        self._inference = Workers(threads=settings.workers, places=settings.places)
+        self._tokenizing = Workers(threads=1, places=settings.places)
+        self._loading: asyncio.Task[Engine] | None = None
+
+    def start(self) -> asyncio.Task[Engine]:
+        """Begin to load the model, once; the task raises `ModelError` if it cannot be served."""
+        if self._loading is None:
+            self._loading = asyncio.get_running_loop().create_task(self._loaded())
+        return self._loading
+
+    @property
+    def state(self) -> str:
+        """`starting`, `ready` or `failed`."""
+        if self._loading is None or not self._loading.done():
+            return "starting"
+        return "failed" if self._loading.cancelled() or self._loading.exception() else "ready"
+
+    async def engine(self) -> Engine:
+        """Wait for the model.
+
+        Raises:
+            NotReady: it takes too long, or cannot be loaded.
+        """
+        try:
+            return await asyncio.wait_for(asyncio.shield(self.start()), _START)
+        except TimeoutError as error:
+            raise NotReady("The model is still being loaded.", retry_after=5) from error
+        except ModelError as error:
+            raise NotReady("The model could not be loaded; the service's log says why.") from error
+
+    async def embed(self, data: bytes) -> Answer:
+        """Answer the body of an OpenAI embeddings request.
+
+        Raises:
+            GatewayError: what the client is told instead.
+        """
+        request = embeddings.parse(data)
+        with self._inference.admit():
+            engine = await self.engine()
+            _check(request, engine)
+            arrived = time.perf_counter()
+            rows = await self._rows(engine, request.inputs)
+            tokenized = time.perf_counter()
+            vectors, began = await self._vectors(engine, rows)
+            ended = time.perf_counter()
+        phases = {"queue": began - tokenized, "tokenize": tokenized - arrived, "inference": ended - began}
+        tokens = sum(map(len, rows))
+        return Answer(_rendered(request, engine.manifest.name, vectors, tokens), phases, len(rows), tokens)
+
+    def close(self) -> None:
+        """Stop what has not begun."""
+        self._tokenizing.close()
+        self._inference.close()
+
+    async def _loaded(self) -> Engine:
+        return (await self._tokenizing.run(self._load))[0]
+
+    async def _rows(self, engine: Engine, inputs: Sequence[str | Row]) -> list[Row]:
+        if sum(map(len, inputs)) <= _INLINE:
+            return engine.rows(inputs)
+        return (await self._tokenizing.run(partial(engine.rows, inputs)))[0]
+
+    async def _vectors(self, engine: Engine, rows: list[Row]) -> tuple[NDArray[np.float32], float]:
+        """Compute slice by slice; a large request keeps no more slices in the line than there are threads."""
+        vectors = np.empty((len(rows), engine.manifest.dimensions), "<f4")
+        waiting = iter(slices([len(row) for row in rows]))
+        begins: list[float] = []
+
+        async def lane() -> None:
+            for indexes in waiting:
+                batch, began = await self._inference.run(partial(engine.run, [rows[index] for index in indexes]))
+                vectors[indexes] = batch
+                begins.append(began)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self._inference.threads, len(rows))):
+                group.create_task(lane())
+        return vectors, min(begins)
+
+
+def _check(request: embeddings.Embeddings, engine: Engine) -> None:
+    name, size = engine.manifest.name, engine.manifest.dimensions
+    if request.model.rpartition("/")[2] != name:
+        raise UnknownModel(f"The model '{request.model}' is not served here; '{name}' is.", param="model")
+    if request.dimensions not in {None, size}:
+        raise BadRequest(
+            f"The model '{name}' gives vectors of {size} dimensions, and was not trained to be cut shorter.",
+            param="dimensions",
+        )
+
+
+def _rendered(request: embeddings.Embeddings, model: str, vectors: NDArray[np.float32], tokens: int) -> bytes:
+    wanted = _base64 if request.encoding_format == "base64" else _floats
+    data = [{"object": "embedding", "index": index, "embedding": wanted(row)} for index, row in enumerate(vectors)]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return _encode({"object": "list", "data": data, "model": model, "usage": usage})
+
+
+def _base64(vector: NDArray[np.float32]) -> str:
+    return binascii.b2a_base64(vector.tobytes(), newline=False).decode("ascii")
+
+
+def _floats(vector: NDArray[np.float32]) -> list[float]:
+    floats: list[float] = vector.tolist()
+    return floats

@@ -1,0 +1,69 @@
+"""What the environment says about how to serve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast, get_args
+
+from gpu_service.cpu import cores
+from gpu_service.model import DEFAULT
+from shared.edge.settings import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to serve.
+
+    `token` is the bearer token that callers must show, "" for none; `threads` are the cores of one run, `workers` the
+    runs at a time, `places` the requests inside at a time; `body_seconds` is what a client has to send its body.
+    """
+
+    model_dir: Path
+    host: str
+    port: int
+    token: str
+    device: Device
+    threads: int
+    workers: int
+    places: int
+    body_seconds: float
+    access_log: bool
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> Settings:
+        """Read the variables that `python -m gpu_service --help` lists.
+
+        Raises:
+            SettingsError: one of them has no meaning.
+        """
+        threads = _number(environment, "INFERENCE_THREADS", 1)
+        port = _number(environment, "PORT", 8080, least=0)
+        device = environment.get("DEVICE") or "auto"
+        if device not in get_args(Device):
+            raise SettingsError(f"DEVICE={device} is none of {', '.join(get_args(Device))}.")
+        return cls(
+            model_dir=Path(environment.get("MODEL_DIR") or DEFAULT),
+            host=environment.get("GPU_SERVICE_HOST") or "127.0.0.1",
+            port=_number(environment, "SAGEMAKER_BIND_TO_PORT", port, least=0),
+            token=environment.get("GPU_SERVICE_TOKEN", ""),
+            device=cast("Device", device),
+            threads=threads,
+            workers=_number(environment, "INFERENCE_WORKERS", max(1, cores() // threads)),
+            places=_number(environment, "MAX_REQUESTS", 256),
+            body_seconds=float(_number(environment, "BODY_SECONDS", 30)),
+            access_log=environment.get("ACCESS_LOG", "on").lower() not in {"off", "0", "false"},
+        )
+
+
+def _number(environment: Mapping[str, str], name: str, default: int, *, least: int = 1) -> int:
+    text = environment.get(name) or str(default)
+    if not text.isascii() or not text.isdigit() or not least <= int(text) < 2**16:
+        raise SettingsError(f"{name}={text} is not a whole number of at least {least}.")
+    return int(text)
