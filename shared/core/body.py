@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from shared.core.errors import BadRequest, TooLarge
+from shared.core.wire import too_deep
 
 MAX_BYTES = 6 * 1024 * 1024
 MAX_DEPTH = 64
@@ -34,7 +35,7 @@ def parse(data: bytes) -> dict[str, Any]:
     found = _decoded(data)
     if not isinstance(found, dict):
         raise BadRequest("The request body must be a JSON object.")
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _deeper(found, MAX_DEPTH):
+    if too_deep(data, found, MAX_DEPTH):
         raise _too_deep()
     for name in RESERVED & found.keys():
         raise BadRequest(
@@ -68,13 +69,3 @@ def _reason(data: bytes, error: Exception) -> str:
 
 def _too_deep() -> BadRequest:
     return BadRequest(f"The request body nests more than {MAX_DEPTH} levels of arrays and objects.")
-
-
-def _deeper(value: object, levels: int) -> bool:
-    """Tell whether `value` nests more than `levels` containers; looks no deeper than that itself."""
-    if not isinstance(value, dict | list):
-        return False
-    if levels == 0:
-        return True
-    children = value.values() if isinstance(value, dict) else value
-    return any(_deeper(child, levels - 1) for child in children if isinstance(child, dict | list))

@@ -1,0 +1,208 @@
+"""OpenAI's chat dialect to itself. Nearly the identity, were all providers that speak it to speak it well.
+
+The stream is taken apart into events and each chunk is rebuilt as the SDKs' strict models want it: one id, one
+`created`, the role once, usage only when asked for and last. A stream that is cut looks like success to every SDK;
+here it is an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.core import sse, wire
+from shared.core.errors import GatewayError, UpstreamError
+from shared.core.usage import Usage, estimate, from_openai, to_openai
+from shared.providers import openai_choices, openai_errors
+from shared.providers.adapter import HttpRequest
+from shared.providers.openai_choices import Choice
+
+if TYPE_CHECKING:
+    from shared.core.catalog import Provider, Target
+    from shared.core.chat import Chat
+    from shared.providers.adapter import Head, Moment
+
+USER_AGENT = "ai-nexus"
+_EVENTS, _JSON = "text/event-stream", "application/json"
+_NEVER_JSON = frozenset({"text/html", _EVENTS})
+
+
+def post(provider: Provider, path: str, secret: str, body: dict[str, Any], accept: str) -> HttpRequest:
+    """Make a request of our own headers only: nothing that a client sends may steer a provider."""
+    headers = {"content-type": _JSON, "accept": accept, "user-agent": USER_AGENT}
+    if secret:
+        headers["authorization"] = f"Bearer {secret}"
+    return HttpRequest(f"{provider.base_url.rstrip('/')}/{path}", headers, wire.encode(body))
+
+
+def check(head: Head, *, stream: bool) -> None:
+    """Raise UpstreamError for what SDKs take for an empty answer: a page, JSON for a stream, a stream for JSON."""
+    if not 200 <= head.status < 300:  # noqa: PLR2004 - success, as HTTP has it
+        raise UpstreamError(f"The provider answered with status {head.status}, which is not followed.")
+    found = head.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if found and (found != _EVENTS if stream else found in _NEVER_JSON):
+        asked = "an event stream" if stream else "JSON"
+        raise UpstreamError(f"The provider answered with another content type than {asked}.")
+
+
+def document(body: bytes) -> dict[str, Any]:
+    """Parse a whole answer; UpstreamError if it is no JSON object."""
+    try:
+        found = wire.decode(body)
+    except ValueError as error:
+        raise UpstreamError("The provider answered with what is not JSON.") from error
+    if not isinstance(found, dict):
+        raise UpstreamError("The provider answered with JSON that is no object.")
+    return found
+
+
+class OpenAIChat:
+    """One chat completion, whole or streamed."""
+
+    def __init__(self, chat: Chat, target: Target, provider: Provider, moment: Moment) -> None:
+        self._chat = chat
+        self._target = target
+        self._provider = provider
+        self._moment = moment
+        self._secret = ""
+        self._decoder = sse.Decoder()
+        self._done = False
+        self._failure: GatewayError | None = None  # told once what came before it has left
+        self._common: dict[str, Any] = {}  # the members that all chunks share
+        self._choices: dict[int, Choice] = {}
+        self._said: Usage | None = None
+        self._usage_chunk: dict[str, Any] = {}
+        self._estimate = Usage(prompt=estimate(chat.size), estimated=True)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing that follows counts."""
+        return self._done
+
+    @property
+    def usage(self) -> Usage:
+        """What the provider said; until then, what was heard."""
+        if self._said or not self._choices:
+            return self._said or self._estimate
+        heard = sum(max(choice.deltas, estimate(choice.characters)) for choice in self._choices.values())
+        return Usage(prompt=self._estimate.prompt, completion=heard, estimated=True)
+
+    def request(self, secret: str) -> HttpRequest:
+        """Forward the client's own body, with the model renamed."""
+        self._secret = secret
+        body = {**self._chat.raw, "model": self._target.model}
+        if self._chat.stream:  # a stream without usage could not be billed
+            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        return post(self._provider, "chat/completions", secret, body, _EVENTS if self._chat.stream else _JSON)
+
+    def check(self, head: Head) -> None:
+        """Refuse what is not what was asked for."""
+        check(head, stream=self._chat.stream)
+
+    def error(self, head: Head, body: bytes) -> GatewayError:
+        """Translate a refusal."""
+        return openai_errors.from_answer(head, body, self._provider.name, self._secret)
+
+    def reply(self, body: bytes) -> bytes:
+        """Repair a whole answer."""
+        found = document(body)
+        self._refuse_error(found)
+        choices = found.get("choices")
+        if not isinstance(choices, list) or not choices:
+            raise UpstreamError("The provider answered without a choice.")
+        repaired = [openai_choices.whole(choice, at, self._moment.request_id) for at, choice in enumerate(choices)]
+        self._said = from_openai(found.get("usage"))
+        self._estimate = self._said or Usage(self._estimate.prompt, estimate(len(body)), estimated=True)
+        shared = self._shared(found, "chat.completion")
+        return wire.encode({**found, **shared, "choices": repaired, "usage": to_openai(self.usage, found.get("usage"))})
+
+    def chunk(self, data: bytes) -> bytes:
+        """Take the next bytes of the stream; what precedes an error in them still leaves, then the error is raised."""
+        out: list[bytes] = []
+        try:
+            for event in self._decoder.feed(data):
+                out.append(self._event(event))  # noqa: PERF401 - what precedes a failure is kept
+        except sse.EventTooLargeError as error:
+            self._fail(UpstreamError(f"The provider's stream cannot be read: {error}"))
+        except GatewayError as error:
+            self._fail(error)
+        told = b"".join(out)
+        if self._failure and not told:
+            raise self._failure
+        return told
+
+    def end(self) -> bytes:
+        """Return what is left to say; raises if the provider stopped before it had finished."""
+        if self._failure:
+            raise self._failure
+        out = [self._event(event) for event in self._decoder.end()]
+        if not self._choices:
+            raise UpstreamError("The provider's stream ended without an answer.")
+        open_ = [choice for choice in self._choices.values() if not choice.finish]
+        if open_ and not self._done:
+            raise UpstreamError("The provider's answer was cut off before it was complete.")
+        out += [self._frame({"choices": [choice.finishing()]}) for choice in open_]
+        if self._chat.include_usage:
+            usage = to_openai(self.usage, self._usage_chunk.get("usage"))
+            out.append(sse.frame({**self._usage_chunk, **self._common, "choices": [], "usage": usage}))
+        return b"".join(out)
+
+    def _fail(self, error: GatewayError) -> None:
+        self._failure, self._done = error, True
+
+    def _event(self, event: sse.Event) -> bytes:
+        data = event.data.strip()
+        if self._done or not data:
+            return b""
+        if data == sse.DONE:
+            self._done = True
+            return b""
+        found = document(data)
+        if event.name == b"error":
+            raise openai_errors.from_stream(found.get("error") or found, self._provider.name, self._secret)
+        self._refuse_error(found)
+        return self._translated(found)
+
+    def _refuse_error(self, found: dict[str, Any]) -> None:
+        if found.get("error"):
+            raise openai_errors.from_stream(found["error"], self._provider.name, self._secret)
+
+    def _translated(self, found: dict[str, Any]) -> bytes:
+        usage = found.get("usage")
+        if usage:
+            self._said = from_openai(usage) or self._said
+            self._usage_chunk = found
+        choices = found.get("choices")
+        pieces = choices if isinstance(choices, list) else []
+        repaired = [self._choice(at, piece).repair(piece) for at, piece in enumerate(pieces) if isinstance(piece, dict)]
+        if repaired or found.get("moderation"):
+            return self._frame({**found, "choices": repaired})
+        return b""  # usage, told at the end; or a sign of life
+
+    def _choice(self, position: int, piece: dict[str, Any]) -> Choice:
+        index = piece.get("index")
+        known = isinstance(index, int) and 0 <= index < self._chat.n
+        at = index if isinstance(index, int) and known else position
+        choice = self._choices.get(at)
+        if choice is None:
+            choice = self._choices[at] = Choice(at, self._moment.request_id)
+        return choice
+
+    def _frame(self, found: dict[str, Any]) -> bytes:
+        """Render a chunk with what all of them share; `usage` is null, or absent if the client did not ask for it."""
+        if not self._common:
+            self._common = self._shared(found, "chat.completion.chunk")
+        chunk = {**found, **self._common}
+        if self._chat.include_usage:
+            chunk["usage"] = None
+        else:
+            chunk.pop("usage", None)
+        return sse.frame(chunk)
+
+    def _shared(self, found: dict[str, Any], kind: str) -> dict[str, Any]:
+        id_, created, model = found.get("id"), found.get("created"), found.get("model")
+        return {
+            "id": id_ if id_ and isinstance(id_, str) else f"chatcmpl-{self._moment.request_id}",
+            "object": kind,
+            "created": int(created) if isinstance(created, int | float) else self._moment.now,
+            "model": model if model and isinstance(model, str) else self._chat.model,
+        }

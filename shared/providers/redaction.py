@@ -1,0 +1,34 @@
+"""What a provider says may hold what no client must see: our key, our organization, other keys."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+SHOWN = 500  # characters of a foreign message
+_HIDDEN = "[redacted]"
+
+
+def redact(text: str, secret: str = "") -> str:
+    """Return `text` on one line, shortened, without `secret` and whatever else looks like a key or an account."""
+    if secret:
+        text = text.replace(secret, _HIDDEN)
+    text = _suspicious().sub(_HIDDEN, text)
+    text = "".join(letter if letter.isprintable() else " " for letter in text[: SHOWN + 1])
+    return text if len(text) <= SHOWN else text[:SHOWN] + "..."
+
+
+@cache
+def _suspicious() -> re.Pattern[str]:
+    """Compile the pattern with the first error: most processes never see one.
+
+    Keys are shown masked by some providers ("sk-proj-****abcd"), which still tells the end of ours.
+    """
+    return re.compile(
+        r"(?:bearer|basic)\s+[^\s,;\"']+"
+        r"|\b(?:sk|pk|rk|gsk|xai|nexus)[-_][\w*.-]{4,}"
+        r"|\b(?:org|proj|user|key|api)[-_](?=[\w-]*\d)[\w-]{8,}"
+        r"|\bAIza[\w-]{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}"
+        r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*",
+        re.IGNORECASE,
+    )

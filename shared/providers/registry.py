@@ -1,0 +1,33 @@
+"""Which adapter speaks which dialect. A new one is a file here and a line in the table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.core.errors import UpstreamUnavailable
+from shared.providers.openai import OpenAIChat
+from shared.providers.openai_embeddings import OpenAIEmbeddings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shared.core.catalog import Kind
+    from shared.providers.adapter import Adapter
+
+_ADAPTERS: dict[tuple[str, str], Callable[..., Adapter]] = {
+    ("openai", "chat"): OpenAIChat,
+    ("openai", "embedding"): OpenAIEmbeddings,
+}
+DIALECTS = frozenset(dialect for dialect, _ in _ADAPTERS)
+
+
+def adapter_for(dialect: str, kind: Kind) -> Callable[..., Adapter]:
+    """Return what makes an adapter out of `(request, target, provider, moment)`.
+
+    Raises:
+        UpstreamUnavailable: the dialect has no such kind.
+    """
+    try:
+        return _ADAPTERS[dialect, kind]
+    except KeyError as error:
+        raise UpstreamUnavailable(f"The dialect {dialect!r} has no adapter for {kind} models.") from error
