@@ -1,45 +1,46 @@
-"""What the tests of the edge talk to."""
+"""What the tests of the edge talk to: a real Valkey in cluster mode, emptied before each test, and AWS by moto."""
 
 from __future__ import annotations
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import requests
-from moto import mock_aws
+
+from cdk.local.valkey import valkey_server
+from shared.edge.admission import Admission, connect
+from tests.fakes.aws import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cdk.local.valkey import Valkey
 
-class Bridge(BaseHTTPRequestHandler):
-    """Hands each request on to moto, which answers what is sent to AWS's own host names from this process."""
 
-    protocol_version = "HTTP/1.1"
+@pytest.fixture(scope="session")
+def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
 
-    def do_POST(self) -> None:
-        """Pass the bytes there and back; the service is the one that the signature names."""
-        body = self.rfile.read(int(self.headers["content-length"]))
-        service = self.headers["authorization"].split("/")[3]
-        url = f"https://{service}.us-east-1.amazonaws.com/"
-        headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-        answer = requests.post(url, data=body, headers=headers, timeout=10)
-        self.send_response(answer.status_code)
-        self.send_header("Content-Length", str(len(answer.content)))
-        self.end_headers()
-        self.wfile.write(answer.content)
 
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+@pytest.fixture
+def valkey(_server: Valkey) -> Valkey:
+    """An empty server on loopback, without scripts."""
+    with _server.client() as client:
+        client.flushall()
+        client.script_flush()
+    return _server
+
+
+@pytest.fixture
+def admission(valkey: Valkey) -> Iterator[Admission]:
+    """The scripts on that server."""
+    opened = Admission(connect(valkey.host, valkey.port))
+    yield opened
+    opened.drop()
 
 
 @pytest.fixture(scope="session")
 def moto() -> Iterator[str]:
-    """DynamoDB and Secrets Manager by moto, over HTTP on loopback; the fixture is their URL."""
-    with mock_aws(), ThreadingHTTPServer(("127.0.0.1", 0), Bridge) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    """DynamoDB and Secrets Manager over HTTP on loopback; the fixture is their URL."""
+    with serving() as url:
+        yield url

@@ -19,6 +19,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
+from tests.fakes.aws import serving
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -212,6 +214,13 @@ class Process:
         """Ask it to end, and wait."""
         self.started.terminate()
         return self.end()
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """DynamoDB and Secrets Manager over HTTP on loopback; the fixture is their URL."""
+    with serving() as url:
+        yield url
 
 
 @pytest.fixture

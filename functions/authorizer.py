@@ -1,0 +1,181 @@
+"""API Gateway asks this function who calls, before anything else runs; the answer goes to the others as context.
+
+It reads the Directory and nothing else, so that it works while Valkey is down, and keeps what it read for a minute: a
+revoked key is refused here within that minute, and at once by the admission script. When the Directory fails it raises,
+and API Gateway answers 500: a caller must not be told that its good key is bad.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from shared.core import keys
+from shared.core.principals import Principal
+from shared.edge import snapshot
+from shared.edge.aws import DYNAMODB, SECRETS, Aws, credentials_from
+from shared.edge.directory import Directory
+from shared.edge.secrets import Secrets
+from shared.edge.settings import AuthorizerSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from shared.edge.directory import KeyRecord
+
+CACHE_SECONDS = 60.0
+CACHE_ENTRIES = 1000
+
+_HOW = "Send it as Authorization: Bearer nexus_... or as x-api-key: nexus_..."
+_MISSING = f"No API key was sent. {_HOW}"
+_MALFORMED = f"What was sent is not an API key of this gateway. {_HOW}"
+_DIFFERENT = "More than one credential was sent, and they differ. Send one API key, in one header."
+_UNKNOWN = "This API key does not exist. Check that it was copied whole, or ask an administrator for a new one."
+_REVOKED = "This API key is revoked. Ask an administrator for a new one."
+_EXPIRED = "This API key expired on {}. Ask an administrator for a new one."
+
+
+class RefusedError(Exception):
+    """The caller gets 401 with this message, which holds nothing of the key, and nothing that JSON would escape."""
+
+
+class Authorizer(NamedTuple):
+    """What it takes to know a caller."""
+
+    lookup: Callable[[str, str], KeyRecord | None]  # organization and key id
+    pepper: Callable[[], str]
+    usage_key_prefix: str
+    now: Callable[[], float] = time.time
+
+    def identify(self, event: Mapping[str, Any]) -> Principal:
+        """Return who calls.
+
+        Raises:
+            RefusedError: nobody who may.
+            AwsError, BrokenRecordError: it cannot be found out now.
+        """
+        key = keys.parse(_credential(event))
+        if key is None:
+            raise RefusedError(_MALFORMED)
+        record = self.lookup(key.org, key.id)
+        if not keys.verify(self.pepper(), key, record.hash if record else None) or record is None:
+            raise RefusedError(_UNKNOWN)
+        if record.revoked:
+            raise RefusedError(_REVOKED)
+        if 0 < record.expires_at <= self.now():
+            raise RefusedError(_EXPIRED.format(time.strftime("%Y-%m-%d", time.gmtime(record.expires_at))))
+        return Principal(record.id, record.org, record.role, record.tier, record.models, record.expires_at)
+
+    def verdict(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer API Gateway: a policy for the whole API, and what the other functions or the caller are told.
+
+        Raises:
+            AwsError, BrokenRecordError: as `identify`; API Gateway makes a 500 of it.
+        """
+        try:
+            caller = self.identify(event)
+        except RefusedError as refusal:
+            told = {"message": str(refusal), "code": "invalid_api_key"}
+            return {"principalId": "nobody", "policyDocument": _policy("Deny", event["methodArn"]), "context": told}
+        return {
+            "principalId": caller.key_id,
+            "policyDocument": _policy("Allow", event["methodArn"]),
+            "context": caller.context(),
+            "usageIdentifierKey": f"{self.usage_key_prefix}-{caller.tier}",
+        }
+
+
+class Remembered:
+    """A lookup that keeps its answers for a minute, the negative ones too, and no more than a thousand of them."""
+
+    def __init__(
+        self, lookup: Callable[[str, str], KeyRecord | None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`clock` is monotonic, in seconds."""
+        self._lookup = lookup
+        self._clock = clock
+        self._kept: dict[tuple[str, str], tuple[float, KeyRecord | None]] = {}
+
+    def __call__(self, org: str, key_id: str) -> KeyRecord | None:
+        """Look up; what fails is not remembered."""
+        place = (org, key_id)
+        until, record = self._kept.get(place, (0.0, None))
+        if self._clock() < until:
+            return record
+        record = self._lookup(org, key_id)
+        self._kept.pop(place, None)  # so that it goes to the end: the oldest is dropped first
+        if len(self._kept) >= CACHE_ENTRIES:
+            del self._kept[next(iter(self._kept))]
+        self._kept[place] = (self._clock() + CACHE_SECONDS, record)
+        return record
+
+
+def _credential(event: Mapping[str, Any]) -> str:
+    """Return the one credential that was sent, in whichever header, however often."""
+    sent = {*_bearers(event), *_values(event, "x-api-key")}
+    if len(sent) > 1:
+        raise RefusedError(_DIFFERENT)
+    credential = sent.pop() if sent else ""
+    if not credential:
+        raise RefusedError(_MISSING)
+    return credential
+
+
+def _bearers(event: Mapping[str, Any]) -> Iterator[str]:
+    for value in _values(event, "authorization"):
+        scheme, _, credential = value.partition(" ")
+        if scheme.lower() != "bearer":
+            raise RefusedError(_MALFORMED if value else _MISSING)
+        yield credential.strip(" \t")
+
+
+def _values(event: Mapping[str, Any], name: str) -> Iterator[str]:
+    """Yield every value of a header, from both forms in which API Gateway gives them."""
+    for known, value in (event.get("headers") or {}).items():
+        if known.lower() == name:
+            yield value.strip(" \t")
+    for known, values in (event.get("multiValueHeaders") or {}).items():
+        if known.lower() == name:
+            yield from (value.strip(" \t") for value in values)
+
+
+def _policy(effect: str, method_arn: str) -> dict[str, Any]:
+    """Cover the stage and not just this method: API Gateway may use a verdict for the next request too."""
+    resource = "/".join(method_arn.split("/")[:2]) + "/*"
+    statement = {"Action": "execute-api:Invoke", "Effect": effect, "Resource": resource}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def build(environment: Mapping[str, str]) -> Authorizer:
+    """Make the authorizer that `environment` describes; nothing is connected to before it is used.
+
+    Raises:
+        SettingsError: a variable is missing.
+    """
+    settings = AuthorizerSettings.from_env(environment)
+    credentials = credentials_from(environment)
+    vault, table = Aws(SECRETS, settings.aws, credentials), Aws(DYNAMODB, settings.aws, credentials)
+    secrets, directory = Secrets(vault), Directory(table, settings.directory_table)
+    for connected in (vault, table):
+        snapshot.register_before_snapshot(connected.drop)
+    return Authorizer(
+        # consistent, or a key made a moment ago would be remembered as unknown
+        lookup=Remembered(lambda org, key_id: directory.key(org, key_id, consistent=True)),
+        pepper=lambda: secrets.get(settings.pepper_secret),
+        usage_key_prefix=settings.usage_key_prefix,
+    )
+
+
+@cache
+def _authorizer() -> Authorizer:
+    return build(os.environ)
+
+
+snapshot.register_before_snapshot(_authorizer)
+
+
+def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
+    """Entry point of the authorizer."""
+    return _authorizer().verdict(event)
