@@ -1,7 +1,7 @@
 """The folder that becomes a function's zip: dependencies, our sources, the start script and the compiled catalog.
 
 A bundle is named after the digest of all that goes into it, so that an unchanged function is not deployed again and
-two builds of one commit agree. The same code builds it for Lambda and for this machine: the local run executes what it zips.
+two builds of one commit agree. The same code builds it for Lambda and for this machine: the local run executes it.
 """
 
 from __future__ import annotations

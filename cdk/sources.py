@@ -26,13 +26,14 @@ def needed(modules: Iterable[str], root: Path) -> dict[str, Path]:
         if _file(module, root) is None:
             raise FileNotFoundError(module)
     while waiting:
-        file = _file(waiting[-1], root)
         module = waiting.pop()
+        file = _file(module, root)
         if file is None or module in found:
             continue
         found[module] = file
-        package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-        waiting += [package, *_imports(file, package)] if package else []
+        parent = module.rpartition(".")[0]
+        package = module if file.name == "__init__.py" else parent
+        waiting += [*([parent] if parent else []), *_imports(file, package)]
     files = {*found.values(), *(data for file in found.values() for kind in DATA for data in file.parent.glob(kind))}
     return {str(file.relative_to(root)): file for file in sorted(files)}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aws_cdk import Aws, CfnOutput, DefaultStackSynthesizer, Environment, Stack
 
 from cdk.constructs.api import Api, usage_key_prefix
+from cdk.constructs.excuses import LINT
 from cdk.constructs.firewall import Firewall
 from cdk.constructs.function import Function
 from cdk.constructs.stores import Stores
@@ -45,6 +46,7 @@ class NexusStack(Stack):
             env=Environment(region=config.region) if config.region else None,
             synthesizer=DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
         )
+        self.template_options.metadata = LINT
         stores = Stores(self, retain=config.retain_data)
         valkey = Valkey(
             self, name=config.name, key=stores.key, max_gb=config.valkey_max_gb, max_ecpu=config.valkey_max_ecpu
@@ -64,6 +66,7 @@ class NexusStack(Stack):
             _grant(function, manifest.FUNCTIONS[name], data, stores.key.key_arn)
         api = Api(
             self,
+            name=config.name,
             stage=config.stage,
             functions={name: function.function for name, function in functions.items()},
             own_log_account=config.account_log_role,
