@@ -1,0 +1,233 @@
+"""The data plane's Lambda: takes an API Gateway event apart, finds who serves it, and sees that every failure is told.
+
+Health needs no key; it and the lists of models answer while the stores are down. The rest goes through the pipeline.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import time
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from urllib.parse import unquote
+
+from functions.pipeline import complete, settled
+from functions.plane import Call, Gateway, build
+from functions.reply import Reply
+from shared.core import chat, embeddings, principals, routing
+from shared.core.catalog import entry, listing
+from shared.core.errors import (
+    BadRequest,
+    GatewayError,
+    MethodNotAllowed,
+    NotFound,
+    StoreUnavailable,
+    UpstreamUnavailable,
+)
+from shared.core.wire import encode
+from shared.edge import snapshot
+from shared.edge.response import ClientGone
+from shared.edge.telemetry import Event
+from shared.providers.adapter import Moment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+    from shared.core.catalog import Catalog, Model
+    from shared.core.principals import Action, Principal
+    from shared.edge.response import Out
+
+END_SECONDS = 2.0  # before Lambda's own deadline: time to tell the client, to settle and to log
+
+
+class Context(Protocol):
+    """What is used of the invocation's context."""
+
+    aws_request_id: str
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until Lambda ends the invocation."""
+
+
+@cache
+def _gateway() -> Gateway:
+    return build(os.environ)
+
+
+snapshot.register_before_snapshot(_gateway)
+
+
+def handler(event: Mapping[str, Any], context: Context, out: Out) -> None:
+    """Entry point of the gateway."""
+    serve(event, context, out, _gateway())
+
+
+handler.streams = True  # type: ignore[attr-defined]  # how the runtime loop knows
+
+
+def serve(event: Mapping[str, Any], context: Context, out: Out, gateway: Gateway) -> None:
+    """Answer one request, whatever happens; write its line of telemetry.
+
+    Its id is the invocation's: API Gateway lets clients choose `requestContext.requestId`, and an id settles only once.
+
+    Raises:
+        ClientGone: nobody reads the answer any more.
+    """
+    told = Event(context.aws_request_id)
+    reply = Reply(out, told)
+    try:
+        _route(event, told)(_Visit(event, context, told, gateway, reply))
+        told.outcome = told.outcome or "ok"
+    except ClientGone:
+        told.outcome = "client_gone"
+        raise
+    except Exception as error:  # noqa: BLE001 - the last one to see it
+        if not isinstance(error, GatewayError):
+            gateway.telemetry.fault(error, told.request_id)
+        reply.fail(error)
+    finally:
+        gateway.telemetry.emit(told)
+
+
+class _Visit(NamedTuple):
+    """One event with all that its answer takes."""
+
+    event: Mapping[str, Any]
+    context: Context
+    told: Event
+    gateway: Gateway
+    reply: Reply
+
+    def call(self, action: Action) -> Call:
+        """Return who calls, and for how long.
+
+        Raises:
+            Unauthorized: the authorizer said nothing of a key.
+            Forbidden: its role does not allow `action`.
+        """
+        principal = principals.from_context(self.event.get("requestContext", {}).get("authorizer") or {})
+        self.told.key_id = principal.key_id
+        principal.require(action)
+        left = self.context.get_remaining_time_in_millis() / 1000
+        moment = Moment(self.told.request_id, int(time.time()))
+        return Call(principal, self.told, time.monotonic() + left - END_SECONDS, left, moment)
+
+    def body(self) -> bytes:
+        """Return the bytes that the client sent.
+
+        Raises:
+            BadRequest: they are said to be base64 and are not.
+        """
+        text = self.event.get("body") or ""
+        if not self.event.get("isBase64Encoded"):
+            return text.encode(errors="surrogatepass")
+        try:
+            return base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise BadRequest("The request body did not arrive intact.") from error
+
+
+def _chat(visit: _Visit) -> None:
+    call = visit.call("infer")
+    call.request = request = chat.parse(visit.body())
+    visit.told.stream = request.stream
+    _complete(call, visit)
+
+
+def _embeddings(visit: _Visit) -> None:
+    call = visit.call("infer")
+    call.request = embeddings.parse(visit.body())
+    _complete(call, visit)
+
+
+def _complete(call: Call, visit: _Visit) -> None:
+    if not call.principal.may_use(call.request.model):
+        raise routing.unknown(call.request.model)
+    complete(call, visit.gateway, visit.reply)
+
+
+def _models(visit: _Visit) -> None:
+    call = visit.call("read")
+    with _admitted_if_possible(call, visit):
+        models = _usable(call.principal, visit.gateway)
+    visit.reply.whole(encode(listing(models)))
+
+
+def _model(visit: _Visit) -> None:
+    call = visit.call("read")
+    name = unquote((visit.event.get("pathParameters") or {}).get("id") or "")
+    with _admitted_if_possible(call, visit):
+        found = [model for model in _usable(call.principal, visit.gateway) if model.name == name]
+        if not found:
+            raise routing.unknown(name)
+    visit.reply.whole(encode(entry(found[0])))
+
+
+def _usable(principal: Principal, gateway: Gateway) -> list[Model]:
+    """List what this key may use and somebody serves; all it may use while the providers' secrets cannot be read."""
+    allowed = [model for model in gateway.catalog.models.values() if principal.may_use(model.name)]
+    try:
+        configured = gateway.providers.configured()
+    except UpstreamUnavailable:
+        return allowed
+    return [model for model in allowed if _served(model, gateway.catalog, configured)]
+
+
+def _served(model: Model, catalog: Catalog, configured: Collection[str]) -> bool:
+    try:
+        return bool(routing.candidates(model.name, model.kind, catalog, configured))
+    except UpstreamUnavailable:
+        return False
+
+
+@contextmanager
+def _admitted_if_possible(call: Call, visit: _Visit) -> Iterator[None]:
+    """Let limits and revocation count while there is a store to ask; without one, what is no secret is served."""
+    try:
+        visit.reply.headers.update(visit.gateway.admit(call).headers())
+    except StoreUnavailable:
+        yield
+        return
+    with settled(call, visit.gateway):
+        yield
+
+
+def _alive(visit: _Visit) -> None:
+    visit.reply.whole(encode({"status": "ok"}))
+
+
+def _ready(visit: _Visit) -> None:
+    """Say whether requests can be served, and which part is down if not."""
+    try:
+        visit.gateway.admission.ping()
+    except StoreUnavailable as error:
+        raise StoreUnavailable(
+            "Not ready: valkey does not answer.", retry_after=1, details={"checks": {"valkey": "down"}}
+        ) from error
+    visit.reply.whole(encode({"status": "ok", "checks": {"valkey": "ok"}}))
+
+
+_ROUTES: dict[str, dict[str, Callable[[_Visit], None]]] = {
+    "/health": {"GET": _alive},
+    "/health/live": {"GET": _alive},
+    "/health/ready": {"GET": _ready},
+    "/v1/models": {"GET": _models},
+    "/v1/models/{id+}": {"GET": _model},
+    "/v1/chat/completions": {"POST": _chat},
+    "/v1/embeddings": {"POST": _embeddings},
+}
+
+
+def _route(event: Mapping[str, Any], told: Event) -> Callable[[_Visit], None]:
+    """Find who answers; API Gateway has matched the path already, so `resource` is the path of the route."""
+    resource, method = event.get("resource", ""), event.get("httpMethod", "")
+    methods = _ROUTES.get(resource)
+    if methods is None:
+        raise NotFound("There is nothing at this path.")
+    if method not in methods:
+        raise MethodNotAllowed(f"Use {' or '.join(methods)} here.", headers={"allow": ", ".join(methods)})
+    told.route = f"{method} {resource}"
+    return methods[method]

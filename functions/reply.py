@@ -1,0 +1,71 @@
+"""The one way an answer leaves the gateway: whole, as a stream, or as an error before or within either."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.core import errors
+from shared.core.wire import encode
+
+if TYPE_CHECKING:
+    from shared.edge.response import Out
+    from shared.edge.telemetry import Event
+
+_JSON = {"content-type": "application/json"}
+_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+
+
+class Reply:
+    """Wraps an `Out`. Headers leave with the first chunk, so that an error before it is still an HTTP error."""
+
+    def __init__(self, out: Out, event: Event) -> None:
+        self._out = out
+        self._event = event
+        self._started = False
+        self.headers: dict[str, str] = {}  # sent with whatever this answer becomes
+
+    @property
+    def started(self) -> bool:
+        """Whether the status can no longer be changed."""
+        return self._started
+
+    def push(self, events: bytes) -> None:
+        """Send a piece of an event stream at once; an empty one sends nothing.
+
+        Raises:
+            ClientGone: nobody reads it any more.
+        """
+        if not events:
+            return
+        if not self._started:
+            self._start(200, _STREAM | _served_by(self._event))
+        self._out.write(events)
+
+    def whole(self, body: bytes, status: int = 200) -> None:
+        """Send a whole JSON document; raises as `push` does."""
+        self._start(status, _JSON | _served_by(self._event))
+        self._out.write(body)
+
+    def fail(self, error: Exception) -> None:
+        """Say what went wrong: as the response, or, where that has begun, as its last event; raises as `push` does."""
+        self._event.outcome = errors.translate(error).code
+        if self._started:
+            self._out.write(b"data: " + encode({"error": errors.body(error)}) + b"\n\n")
+        else:
+            self._start(errors.translate(error).status, errors.headers(error))
+            self._out.write(errors.envelope(error))
+
+    def _start(self, status: int, headers: dict[str, str]) -> None:
+        event = self._event
+        event.status = status
+        event.mark_first_chunk()
+        overhead = f"{event.overhead * 1000:.1f}"
+        own = {"x-request-id": event.request_id, "x-nexus-overhead-ms": overhead}
+        self._started = True
+        self._out.start(status, self.headers | headers | own)
+
+
+def _served_by(event: Event) -> dict[str, str]:
+    if not event.provider:
+        return {}
+    return {"x-nexus-provider": event.provider, "x-nexus-model": event.model}

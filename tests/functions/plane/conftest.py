@@ -1,0 +1,80 @@
+"""One rig for the tests of the data plane; servers live as long as the session, state as long as a test."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from cdk.local.valkey import valkey_server
+from functions.plane import build
+from shared.core.catalog import FILE, Catalog, Model, Provider, Target, Tier
+from shared.edge import snapshot
+from shared.edge.telemetry import Telemetry
+from tests.functions.plane.rig import Aws, Rig, item, well
+from tests.functions.plane.upstream import Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cdk.local.valkey import Valkey
+
+CATALOG = Catalog(
+    version="test",
+    providers={
+        "openai": Provider("openai", "openai", "https://api.invalid/v1", "OPENAI_BASE_URL", "OPENAI_API_KEY"),
+        "second": Provider("second", "openai", "", "SECOND_URL", ""),
+        "elsewhere": Provider("elsewhere", "openai", "https://elsewhere.invalid/v1", "", "ELSEWHERE_KEY"),
+    },
+    models={
+        "gpt-4o": Model("gpt-4o", "chat", (Target("openai", "gpt-4o-2024"),), "openai", 7),
+        "both": Model("both", "chat", (Target("openai", "one"), Target("second", "two")), "openai"),
+        "org/embed": Model("org/embed", "embedding", (Target("openai", "text-embedding-3-small"),), "org"),
+        "far": Model("far", "chat", (Target("elsewhere", "far"),), "elsewhere"),
+    },
+    tiers={"free": Tier(2, 10, 0, 1), "pro": Tier(600, 0, 0, 50)},
+)
+
+
+@pytest.fixture(scope="session")
+def _valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """A provider that behaves until it is told otherwise."""
+    server = Upstream(well)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def rig(_valkey: Valkey, upstream: Upstream, tmp_path: Path) -> Iterator[Rig]:
+    """A gateway built as in production, with everything around it on loopback; pauses are noted and not made."""
+    with _valkey.client() as client:
+        client.flushall()
+    aws = Aws({"OPENAI_API_KEY": "sk-provider-secret"}, item())
+    endpoint = Upstream(aws.answer)
+    tmp_path.joinpath(FILE).write_bytes(msgspec.json.encode(CATALOG))
+    environment = {
+        "STAGE": "test", "DIRECTORY_TABLE": "Directory", "PROVIDERS_SECRET": "providers", "VALKEY_HOST": _valkey.host,
+        "VALKEY_PORT": str(_valkey.port), "VALKEY_TLS": "false", "AWS_REGION": "eu-central-1",
+        "AWS_ENDPOINT_URL": endpoint.url, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s",
+        "OPENAI_BASE_URL": f"{upstream.url}/v1", "SECOND_URL": f"{upstream.url}/second",
+        "LAMBDA_TASK_ROOT": str(tmp_path),
+    }  # fmt: skip
+    lines: list[dict[str, object]] = []
+    pauses: list[float] = []
+    built = build(environment)
+    gateway = built._replace(
+        telemetry=Telemetry("test", lambda line: lines.append(json.loads(line))), pause=pauses.append
+    )
+    yield Rig(gateway, upstream, aws, _valkey.client(), lines, pauses)
+    for close in snapshot.get_before_snapshot()[-4:]:
+        close()
+    endpoint.stop()

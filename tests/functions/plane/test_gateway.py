@@ -1,0 +1,235 @@
+"""The gateway at its door: routes, bodies, identity, permissions, health, and failures of its own stores."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from functions.gateway import handler
+from functions.plane import build
+from shared.edge.settings import SettingsError
+from tests.functions.plane.rig import CHAT, KEY, item
+
+if TYPE_CHECKING:
+    from tests.functions.plane.rig import Client, Rig
+
+MEMBERS = {"type", "message", "code", "param"}
+
+
+def refused(client: Client, status: int, code: str, param: str | None = None) -> dict[str, Any]:
+    """Check that this is the error envelope, whole, and return the error object."""
+    assert client.status == status, client.body
+    assert client.headers["content-type"] == "application/json"
+    assert client.headers["x-request-id"]
+    assert client.json["type"] == "error"
+    error: dict[str, Any] = client.json["error"]
+    assert error.keys() >= MEMBERS
+    assert (error["code"], error["param"]) == (code, param)
+    return error
+
+
+def test_the_handler_says_that_it_streams() -> None:
+    """The runtime loop looks at this attribute."""
+    assert handler.streams is True  # type: ignore[attr-defined]
+
+
+def test_the_first_request_of_a_key_projects_it(rig: Rig) -> None:
+    """Valkey knows nothing: the Directory is read once, consistently; the next requests touch no other store."""
+    assert rig.chat(stream=False).status == 200
+    assert rig.chat(stream=False).status == 200
+
+    assert rig.aws.calls == ["GetSecretValue", "GetItem"]
+    assert rig.valkey.hget(f"{{default}}:key:{KEY}", "rpm") == b"600"
+
+
+def test_a_flushed_store_heals_itself(rig: Rig) -> None:
+    """After FLUSHALL, and after the scripts are lost, requests go on; a revoked key stays revoked."""
+    assert rig.chat().status == 200
+    rig.valkey.flushall()
+    rig.valkey.script_flush()
+    assert rig.chat().status == 200
+
+    rig.aws.item = item(revoked=True, version=2)
+    rig.valkey.flushall()
+    refused(rig.chat(), 401, "invalid_api_key")
+
+
+@pytest.mark.parametrize("change", [{"revoked": True}, {"expires_at": 5}])
+def test_a_dead_key_is_refused_whatever_the_authorizer_remembers(rig: Rig, change: dict[str, Any]) -> None:
+    """Revoked or expired in the Directory: 401, nothing reaches the provider, nothing is booked."""
+    rig.aws.item = item(**change)
+
+    refused(rig.chat(), 401, "invalid_api_key")
+
+    assert rig.upstream.requests == []
+    assert rig.usage() == []
+
+
+def test_a_deleted_key_is_refused(rig: Rig) -> None:
+    """The authorizer's memory outlives the key; admission does not."""
+    rig.aws.item = None
+
+    refused(rig.chat(), 401, "invalid_api_key")
+
+
+def test_the_limit_is_told_before_and_when_it_is_reached(rig: Rig) -> None:
+    """Two per minute: the headers count down, the third is a 429 with all that is known of it."""
+    rig.aws.item = item(tier="free")
+    left = [rig.chat(stream=stream).headers["x-ratelimit-remaining-requests"] for stream in (True, False)]
+
+    client = rig.chat()
+
+    assert left == ["1", "0"]
+    error = refused(client, 429, "rate_limit_exceeded")
+    assert (error["scope"], error["limit"], error["used"], error["reserved"]) == ("requests_per_minute", 2, 2, 0)
+    assert 55 <= int(client.headers["retry-after"]) <= 60
+    assert error["resets_at"] > 1_700_000_000
+    assert client.headers["x-ratelimit-remaining-requests"] == "0"
+    assert len(rig.upstream.requests) == 2
+
+
+def test_own_limits_of_a_key_beat_its_tier(rig: Rig) -> None:
+    """A key of the pro tier with one request per hour gets one."""
+    rig.aws.item = item(limits={"requests_per_hour": 1})
+    assert rig.chat().status == 200
+
+    assert refused(rig.chat(), 429, "rate_limit_exceeded")["scope"] == "requests_per_hour"
+
+
+def test_unknown_and_forbidden_models_look_the_same(rig: Rig) -> None:
+    """A model that is not for this key does not exist; nothing is counted or asked."""
+    missing = refused(rig.chat(model="gpt-99"), 404, "model_not_found", "model")
+    forbidden = refused(rig.chat(identity={"models": "far,both"}), 404, "model_not_found", "model")
+
+    assert missing["message"].replace("gpt-99", "gpt-4o") == forbidden["message"]
+    assert rig.valkey.keys("*") == []
+    assert {line["model"] for line in rig.lines} == {"none"}
+
+
+def test_roles_are_kept(rig: Rig) -> None:
+    """A viewer reads the lists and asks no model."""
+    refused(rig.chat(identity={"role": "viewer"}), 403, "permission_denied")
+    refused(rig.chat(identity={"role": "nobody"}), 403, "permission_denied")
+    assert rig.call("GET", "/v1/models", identity={"role": "viewer"}).status == 200
+
+
+def test_a_request_without_identity_is_refused(rig: Rig) -> None:
+    """Should the authorizer ever be left out, nothing opens."""
+    for context in ({}, {"authorizer": None}, {"authorizer": {"key_id": KEY}}):
+        refused(rig.call("POST", CHAT, {}, requestContext=context), 401, "invalid_api_key")
+
+
+@pytest.mark.parametrize(
+    "body", [None, "", "{", "[" * 100_000, "null", '{"model":NaN}', '{"model":"\ud83d"}', "\x00", "9" * 5000]
+)
+@pytest.mark.parametrize("resource", [CHAT, "/v1/embeddings"])
+def test_a_body_that_is_none_is_a_400(rig: Rig, resource: str, body: str | None) -> None:
+    """Whatever comes: the envelope, and neither a count nor a call."""
+    client = rig.call("POST", resource, body)
+
+    assert client.status == 400, client.body
+    assert client.json["error"]["type"] == "invalid_request_error"
+    assert rig.valkey.keys("*") == []
+    assert [line["outcome"] for line in rig.lines] == [client.json["error"]["code"]]
+
+
+def test_a_base64_body_is_decoded(rig: Rig) -> None:
+    """API Gateway encodes bodies of binary media types; a broken encoding is a 400."""
+    text = json.dumps({"model": "org/embed", "input": "x"})
+
+    encoded = base64.b64encode(text.encode()).decode()
+    assert rig.call("POST", "/v1/embeddings", encoded, isBase64Encoded=True).status == 200
+    refused(rig.call("POST", "/v1/embeddings", "!!!", isBase64Encoded=True), 400, "invalid_request")
+
+
+def test_a_body_of_seven_megabytes_is_a_413(rig: Rig) -> None:
+    """The limit holds here as well, whoever lets it through."""
+    refused(rig.call("POST", CHAT, " " * 7_000_000), 413, "request_too_large")
+
+
+def test_embeddings_are_served_and_booked(rig: Rig) -> None:
+    """The other kind goes the same way."""
+    client = rig.call("POST", "/v1/embeddings", {"model": "org/embed", "input": "x", "encoding_format": "float"})
+
+    assert client.status == 200
+    assert client.json["data"][0]["embedding"] == [0.5, -0.25]
+    assert client.headers["x-nexus-model"] == "org/embed"
+    assert [(use["prompt"], use["completion"], use["outcome"]) for use in rig.usage()] == [("3", "0", "ok")]
+
+
+def test_lists_the_models_this_key_can_use(rig: Rig) -> None:
+    """What nobody serves here, or is not for this key, is not listed; ids may hold slashes, encoded or not."""
+    listed = rig.call("GET", "/v1/models")
+    assert [model["id"] for model in listed.json["data"]] == ["gpt-4o", "both", "org/embed"]
+    assert listed.json["object"] == "list"
+    assert listed.headers["x-ratelimit-limit-requests"] == "600"
+
+    narrow = rig.call("GET", "/v1/models", identity={"models": "gpt-4o,far"})
+    assert [model["id"] for model in narrow.json["data"]] == ["gpt-4o"]
+
+    for name in ("org/embed", "org%2Fembed"):
+        found = rig.call("GET", "/v1/models/{id+}", pathParameters={"id": name})
+        assert found.json == {"id": "org/embed", "object": "model", "created": 0, "owned_by": "org"}
+    for name in ("far", "none", ""):
+        refused(rig.call("GET", "/v1/models/{id+}", pathParameters={"id": name}), 404, "model_not_found", "model")
+    assert rig.leases() == 0
+
+
+def test_paths_and_methods_that_are_none(rig: Rig) -> None:
+    """The envelope for them too, with the methods there are."""
+    refused(rig.call("GET", "/v1/nothing"), 404, "unknown_url")
+    client = rig.call("DELETE", CHAT)
+    refused(client, 405, "method_not_allowed")
+    assert client.headers["allow"] == "POST"
+
+
+def test_health_needs_no_key_and_no_store(rig: Rig) -> None:
+    """Alive is alive, with everything around it gone."""
+    rig.upstream.stop()
+    rig.aws.fails = True
+    for path in ("/health", "/health/live"):
+        client = rig.call("GET", path, requestContext={})
+        assert (client.status, client.json) == (200, {"status": "ok"})
+    assert rig.call("GET", "/health/ready", requestContext={}).json == {"status": "ok", "checks": {"valkey": "ok"}}
+
+
+def test_an_unforeseen_error_is_told_without_a_word_of_it(rig: Rig) -> None:
+    """A bug in us is a 500 that says nothing; its type and place are logged once, its message never."""
+    del rig.gateway.catalog.providers["openai"]
+
+    error = refused(rig.chat(), 500, "internal_error")
+
+    assert "openai" not in json.dumps(error)
+    faults = [line for line in rig.lines if line["event"] == "fault"]
+    assert [fault["error"] for fault in faults] == ["KeyError"]
+    assert any("routing.py" in frame for frame in faults[0]["frames"])
+    assert "'openai'" not in json.dumps(rig.lines)
+
+
+def test_directory_and_secrets_that_fail_are_a_503(rig: Rig) -> None:
+    """Nobody steps in for a provider because its secret cannot be read, and no key is waved through."""
+    rig.aws.fails = True
+    refused(rig.chat(), 503, "upstream_unavailable")
+    assert rig.call("GET", "/v1/models").status == 200  # no secret, and nothing to count on
+
+    rig.aws.fails = False
+    rig.gateway.providers.configured()
+    rig.aws.fails = True
+    client = rig.chat()
+    refused(client, 503, "store_unavailable")
+    assert int(client.headers["retry-after"]) >= 1
+    assert rig.upstream.requests == []
+
+
+def test_a_model_without_credentials_is_a_503(rig: Rig) -> None:
+    """It exists, but nobody here may ask for it."""
+    refused(rig.chat(model="far"), 503, "upstream_unavailable")
+
+
+def test_an_environment_that_lacks_something_is_named() -> None:
+    """Building the gateway says which variable is missing."""
+    with pytest.raises(SettingsError, match="AWS_REGION"):
+        build({})
