@@ -100,6 +100,8 @@ class App:
         body = _json(request.body)
         asked = _knobs(self._defaults, body)
         call.model, call.stream, call.tag = str(body.get("model")), body.get("stream") is True, asked.tag
+        if asked.keep_body:
+            call.body = request.body.decode("utf-8", "replace")
         if asked.latency_ms:
             await asyncio.sleep(asked.latency_ms / 1000)
         if asked is not PLAIN and await self._faulty(request, wire, call, asked):

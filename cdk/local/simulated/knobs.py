@@ -48,6 +48,7 @@ class Knobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: str = ""
     truncate_after: int | None = None  # frames, then a clean end
     tag: str = ""  # found again in the call log
+    keep_body: bool = False  # in the call log
     mode: str = ""
 
     def __post_init__(self) -> None:

@@ -43,6 +43,7 @@ class Call:
     status: int = 0
     outcome: str = "open"  # then: answered, failed, lied, cut, client_gone
     frames: int = 0  # SSE frames that left
+    body: str = ""  # if the knob `keep_body` asks for it
     usage: dict[str, Any] = field(default_factory=dict)  # of the complete answer, whatever was told to the client
     ended_at: float = 0
 

@@ -207,6 +207,14 @@ def test_keeps_the_truth_in_its_log(http: httpx2.Client, lie: Lie) -> None:
     assert (call["status"], call["outcome"], call["id"]) == (200, "answered", answer.headers["x-request-id"])
 
 
+def test_keeps_a_body_when_asked(http: httpx2.Client, lie: Lie) -> None:
+    """What was passed on can be compared with what was sent."""
+    body = lie("", simulated={"keep_body": True, "tag": "kept"}, seed=7)
+    http.post(CHAT, json=body)
+    (call,) = http.get("/_calls", params={"tag": "kept"}).json()["calls"]
+    assert json.loads(call["body"]) == body
+
+
 def test_clears_its_log(http: httpx2.Client, lie: Lie) -> None:
     """DELETE /_calls starts a new count, and ids do not repeat."""
     before = http.post(CHAT, json=lie("")).headers["x-request-id"]
