@@ -47,7 +47,7 @@ def _synthesize(config: configuration.Config, bundles: dict[manifest.Bundle, Pat
 
     from cdk.stack import NexusStack  # noqa: PLC0415
 
-    app = aws_cdk.App(context=context, analytics_reporting=False)
+    app = aws_cdk.App(context=context, analytics_reporting=False, outdir=os.environ.get("CDK_OUTDIR", "cdk.out"))
     NexusStack(app, config, bundles)
     aws_cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     app.synth()

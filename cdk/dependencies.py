@@ -129,9 +129,12 @@ def into_place(tree: Path, folder: Path) -> None:
 
 
 def _fetch(lock: Path, where: Target, tree: Path) -> None:
-    rules = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-config", "--quiet"]
+    """Take the packages from uv's cache, and only what is not there from the network."""
+    rules = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-config", "--quiet", "--color", "never"]
     command = [uv(), "pip", "install", *rules, *where.platform, "--target", str(tree), "-r", str(lock)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, "--offline"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = " ".join(done.stderr.split())[:300]
         message = (

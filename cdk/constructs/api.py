@@ -115,7 +115,6 @@ class Api(Construct):
             response_transfer_mode=mode.STREAM if route.stream else mode.BUFFERED,
             timeout=Duration.seconds(manifest.FUNCTIONS[route.function].timeout_s),
             scope_permission_to_method=False,  # one permission a function: forty routes would overflow its policy
-            allow_test_invoke=False,
         )
         closed = route.auth == "key"
         method = self.api.root.resource_for_path(route.path).add_method(

@@ -1,0 +1,70 @@
+"""A deployment's settings are read from the CDK context, and a wrong one is refused by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cdk import config
+from cdk.config import Config, ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_what_was_written_is_read_back() -> None:
+    """A configuration survives the context, so a child process builds what its parent asked for."""
+    chosen = Config(stage="prod", target="host", waf=False, catalog=Path("/c.toml"), reserved_concurrency={"admin": 2})
+    assert config.parse(chosen.context()) == chosen
+
+
+def test_the_command_line_speaks_text() -> None:
+    """`-c nexus:waf=false` arrives as a string, and so does a mapping."""
+    parsed = config.parse({"nexus:waf": "false", "nexus:reserved_concurrency": '{"gateway": 800}'})
+    assert parsed.waf is False
+    assert parsed.reserved_concurrency == {"gateway": 800}
+
+
+def test_other_keys_are_left_to_cdk() -> None:
+    """Feature flags and cached lookups are not ours to judge."""
+    assert config.parse({"@aws-cdk/core:whatever": True, "availability-zones:x": []}) == Config()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("nexus:wafe", True),
+        ("nexus:stage", "Prod!"),
+        ("nexus:region", "mars"),
+        ("nexus:target", "windows"),
+        ("nexus:gpu_service_url", "ftp://gpu/v1"),
+        ("nexus:openai_base_url", "https://api.example/v1/"),
+        ("nexus:reserved_concurrency", {"gatewayy": 1}),
+        ("nexus:reserved_concurrency", "{gateway"),
+        ("nexus:waf_requests_per_ip", 9),
+        ("nexus:valkey_max_gb", 0),
+    ],
+)
+def test_a_wrong_key_is_named(key: str, value: object) -> None:
+    """The message starts with the key as it was written."""
+    with pytest.raises(ConfigError) as error:
+        config.parse({key: value})
+    assert str(error.value).startswith(key)
+
+
+def test_the_repositorys_own_settings_are_valid() -> None:
+    """`cdk.json` parses, and names the app that the CLI runs."""
+    assert config.parse(config.defaults()).stage == "dev"
+    assert json.loads((ROOT / "cdk.json").read_text())["app"].endswith("python -m cdk.app")
+
+
+def test_a_broken_cdk_json_is_named(tmp_path: Path) -> None:
+    """Neither a missing nor a mangled file ends in a traceback."""
+    broken = tmp_path / "cdk.json"
+    for content in ("{", "{}"):
+        broken.write_text(content)
+        with pytest.raises(ConfigError, match=r"cdk\.json"):
+            config.defaults(broken)
+    with pytest.raises(ConfigError, match=r"absent\.json"):
+        config.defaults(tmp_path / "absent.json")

@@ -1,0 +1,146 @@
+"""Each function of the manifest is deployed as its line says, and may do what its line says, and nothing more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shared import manifest
+from shared.manifest import FUNCTIONS, Function
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+EVERY_FUNCTION = pytest.mark.parametrize("spec", FUNCTIONS.values(), ids=lambda spec: spec.name)
+# What stands in the template for each resource of the manifest: (type, attribute) pairs.
+ARNS = {
+    "directory": [("DynamoDB::Table", "Arn")],
+    "pepper": [("SecretsManager::Secret", "Pepper")],
+    "providers": [("SecretsManager::Secret", "Providers")],
+    "valkey": [("ElastiCache::ServerlessCache", "ARN"), ("ElastiCache::User", "Arn")],
+}
+
+
+def deployed(spec: Function, template: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Find the one deployed function with the handler of `spec`: its logical id and properties."""
+    [(name, resource)] = [
+        (name, resource)
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Lambda::Function" and resource["Properties"]["Handler"] == spec.handler
+    ]
+    return name, resource["Properties"]
+
+
+def statements(spec: Function, template: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Collect everything that the role of `spec` may do, by the statements' names."""
+    role = deployed(spec, template)[1]["Role"]["Fn::GetAtt"][0]
+    policies = [
+        resource["Properties"]["PolicyDocument"]["Statement"]
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::IAM::Policy" and {"Ref": role} in resource["Properties"]["Roles"]
+    ]
+    return {statement["Sid"]: statement for policy in policies for statement in policy}
+
+
+def listed(value: object) -> list[Any]:
+    """Undo CloudFormation's habit of writing a list of one as the one."""
+    return value if isinstance(value, list) else [value]
+
+
+@EVERY_FUNCTION
+def test_every_function_is_deployed_as_its_line_says(spec: Function, template: Mapping[str, Any]) -> None:
+    """Size, time, platform and log of a function come from the manifest and the house rules."""
+    properties = deployed(spec, template)[1]
+    assert properties["MemorySize"] == spec.memory_mb
+    assert properties["Timeout"] == spec.timeout_s
+    assert properties["Runtime"] == "python3.14"
+    assert properties["Architectures"] == ["arm64"]
+    assert "ReservedConcurrentExecutions" not in properties  # a new account has none to give away
+    assert template["Resources"][properties["LoggingConfig"]["LogGroup"]["Ref"]]["Type"] == "AWS::Logs::LogGroup"
+
+
+def test_nothing_runs_that_the_manifest_does_not_name(of_type: Callable[[str], dict[str, Any]]) -> None:
+    """CDK slips no function of its own in."""
+    assert len(of_type("Lambda::Function")) == len(FUNCTIONS)
+
+
+@EVERY_FUNCTION
+def test_a_function_finds_every_variable_it_was_promised(spec: Function, template: Mapping[str, Any]) -> None:
+    """The environment is the manifest's, with the optional variables that this deployment configures."""
+    optional = {"OPENAI_BASE_URL"} & set(spec.optional_environment)
+    variables = deployed(spec, template)[1]["Environment"]["Variables"]
+    assert variables.keys() == spec.environment | optional
+    assert all(variables.values())
+    assert variables["AWS_LAMBDA_EXEC_WRAPPER"] == "/var/task/bootstrap"
+
+
+@EVERY_FUNCTION
+def test_a_role_is_its_grants_and_its_log(spec: Function, template: Mapping[str, Any]) -> None:
+    """Every statement of the role stands in the manifest, with exactly its actions."""
+    found = {name: set(listed(statement["Action"])) for name, statement in statements(spec, template).items()}
+    wanted = {grant.resource.capitalize(): set(grant.actions) for grant in spec.grants}
+    log = {"logs:CreateLogStream", "logs:PutLogEvents"}
+    assert found == {**wanted, "Key": set(spec.key_actions), "Log": log}
+
+
+@EVERY_FUNCTION
+def test_a_grant_reaches_the_resource_it_names(spec: Function, template: Mapping[str, Any]) -> None:
+    """Each statement points at the stack's own resources of the right kind, never at a pattern."""
+    given = statements(spec, template)
+    for grant in spec.grants:
+        targets = listed(given[grant.resource.capitalize()]["Resource"])
+        assert len(targets) == len(ARNS[grant.resource])
+        for target, (kind, attribute) in zip(targets, ARNS[grant.resource], strict=True):
+            name, detail = target.get("Fn::GetAtt", [target.get("Ref"), None])
+            assert template["Resources"][name]["Type"] == f"AWS::{kind}"
+            assert attribute in (detail or name)
+
+
+@EVERY_FUNCTION
+def test_the_key_opens_only_through_the_stores(spec: Function, template: Mapping[str, Any]) -> None:
+    """A function cannot use the key by itself, only have DynamoDB or Secrets Manager use it in its name."""
+    through = statements(spec, template)["Key"]["Condition"]["StringEquals"]["kms:ViaService"]
+    assert {service["Fn::Join"][1][0] for service in listed(through)} == {"dynamodb.", "secretsmanager."}
+
+
+def test_no_role_has_a_policy_of_aws_or_a_bare_star(of_type: Callable[[str], dict[str, Any]]) -> None:
+    """No managed policy anywhere, and no statement on every resource there is."""
+    roles, policies = of_type("IAM::Role"), of_type("IAM::Policy")
+    assert not [name for name, role in roles.items() if role["Properties"].get("ManagedPolicyArns")]
+    documents = [policy["Properties"]["PolicyDocument"] for policy in policies.values()]
+    documents += [
+        inline["PolicyDocument"] for role in roles.values() for inline in role["Properties"].get("Policies", [])
+    ]
+    written = [statement for document in documents for statement in document["Statement"]]
+    assert "*" not in {resource for s in written for resource in listed(s["Resource"]) if isinstance(resource, str)}
+    assert not [action for s in written for action in listed(s["Action"]) if "*" in action]
+
+
+def test_only_the_api_may_call_a_function(
+    template: Mapping[str, Any], of_type: Callable[[str], dict[str, Any]]
+) -> None:
+    """Each invoke permission names this one REST API as its source."""
+    [api] = of_type("ApiGateway::RestApi")
+    permissions = [permission["Properties"] for permission in of_type("Lambda::Permission").values()]
+    called = {permission["FunctionName"]["Fn::GetAtt"][0] for permission in permissions}
+    assert called == {deployed(spec, template)[0] for spec in FUNCTIONS.values()}
+    for permission in permissions:
+        assert permission["Principal"] == "apigateway.amazonaws.com"
+        assert {"Ref": api} in permission["SourceArn"]["Fn::Join"][1]
+
+
+def test_each_log_is_forgotten_after_a_week(of_type: Callable[[str], dict[str, Any]]) -> None:
+    """One group for each function and one for the access log, all kept seven days."""
+    groups = of_type("Logs::LogGroup")
+    assert len(groups) == len(FUNCTIONS) + 1
+    assert {group["Properties"]["RetentionInDays"] for group in groups.values()} == {7}
+
+
+def test_the_usage_key_prefix_is_the_start_of_each_tiers_key(
+    template: Mapping[str, Any], of_type: Callable[[str], dict[str, Any]]
+) -> None:
+    """What the authorizer puts before a tier's name gives exactly the value of that tier's API Gateway key."""
+    prefix = deployed(FUNCTIONS[manifest.AUTHORIZER], template)[1]["Environment"]["Variables"]["USAGE_KEY_PREFIX"]
+    values = [key["Properties"]["Value"] for key in of_type("ApiGateway::ApiKey").values()]
+    assert values == [{"Fn::Join": ["", [prefix, f"-{plan.tier}"]]} for plan in manifest.PLANS]

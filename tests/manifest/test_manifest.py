@@ -1,0 +1,80 @@
+"""The manifest is consistent in itself: what it names exists, and what follows from it is right."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from shared import manifest
+from shared.manifest import FUNCTIONS, PLANS, ROUTES, Function, Grant
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EVERY_FUNCTION = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=lambda function: function.name)
+
+
+@EVERY_FUNCTION
+def test_every_handler_is_a_function_of_our_sources(function: Function) -> None:
+    """The module of each handler exists and defines it."""
+    module, _, name = function.handler.rpartition(".")
+    tree = ast.parse((REPOSITORY / module.replace(".", "/")).with_suffix(".py").read_bytes())
+    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+@EVERY_FUNCTION
+def test_no_function_is_granted_a_wildcard(function: Function) -> None:
+    """Each action is one action of one service, and each resource is granted once."""
+    actions = [action for grant in function.grants for action in grant.actions]
+    assert actions
+    assert all(action.count(":") == 1 and "*" not in action for action in actions)
+    assert Counter(grant.resource for grant in function.grants).most_common(1)[0][1] == 1
+
+
+def test_every_url_has_one_owner() -> None:
+    """No method of a path stands twice, and each goes to a function that exists."""
+    assert Counter((route.method, route.path) for route in ROUTES).most_common(1)[0][1] == 1
+    assert {route.function for route in ROUTES} == FUNCTIONS.keys() - {manifest.AUTHORIZER}
+
+
+def test_only_health_is_open() -> None:
+    """A route that asks for no key tells nothing but whether the gateway is alive."""
+    assert {route.path for route in ROUTES if route.auth == "none"} == {"/health", "/health/live", "/health/ready"}
+
+
+def test_a_route_streams_where_its_function_does() -> None:
+    """The gateway's answers are passed on as they come, the administration's are whole."""
+    assert {(route.function, route.stream) for route in ROUTES} == {("gateway", True), ("admin", False)}
+
+
+def test_no_function_outlives_what_calls_it() -> None:
+    """API Gateway waits 15 minutes for a stream and 29 s for a whole answer; a check may cost no client 10 s."""
+    assert FUNCTIONS["gateway"].timeout_s <= 15 * 60
+    assert FUNCTIONS["admin"].timeout_s <= 29
+    assert FUNCTIONS[manifest.AUTHORIZER].timeout_s <= 10
+
+
+def test_a_grant_brings_the_address_of_what_it_grants() -> None:
+    """A function knows of the stores that it may touch, and of no other."""
+    assert set(manifest.SET_WITH_GRANT) == set(get_args(manifest.Resource))
+    assert "PEPPER_SECRET" in FUNCTIONS[manifest.AUTHORIZER].environment
+    assert "PEPPER_SECRET" not in FUNCTIONS["gateway"].environment
+    assert not {name for name in FUNCTIONS[manifest.AUTHORIZER].environment if name.startswith("VALKEY")}
+
+
+def test_only_who_writes_may_encrypt() -> None:
+    """A reader's key permission is to decrypt; a writer's adds encryption; what is not under the key brings none."""
+    assert Grant("directory", ("dynamodb:GetItem", "dynamodb:Query")).key_actions == manifest.KEY_FOR_READING
+    assert Grant("directory", ("dynamodb:GetItem", "dynamodb:PutItem")).key_actions == manifest.KEY_FOR_WRITING
+    assert Grant("valkey", ("elasticache:Connect",)).key_actions == ()
+    assert "kms:Encrypt" not in FUNCTIONS["gateway"].key_actions
+
+
+def test_a_dearer_tier_is_never_slower() -> None:
+    """Plans rise from free to enterprise, and stay under what an account is given (10,000 a second, 5,000 at once)."""
+    assert [plan.tier for plan in PLANS] == ["free", "pro", "enterprise"]
+    assert sorted(PLANS, key=lambda plan: (plan.rate, plan.burst)) == list(PLANS)
+    assert max(plan.rate for plan in PLANS) <= 10_000
+    assert max(plan.burst for plan in PLANS) <= 5_000
