@@ -196,7 +196,13 @@ def translate(error: Exception) -> GatewayError:
 def body(error: Exception) -> dict[str, object]:
     """Return the error object alone, all four members present: what follows `error:` in an envelope or a stream."""
     known = translate(error)
-    return {"type": known.type, "message": known.message, "code": known.code, "param": known.param, **known.details}
+    members: dict[str, object] = {
+        "type": known.type,
+        "message": known.message,
+        "code": known.code,
+        "param": known.param,
+    }
+    return members | known.details | members
 
 
 def envelope(error: Exception) -> bytes:

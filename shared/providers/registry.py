@@ -18,7 +18,11 @@ _ADAPTERS: dict[tuple[str, str], Callable[..., Adapter]] = {
     ("openai", "chat"): OpenAIChat,
     ("openai", "embedding"): OpenAIEmbeddings,
 }
-DIALECTS = frozenset(dialect for dialect, _ in _ADAPTERS)
+
+
+def speaks(dialect: str, kind: Kind) -> bool:
+    """Tell whether models of this kind can be reached in this dialect."""
+    return (dialect, kind) in _ADAPTERS
 
 
 def adapter_for(dialect: str, kind: Kind) -> Callable[..., Adapter]:

@@ -1,0 +1,53 @@
+"""In which line of a TOML file a field stands: tomllib does not say, and a complaint without a line is half of one.
+
+The scan knows headers and `key =` lines, nothing else. What stands inside inline tables or arrays is reported with the
+line of the nearest field around it; text inside multi-line strings that looks like a key can at worst give a wrong one.
+"""
+
+from __future__ import annotations
+
+import re
+
+_PART = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*(\.|\]|=|$)""")
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class Lines:
+    """Where each field of `text` is, counted from 1."""
+
+    def __init__(self, text: str) -> None:
+        self._lines: dict[tuple[str, ...], int] = {}
+        table: tuple[str, ...] = ()
+        for number, line in enumerate(text.splitlines(), 1):
+            stripped = line.strip()
+            if stripped.startswith("["):
+                table = _key(stripped.lstrip("["))
+                self._lines.setdefault(table, number)
+            elif "=" in stripped and not stripped.startswith("#") and (key := _key(stripped)):
+                self._lines.setdefault(table + key, number)
+
+    def of(self, field: tuple[str, ...]) -> int:
+        """Return the line of `field`, or of the nearest one around it; 1 if there is none."""
+        while field:
+            if field in self._lines:
+                return self._lines[field]
+            field = field[:-1]
+        return 1
+
+
+def dotted(field: tuple[str, ...]) -> str:
+    """Write a field as TOML does: `models."gpt-4.1".context`."""
+    return ".".join(part if _BARE.fullmatch(part) else f'"{part}"' for part in field) or "the file"
+
+
+def _key(text: str) -> tuple[str, ...]:
+    """Read the dotted key that `text` begins with."""
+    found: list[str] = []
+    position = 0
+    while match := _PART.match(text, position):
+        double, single, bare, after = match.groups()
+        found.append(double if double is not None else single if single is not None else bare)
+        position = match.end()
+        if after != ".":
+            return tuple(found)
+    return ()

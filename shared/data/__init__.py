@@ -1,0 +1,1 @@
+"""What people configure: models, providers and tiers."""

@@ -1,0 +1,85 @@
+"""Who serves a model, and who must not."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.core.catalog import Catalog, Model, Provider, Target, entry, listing
+from shared.core.errors import BadRequest, UnknownModel, UpstreamUnavailable
+from shared.core.routing import Candidate, candidates
+
+OPENAI = Provider(name="openai", dialect="openai", base_url="https://api.openai.com/v1", secret="OPENAI_API_KEY")
+AZURE = Provider(name="azure", dialect="openai", base_url="https://azure.example/v1", secret="AZURE_API_KEY")
+GPU = Provider(name="gpu_service", dialect="openai", base_url="http://127.0.0.1:1/v1")
+STAND_IN = Provider(name="simulated", dialect="openai", base_url="http://127.0.0.1:2/v1", stand_in=True)
+GPT = Model(
+    name="gpt-5",
+    kind="chat",
+    targets=(Target("openai", "gpt-5"), Target("azure", "five")),
+    owned_by="openai",
+    created=7,
+)
+MINILM = Model(name="MiniLM", kind="embedding", targets=(Target("gpu_service", "MiniLM"),), owned_by="sbert")
+CATALOG = Catalog(
+    version="1",
+    providers={provider.name: provider for provider in (OPENAI, AZURE, GPU, STAND_IN)},
+    models={model.name: model for model in (GPT, MINILM)},
+    tiers={},
+)
+ALL = frozenset(CATALOG.providers)
+
+
+def test_targets_come_in_the_catalogs_order() -> None:
+    """Best first, each with its provider."""
+    assert candidates("gpt-5", "chat", CATALOG, ALL) == [
+        Candidate(Target("openai", "gpt-5"), OPENAI),
+        Candidate(Target("azure", "five"), AZURE),
+    ]
+
+
+def test_a_provider_without_credentials_is_skipped() -> None:
+    """And nobody stands in beside one that has them."""
+    assert candidates("gpt-5", "chat", CATALOG, {"azure", "simulated"}) == [Candidate(Target("azure", "five"), AZURE)]
+
+
+def test_the_stand_in_serves_what_nobody_else_can() -> None:
+    """Under the name the client asked for."""
+    assert candidates("gpt-5", "chat", CATALOG, {"simulated"}) == [Candidate(Target("simulated", "gpt-5"), STAND_IN)]
+
+
+def test_nobody_stands_in_for_embeddings() -> None:
+    """A made-up vector looks like any other: refusing is honest."""
+    with pytest.raises(UpstreamUnavailable, match="gpu_service"):
+        candidates("MiniLM", "embedding", CATALOG, {"simulated"})
+
+
+def test_without_anybody_the_missing_credentials_are_named() -> None:
+    """The owner reads which provider to configure."""
+    with pytest.raises(UpstreamUnavailable, match="openai or azure"):
+        candidates("gpt-5", "chat", CATALOG, set())
+
+
+def test_the_wrong_kind_is_the_callers_mistake() -> None:
+    """Embedding models do not chat, nor chat models embed."""
+    with pytest.raises(BadRequest) as refusal:
+        candidates("MiniLM", "chat", CATALOG, ALL)
+    assert refusal.value.param == "model"
+
+
+@pytest.mark.parametrize(
+    "name", ["", "gpt-4", "gpt-5\n", "../gpt-5", "x" * 10_000, "gpt\u20115", "gpt-5\ud83d"], ids=ascii
+)
+def test_an_unknown_model_is_a_404_on_one_short_line(name: str) -> None:
+    """The name is quoted so that it can do no harm, in part."""
+    with pytest.raises(UnknownModel) as refusal:
+        candidates(name, "chat", CATALOG, ALL)
+    assert (refusal.value.status, refusal.value.code, refusal.value.param) == (404, "model_not_found", "model")
+    assert refusal.value.message.isascii()
+    assert refusal.value.message.isprintable()
+    assert len(refusal.value.message) < 600
+
+
+def test_models_are_listed_as_openai_lists_them() -> None:
+    """object, created as an integer, owned_by."""
+    assert listing([GPT]) == {"object": "list", "data": [entry(GPT)]}
+    assert entry(GPT) == {"id": "gpt-5", "object": "model", "created": 7, "owned_by": "openai"}
