@@ -6,6 +6,7 @@ It never raises: functions-framework answers an exception with a second response
 from __future__ import annotations
 
 import hmac
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     Handler = Callable[[Exchange], Awaitable[Response]]
 
 KEYLESS = frozenset({"/ping", "/health", "/health/live", "/health/ready"})  # what platforms ask, without a token
+
+_FRAMES = 5
 
 _encode = msgspec.json.Encoder().encode
 
@@ -82,7 +85,8 @@ class App:
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets one envelope and the log the reason
             known = translate(error)
             if known is not error:
-                event("failure", request_id=exchange.request_id, error=f"{type(error).__name__}: {error}")
+                reason = "".join(traceback.format_exception_only(error)).strip()
+                event("failure", request_id=exchange.request_id, error=reason, at=_place(error))
             return Response(known.status, envelope(known), headers(known))
 
     def _handler(self, exchange: Exchange) -> Handler:
@@ -128,3 +132,9 @@ class App:
         exchange.facts |= {f"{phase}_ms": time for phase, time in times.items()}
         told = {f"x-{phase}-ms": str(time) for phase, time in times.items()}
         return Response(200, answer.body, {"content-type": "application/json", **told})
+
+
+def _place(error: Exception) -> list[str]:
+    """Give the last calls before `error`, without what they were called with."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]

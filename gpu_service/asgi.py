@@ -88,6 +88,7 @@ class Exchange:
         finally:
             leaving.cancel()
             working.cancel()
+            await asyncio.wait({working})  # it gives its place back on the way out
 
     async def respond(self, response: Response) -> None:
         """Send `response` with the request's id."""

@@ -32,7 +32,7 @@ _ENVIRONMENT: Final = f"""environment of `serve`:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return _build(options) if options.command == "build" else _serve(options)
     except (ModelError, SettingsError) as error:
@@ -40,21 +40,29 @@ def main(arguments: Sequence[str]) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
+    found = argparse.ArgumentParser(
         prog="python -m gpu_service",
         description="Serves an ONNX model behind the OpenAI shapes: POST /v1/embeddings, GET /ping, /health.",
         epilog=_ENVIRONMENT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = found.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help=f"make the ONNX model of {NAME}; does nothing if it is there")
     build.add_argument("--out", type=Path, default=DEFAULT, metavar="DIR", help="where to (default: %(default)s)")
     build.add_argument("--force", action="store_true", help="make it again, whatever is there")
     serve = commands.add_parser("serve", help="serve the model until SIGTERM or SIGINT")
     serve.add_argument("--host", help="address to listen on (default: $GPU_SERVICE_HOST or 127.0.0.1)")
-    serve.add_argument("--port", type=int, help="port to listen on, 0 for any (default: $PORT or 8080)")
-    return parser
+    serve.add_argument("--port", type=_port, help="port to listen on, 0 for any (default: $PORT or 8080)")
+    return found
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 2**16:
+        raise argparse.ArgumentTypeError(f"{port} is no port")
+    return port
 
 
 def _build(options: argparse.Namespace) -> int:

@@ -121,9 +121,12 @@ class Service:
                 vectors[indexes] = batch
                 begins.append(began)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._inference.threads, len(rows))):
-                group.create_task(lane())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._inference.threads, len(rows))):
+                    group.create_task(lane())
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
         return vectors, min(begins)
 
 
