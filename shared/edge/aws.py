@@ -11,14 +11,14 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared.edge.http1 import Connection
-from shared.edge.sigv4 import Credentials, Scope, headers
+from shared.edge.sigv4 import Credentials, Scope, elasticache_token, headers
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
 
     from shared.edge.http1 import Answer
-    from shared.edge.settings import AwsSettings
+    from shared.edge.settings import AwsSettings, ValkeySettings
 
 CONNECT_SECONDS = 1.0
 READ_SECONDS = 2.0
@@ -64,6 +64,18 @@ def credentials_from(environment: Mapping[str, str]) -> Callable[[], Credentials
         return Credentials(access, secret, environment.get("AWS_SESSION_TOKEN") or None)
 
     return read
+
+
+def valkey_login(
+    valkey: ValkeySettings,
+    aws: AwsSettings,
+    credentials: Callable[[], Credentials],
+    clock: Callable[[], float] = time.time,
+) -> Callable[[], tuple[str, str]] | None:
+    """Return what makes user and password for a new connection to Valkey, or None where it asks for none."""
+    if not valkey.user:
+        return None
+    return lambda: (valkey.user, elasticache_token(credentials(), aws.region, valkey.cache, valkey.user, clock()))
 
 
 class Aws:

@@ -102,6 +102,7 @@ class AdminSettings(NamedTuple):
     """What the admin function needs; `task_root` is the folder with `catalog.json`."""
 
     aws: AwsSettings
+    stage: str
     directory_table: str
     pepper_secret: str
     valkey: ValkeySettings
@@ -116,6 +117,7 @@ class AdminSettings(NamedTuple):
         """
         return cls(
             aws=AwsSettings.from_env(environment),
+            stage=_text(environment, "STAGE"),
             directory_table=_text(environment, "DIRECTORY_TABLE"),
             pepper_secret=_text(environment, "PEPPER_SECRET"),
             valkey=ValkeySettings.from_env(environment),

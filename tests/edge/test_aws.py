@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shared.edge.aws import DYNAMODB, SECRETS, Aws, AwsError, AwsUnavailableError, credentials_from
-from shared.edge.settings import AwsSettings
+from shared.edge.aws import DYNAMODB, SECRETS, Aws, AwsError, AwsUnavailableError, credentials_from, valkey_login
+from shared.edge.settings import AwsSettings, ValkeySettings
 from shared.edge.sigv4 import Credentials
 
 if TYPE_CHECKING:
@@ -155,3 +155,17 @@ def test_reads_credentials_when_it_needs_them() -> None:
     del environment["AWS_SECRET_ACCESS_KEY"]
     with pytest.raises(AwsError, match="AWS_SECRET_ACCESS_KEY"):
         read()
+
+
+def test_logs_in_to_valkey_only_where_it_asks() -> None:
+    """Without a user there is nothing to say; with one, each call makes a token for that user and cache."""
+    settings = AwsSettings("us-east-1", None)
+    plain = ValkeySettings("h", 1, tls=False, user="", cache="")
+    assert valkey_login(plain, settings, lambda: KEYS) is None
+    times = iter([0.0, 60.0])
+    login = valkey_login(plain._replace(user="nexus", cache="cache"), settings, lambda: KEYS, lambda: next(times))
+    assert login is not None
+    (user, first), (_, second) = login(), login()
+    assert user == "nexus"
+    assert first.startswith("cache/?Action=connect&ResourceType=ServerlessCache&User=nexus&")
+    assert first != second

@@ -36,7 +36,7 @@ def test_reads_what_each_function_needs() -> None:
     """Values arrive typed; nothing is read that the function does not use."""
     assert AuthorizerSettings.from_env(ENVIRONMENT) == (AWS, "directory", "arn:pepper", "nexus-1")
     assert GatewaySettings.from_env(ENVIRONMENT) == (AWS, "dev", "directory", "arn:providers", VALKEY)
-    assert AdminSettings.from_env(ENVIRONMENT) == (AWS, "directory", "arn:pepper", VALKEY, "/var/task")
+    assert AdminSettings.from_env(ENVIRONMENT) == (AWS, "dev", "directory", "arn:pepper", VALKEY, "/var/task")
 
 
 @pytest.mark.parametrize("name", sorted(ENVIRONMENT.keys() - OPTIONAL))
