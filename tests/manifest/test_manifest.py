@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
 from shared import manifest
+from shared.edge.settings import AdminSettings, AuthorizerSettings, GatewaySettings, SettingsError
 from shared.manifest import FUNCTIONS, PLANS, ROUTES, Function, Grant
 
+SET_BY_LAMBDA = {"AWS_REGION": "eu-central-1", "LAMBDA_TASK_ROOT": "/var/task"}
 REPOSITORY = Path(__file__).resolve().parents[2]
 EVERY_FUNCTION = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=lambda function: function.name)
 
@@ -78,3 +80,23 @@ def test_a_dearer_tier_is_never_slower() -> None:
     assert sorted(PLANS, key=lambda plan: (plan.rate, plan.burst)) == list(PLANS)
     assert max(plan.rate for plan in PLANS) <= 10_000
     assert max(plan.burst for plan in PLANS) <= 5_000
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("authorizer", AuthorizerSettings), ("gateway", GatewaySettings), ("admin", AdminSettings)],
+)
+def test_a_function_needs_no_variable_that_it_was_not_promised(name: str, settings: type[Any]) -> None:
+    """Its settings can be read from what the manifest and Lambda itself set, and each promise is needed to read them."""
+    promised = dict.fromkeys(FUNCTIONS[name].environment, "some-text") | SET_BY_LAMBDA
+    promised |= {"VALKEY_PORT": "6379", "VALKEY_TLS": "true"} if "VALKEY_PORT" in promised else {}
+    assert settings.from_env(promised)
+    for variable in FUNCTIONS[name].environment & {
+        "DIRECTORY_TABLE",
+        "PEPPER_SECRET",
+        "PROVIDERS_SECRET",
+        "VALKEY_HOST",
+    }:
+        without = {key: value for key, value in promised.items() if key != variable}
+        with pytest.raises(SettingsError, match=variable):
+            settings.from_env(without)
