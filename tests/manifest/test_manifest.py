@@ -87,7 +87,7 @@ def test_a_dearer_tier_is_never_slower() -> None:
     [("authorizer", AuthorizerSettings), ("gateway", GatewaySettings), ("admin", AdminSettings)],
 )
 def test_a_function_needs_no_variable_that_it_was_not_promised(name: str, settings: type[Any]) -> None:
-    """Its settings can be read from what the manifest and Lambda itself set, and each promise is needed to read them."""
+    """Its settings can be read from what the manifest and Lambda set, and each address promised is needed for it."""
     promised = dict.fromkeys(FUNCTIONS[name].environment, "some-text") | SET_BY_LAMBDA
     promised |= {"VALKEY_PORT": "6379", "VALKEY_TLS": "true"} if "VALKEY_PORT" in promised else {}
     assert settings.from_env(promised)
