@@ -65,7 +65,7 @@ def serve(event: Mapping[str, Any], context: Any, admin: Admin) -> dict[str, Any
     try:
         caller = principals.from_context(event["requestContext"].get("authorizer") or {})
         caller.require("administer")
-        app.append_context(visit=Visit(admin.keyring, caller.org))
+        app.append_context(visit=Visit(admin.keyring, caller.org))  # type: ignore[no-untyped-call]
         answer: dict[str, Any] = app.resolve(_checked(event), context)
     except Exception as error:  # noqa: BLE001 - the last one to see it
         answer = _refusal(error, context.aws_request_id, admin.telemetry)
@@ -116,7 +116,7 @@ def _nothing(_: Exception) -> NoReturn:
     raise NotFound("There is nothing at this path.")
 
 
-@app.exception_handler(Exception)
+@app.exception_handler(Exception)  # type: ignore[untyped-decorator]
 def _pass_on(error: Exception) -> NoReturn:
     """Keep the resolver from answering in a form of its own, and from logging what a client sent."""
     raise error

@@ -58,15 +58,18 @@ def told(errors: Sequence[Mapping[str, Any]]) -> BadRequest:
     first = errors[0]
     place = [str(part) for part in first["loc"] if part not in {"body", "query"}]
     field = ".".join(place)[:_LONGEST_PARAM]
-    reason = str(first["msg"])
-    match first["type"]:
+    return BadRequest(_advice(first, place, field), param=field or None)
+
+
+def _advice(error: Mapping[str, Any], place: list[str], field: str) -> str:
+    match error["type"]:
         case "missing":
-            return BadRequest(
-                f"The field '{field}' is missing. Add it." if field else "Send a JSON object.", param=field
-            )
+            return f"The field '{field}' is missing. Add it." if field else "Send a JSON object."
         case "extra_forbidden":
             known = ", ".join(NewLimits.model_fields if place[0] == "limits" else NewKey.model_fields)
-            return BadRequest(f"The field '{field}' is not known. Remove it, or use one of: {known}.", param=field)
+            return f"The field '{field}' is not known. Remove it, or use one of: {known}."
         case "string_pattern_mismatch":
-            reason = "it holds a character that is not allowed"
-    return BadRequest(f"The field '{field}' is not usable: {reason[:1].lower()}{reason[1:]}.", param=field or None)
+            return f"The field '{field}' is not usable: it holds a character that is not allowed."
+        case _:
+            reason = str(error["msg"])
+            return f"The field '{field}' is not usable: {reason[:1].lower()}{reason[1:]}."

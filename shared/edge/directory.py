@@ -103,4 +103,5 @@ def decode(attribute: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever was 
             return [decode(element) for element in value]
         case "M":
             return {name: decode(element) for name, element in value.items()}
-    raise BrokenRecordError(f"The directory holds a value of type {kind}, which is never written to it.")
+        case _:
+            raise BrokenRecordError(f"The directory holds a value of type {kind}, which is never written to it.")

@@ -39,7 +39,7 @@ ITEM: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def table(moto: str) -> Iterator[Any]:
     """A table with the Directory's primary key."""
-    known = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
+    known: Any = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
     resource = boto3.resource("dynamodb", endpoint_url=moto, **known)
     table = resource.create_table(
         TableName="directory",

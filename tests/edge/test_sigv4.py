@@ -48,7 +48,7 @@ def test_presigns_elasticache_tokens_as_botocore_does(
     request = awsrequest.AWSRequest("GET", url)
     known = botocore_credentials.Credentials(*credentials)
     auth.SigV4QueryAuth(known, "elasticache", region, expires=900).add_auth(request)
-    theirs = parse_qs(urlsplit(request.url).query)
+    theirs = parse_qs(urlsplit(str(request.url)).query)
     ours = elasticache_token(credentials, region, cache, user, now=_seconds(theirs["X-Amz-Date"][0]))
     assert ours.startswith(f"{cache}/?Action=connect&")
     assert parse_qs(urlsplit(f"http://{ours}").query) == theirs

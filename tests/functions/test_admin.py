@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import msgspec
 import pytest
+from botocore.config import Config
 
 from cdk.local.valkey import valkey_server
 from functions import admin as function
@@ -83,7 +84,7 @@ class House:
         }
         return Reply(serve(event, Context(), self.admin))
 
-    def list(self, **query: str) -> Reply:
+    def page(self, **query: str) -> Reply:
         """List keys."""
         several = {name: [value] for name, value in query.items()}
         return self.call("GET", "/admin/keys", queryStringParameters=query, multiValueQueryStringParameters=several)
@@ -180,7 +181,7 @@ def test_makes_a_key_and_shows_it_once(house: House) -> None:
     [item] = house.stored()
     assert item["hash"] == keys.digest(PEPPER, key)
     assert key.secret not in json.dumps(item, default=str)
-    for shown in (house.call("GET", f"/admin/keys/{key.id}"), house.list()):
+    for shown in (house.call("GET", f"/admin/keys/{key.id}"), house.page()):
         assert key.secret not in json.dumps(shown.body)
         assert item["hash"] not in json.dumps(shown.body)
 
@@ -272,20 +273,20 @@ def test_lists_page_by_page(house: House) -> None:
     """Each key comes once, in one order; the last page says so."""
     made = {house.make()["id"] for _ in range(5)}
     seen: list[str] = []
-    page = house.list(limit="2").body
+    page = house.page(limit="2").body
     while True:
         assert (page["first_id"], page["last_id"]) == (page["data"][0]["id"], page["data"][-1]["id"])
         seen += [entry["id"] for entry in page["data"]]
         if not page["has_more"]:
             break
-        page = house.list(limit="2", after=page["last_id"]).body
+        page = house.page(limit="2", after=page["last_id"]).body
     assert seen == sorted(made)
     assert len(page["data"]) == 1
 
 
 def test_an_empty_list_is_a_list(house: House) -> None:
     """Nothing to show is no error, and there is no id to go on from."""
-    assert house.list().body == {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
+    assert house.page().body == {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
 
 
 @pytest.mark.parametrize(
@@ -302,7 +303,7 @@ def test_an_empty_list_is_a_list(house: House) -> None:
 )
 def test_refuses_a_page_that_does_not_exist(house: House, query: dict[str, str], param: str) -> None:
     """Sizes out of range, and cursors that are not of this organization, are named."""
-    reply = house.list(**query)
+    reply = house.page(**query)
     assert (reply.status, reply.error["param"], reply.error["type"]) == (400, param, "invalid_request_error")
 
 
@@ -435,7 +436,7 @@ def test_refuses_a_body_that_is_too_large(house: House) -> None:
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data", ""])
 def test_a_body_is_json_whatever_it_calls_itself(house: House, kind: str) -> None:
     """No content type makes the function read it in another way."""
-    headers = {"headers": {"content-type": kind}, "multiValueHeaders": {"content-type": [kind]}}
+    headers: Any = {"headers": {"content-type": kind}, "multiValueHeaders": {"content-type": [kind]}}
     assert house.call("POST", "/admin/keys", {"name": "a"}, **headers).status == 201
     assert house.call("POST", "/admin/keys", "name=a&role=admin", **headers).status == 400
 
@@ -472,7 +473,7 @@ def test_an_outage_of_the_table_is_told_as_such(house: House) -> None:
         "dynamodb",
         **KNOWN,
         endpoint_url="http://127.0.0.1:9",
-        config=boto3.session.Config(retries={"total_max_attempts": 1}),
+        config=Config(retries={"total_max_attempts": 1}),
     )
     broken = House(lost.Table("keys"), house.admission)
     for method, path, body in (

@@ -314,7 +314,12 @@ def test_remembers_a_thousand_and_no_more() -> None:
 @pytest.fixture
 def environment(moto: str) -> Iterator[dict[str, str]]:
     """The function's environment, and in AWS its pepper and a table that holds `RECORD`, good for long."""
-    known = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1", "endpoint_url": moto}
+    known: Any = {
+        "aws_access_key_id": "a",
+        "aws_secret_access_key": "b",
+        "region_name": "us-east-1",
+        "endpoint_url": moto,
+    }
     vault, tables = boto3.client("secretsmanager", **known), boto3.resource("dynamodb", **known)
     secret = vault.create_secret(Name="pepper", SecretString=PEPPER)
     table = tables.create_table(

@@ -17,7 +17,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Process, RuntimeServer
+    from tests.functions.conftest import Process, RuntimeServer
 
     Start = Callable[..., Process]
 
@@ -142,7 +142,12 @@ def test_streams_metadata_then_each_chunk(server: RuntimeServer, start: Start) -
 def test_a_chunk_leaves_before_the_next_one_exists(server: RuntimeServer, start: Start) -> None:
     """Metadata and each chunk arrive while the handler is still held up: nothing is kept back."""
     arrived = threading.Semaphore(0)
-    server.on_chunk = lambda _chunk: not arrived.release()
+
+    def note(_chunk: bytes) -> bool:
+        arrived.release()
+        return True
+
+    server.on_chunk = note
     start("sample_handlers.stream")
     server.put(["first", 600, "never"])
     assert arrived.acquire(timeout=10)

@@ -122,5 +122,6 @@ def leave_midway(_event: Any, _context: Any, out: Out) -> None:
     sys.exit(3)
 
 
-for _handler in (stream, silent, twice, eager, huge, flood, leave_midway):
-    _handler.streams = True  # type: ignore[attr-defined]
+HANDLERS: list[Any] = [stream, silent, twice, eager, huge, flood, leave_midway]
+for _handler in HANDLERS:
+    _handler.streams = True

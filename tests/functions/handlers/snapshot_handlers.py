@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from snapshot_restore_py import register_after_restore, register_before_snapshot
+from snapshot_restore_py import (  # type: ignore[import-not-found]
+    register_after_restore,
+    register_before_snapshot,
+)
 
 LOG: list[str] = []
 
