@@ -14,9 +14,9 @@ LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 
 # (contract, module that breaks it, the forbidden line)
 BREAKS = [
-    ("the providers on the core", "shared/core/broken.py", "import shared.providers"),
-    ("the providers on the core", "shared/providers/broken.py", "import shared.edge"),
-    ("the providers on the core", "shared/edge/broken.py", "import functions"),
+    ("functions > edge > providers > core", "shared/core/broken.py", "import shared.providers"),
+    ("functions > edge > providers > core", "shared/providers/broken.py", "import shared.edge"),
+    ("functions > edge > providers > core", "shared/edge/broken.py", "import functions"),
     ("do not know each other", "gpu_service/broken.py", "import functions"),
     ("do not know each other", "cdk/broken.py", "import functions.gateway"),
     ("touch no world", "shared/core/broken.py", "import socket"),
