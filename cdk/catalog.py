@@ -44,8 +44,8 @@ class _Entry(BaseModel):
 class _Provider(_Entry):
     dialect: Literal["openai"]
     base_url: str = ""
-    base_url_env: Variable | Literal[""] = ""
-    secret: Variable | Literal[""] = ""
+    base_url_env: Variable = ""
+    secret: Variable = ""
     stand_in: Annotated[bool, Field(strict=True)] = False
 
     @field_validator("base_url")
@@ -207,7 +207,7 @@ def _remedy(field: tuple[str, ...], details: ErrorDetails) -> str:
         case "value_error":
             return str(context["error"])
         case _:
-            what = details["msg"].removeprefix("Input ").removeprefix("should ")
+            what = details["msg"].partition(" should ")[2] or details["msg"]
             return f"{_shown(given)} is wrong: it must {what}"
 
 

@@ -173,19 +173,26 @@ class OpenAIChat:
             self._usage_chunk = found
         choices = found.get("choices")
         pieces = choices if isinstance(choices, list) else []
-        repaired = [self._choice(at, piece).repair(piece) for at, piece in enumerate(pieces) if isinstance(piece, dict)]
+        repaired: list[dict[str, Any]] = []
+        for position, piece in enumerate(pieces):
+            if isinstance(piece, dict):
+                at = self._index(position, piece)
+                repaired += self._opened(at)
+                repaired.append(self._choices[at].repair(piece))
         if repaired or found.get("moderation"):
             return self._frame({**found, "choices": repaired})
         return b""  # usage, told at the end; or a sign of life
 
-    def _choice(self, position: int, piece: dict[str, Any]) -> Choice:
+    def _index(self, position: int, piece: dict[str, Any]) -> int:
         index = piece.get("index")
-        known = isinstance(index, int) and 0 <= index < self._chat.n
-        at = index if isinstance(index, int) and known else position
-        choice = self._choices.get(at)
-        if choice is None:
-            choice = self._choices[at] = Choice(at, self._moment.request_id)
-        return choice
+        return index if isinstance(index, int) and 0 <= index < self._chat.n else position
+
+    def _opened(self, at: int) -> list[dict[str, Any]]:
+        """Begin all choices up to `at`; return the roles of those before it: SDKs want to meet choices in order."""
+        first = len(self._choices)
+        for index in range(first, at + 1):
+            self._choices[index] = Choice(index, self._moment.request_id)
+        return [self._choices[index].repair({}) for index in range(first, at)]
 
     def _frame(self, found: dict[str, Any]) -> bytes:
         """Render a chunk with what all of them share; `usage` is null, or absent if the client did not ask for it."""
