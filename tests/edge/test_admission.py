@@ -1,0 +1,255 @@
+"""The client side of the scripts: how many round trips, and what a slow, broken, new or lost store does to them."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shared.core.catalog import Tier
+from shared.core.errors import StoreUnavailable
+from shared.edge.admission import Admission, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cdk.local.valkey import Valkey
+
+KEY = "default-abcdefghijkl"
+USED: dict[str, str | int] = {"outcome": "ok", "prompt": 3, "completion": 4}
+
+
+class Line:
+    """A TCP relay to the store that counts round trips, and can hold back, spoil or cut what comes back."""
+
+    def __init__(self, port: int) -> None:
+        self.trips = self.connections = 0
+        self.flows = threading.Event()
+        self.flows.set()
+        self.spoil = False
+        self._target = port
+        self._sockets: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Break every open connection."""
+        for sock in self._sockets:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        self._sockets.clear()
+
+    def stop(self) -> None:
+        """Refuse connections from now on, and break the open ones."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.flows.set()
+        self.cut()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+                self._sockets += [near, far]
+                self.connections += 1
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._relay, args=(source, sink, source is near), daemon=True).start()
+
+    def _relay(self, source: socket.socket, sink: socket.socket, outwards: bool) -> None:  # noqa: FBT001 - a thread's
+        with suppress(OSError), source, sink:
+            while data := source.recv(65536):
+                if outwards:
+                    self.trips += 1
+                else:
+                    self.flows.wait(30)
+                    data = b"?spoiled\r\n" if self.spoil else data
+                sink.sendall(data)
+
+
+@pytest.fixture
+def line(valkey: Valkey) -> Iterator[Line]:
+    """A relay in front of the store."""
+    relay = Line(valkey.port)
+    yield relay
+    relay.stop()
+
+
+@pytest.fixture
+def remote(line: Line) -> Iterator[Admission]:
+    """The scripts, through the relay; the key is known there and unlimited, the scripts are loaded."""
+    opened = Admission(connect("127.0.0.1", line.port))
+    opened.project(KEY, version=1, revoked=False, expires_at=0, tier="pro", limits=Tier())
+    opened.admit(KEY, "first", 60)
+    opened.settle(KEY, "first", USED)
+    yield opened
+    opened.drop()
+
+
+def test_a_request_takes_exactly_two_round_trips(line: Line, remote: Admission) -> None:
+    """One before, one after, over the one connection; a new connection costs one more."""
+    line.trips = 0
+    for number in range(5):
+        remote.admit(KEY, f"r{number}", 60)
+        remote.settle(KEY, f"r{number}", USED)
+    assert (line.trips, line.connections) == (10, 1)
+
+    remote.drop()
+    remote.admit(KEY, "more", 60)
+    assert (line.trips, line.connections) == (12, 2)
+
+
+def test_a_server_without_the_scripts_gets_them(line: Line, remote: Admission, valkey: Valkey) -> None:
+    """After a failover or SCRIPT FLUSH the call still works, and only that one takes longer."""
+    valkey.client().script_flush()
+    line.trips = 0
+
+    remote.admit(KEY, "r", 60)
+    remote.admit(KEY, "s", 60)
+
+    assert line.trips == 3 + 1
+
+
+def test_a_silent_store_is_given_up_soon_and_its_late_answer_never_taken(line: Line, remote: Admission) -> None:
+    """One command's time, no second try; what arrives afterwards belongs to a connection that is gone."""
+    remote.project(KEY, version=2, revoked=False, expires_at=0, tier="pro", limits=Tier(requests_per_minute=9))
+    line.flows.clear()
+    line.trips = 0
+
+    with pytest.raises(StoreUnavailable) as failure:
+        remote.admit(KEY, "lost", 60)
+    assert failure.value.retry_after == 1
+    assert line.trips == 1
+
+    line.flows.set()
+    assert remote.admit(KEY, "next", 60).remaining == 7  # the lost one was counted, its answer is not this one
+    assert remote.settle(KEY, "next", USED) is True
+
+
+def test_a_connection_that_broke_while_idle_is_replaced(line: Line, remote: Admission) -> None:
+    """The store, or something on the way, hung up between two requests: nobody notices."""
+    line.cut()
+    while line.connections == 1:  # until the other side has seen it, too: it may take a moment
+        with suppress(StoreUnavailable):
+            remote.admit(KEY, "r", 60)
+
+    assert remote.settle(KEY, "r", USED)
+
+
+def test_a_connection_that_was_silent_for_long_is_not_trusted(line: Line) -> None:
+    """After a freeze nobody knows what became of it: the next call opens another at once."""
+    now = [1000.0]
+    admission = Admission(connect("127.0.0.1", line.port), clock=lambda: now[0])
+    admission.ping()
+    now[0] += 49
+    admission.ping()
+    assert line.connections == 1
+    now[0] += 51
+    admission.ping()
+    assert line.connections == 2
+    admission.drop()
+
+
+def test_nonsense_from_the_store_is_its_failure(line: Line, remote: Admission) -> None:
+    """What is no answer of the protocol is a 503, and the next call is clean."""
+    line.spoil = True
+    with pytest.raises(StoreUnavailable):
+        remote.admit(KEY, "r", 60)
+
+    line.spoil = False
+    assert remote.settle(KEY, "r", USED)
+
+
+@pytest.mark.parametrize("loss", ["refused", "wrong type", "short of memory"])
+def test_every_failure_of_the_store_is_one_error(line: Line, remote: Admission, valkey: Valkey, loss: str) -> None:
+    """Gone, filled with something else, or short of memory: a StoreUnavailable, a 503 with a hint when to retry."""
+    client = valkey.client()
+    match loss:
+        case "refused":
+            line.stop()
+            remote.drop()
+        case "wrong type":
+            client.set(f"{{default}}:leases:{KEY}", "text")
+        case _:
+            client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreUnavailable) as failure:
+            remote.admit(KEY, "r", 60)
+    finally:
+        client.config_set("maxmemory", 0)
+    assert (failure.value.status, failure.value.retry_after) == (503, 1)
+
+
+def test_short_of_memory_nothing_is_half_done(remote: Admission, valkey: Valkey) -> None:
+    """The script does not start rather than stop in the middle: neither log nor lease was written."""
+    remote.project(KEY, version=2, revoked=False, expires_at=0, tier="pro", limits=Tier(requests_per_minute=9))
+    client = valkey.client()
+    client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreUnavailable):
+            remote.admit(KEY, "r", 60)
+    finally:
+        client.config_set("maxmemory", 0)
+
+    assert client.llen(f"{{default}}:rate:{KEY}") == 0
+    assert client.zscore(f"{{default}}:leases:{KEY}", "r") is None
+
+
+def test_many_at_once_never_exceed_the_limit(valkey: Valkey) -> None:
+    """Eight clients with 20 tries each and a limit of 50: 50 pass, and never more than 7 at a time."""
+    Admission(connect(valkey.host, valkey.port)).project(
+        KEY, version=1, revoked=False, expires_at=0, tier="pro", limits=Tier(50, 0, 0, 7)
+    )
+    passed: list[str] = []
+    peak: list[int] = []
+
+    def work(name: int) -> None:
+        admission, client = Admission(connect(valkey.host, valkey.port)), valkey.client()
+        for number in range(20):
+            request = f"{name}-{number}"
+            with suppress(Exception):
+                admission.admit(KEY, request, 60)
+                passed.append(request)
+                peak.append(int(client.zcard(f"{{default}}:leases:{KEY}")))
+                admission.settle(KEY, request, USED)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(passed) == 50
+    assert max(peak) <= 7
+
+
+def test_organizations_do_not_see_each_other(admission: Admission) -> None:
+    """The same id in two of them is two keys, in two slots of the cluster."""
+    admission.project("acme-abcdefghijkl", version=1, revoked=False, expires_at=0, tier="pro", limits=Tier(1))
+    admission.project("umbrella-abcdefghijkl", version=1, revoked=False, expires_at=0, tier="pro", limits=Tier(1))
+
+    for key in ("acme-abcdefghijkl", "umbrella-abcdefghijkl"):
+        assert admission.admit(key, "r", 60).remaining == 0
+
+
+def test_a_new_connection_signs_in_with_fresh_credentials(valkey: Valkey) -> None:
+    """An IAM token lives for minutes: each connection asks for one; a wrong one is a failure of the store."""
+    client: Any = valkey.client()
+    client.execute_command("ACL", "SETUSER", "app", "on", ">token-1", ">token-2", "~*", "+@all")
+    tokens = ["wrong", "token-2", "token-1"]
+    admission = Admission(connect(valkey.host, valkey.port, credentials=lambda: ("app", tokens.pop())))
+    admission.ping()
+    admission.ping()
+    admission.drop()
+    admission.ping()
+    admission.drop()
+
+    with pytest.raises(StoreUnavailable):
+        admission.ping()
+    assert tokens == []
+    client.execute_command("ACL", "DELUSER", "app")
