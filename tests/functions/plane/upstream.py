@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import struct
 import threading
@@ -61,7 +62,7 @@ class Wire:
     def reset(self) -> None:
         """Break the connection off with a TCP reset."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._socket.close()
+        os.close(self._socket.detach())  # `close` would wait for the reader to be closed as well
 
     def close(self) -> None:
         """Close the connection."""
