@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import onnx
 
 from gpu_service import graph, weights
 from gpu_service.model import GRAPH, MANIFEST, NAME, TOKENIZER, WEIGHTS, File, Manifest, ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAX_TOKENS: Final = 256  # sentence_bert_config.json: beyond it the model was not trained
 _SMALLEST_EXTERNAL: Final = 1024  # bytes; smaller constants stay in the graph, where shape inference can see them
@@ -30,9 +36,11 @@ def build(out: Path, *, source: Path | None = None, force: bool = False) -> bool
     weights.check(source)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".build-", dir=out) as staging:
-            manifest = _make(source, Path(staging))
-            _publish(manifest, Path(staging), out)
+        with _alone(out):
+            if not force and is_current(out):
+                return False  # somebody else was building it
+            with tempfile.TemporaryDirectory(prefix=".build-", dir=out) as staging:
+                _publish(_make(source, Path(staging)), Path(staging), out)
     except OSError as error:
         raise ModelError(f"{out} cannot be written: {error.strerror or error}.") from error
     return True
@@ -57,6 +65,17 @@ def recipe() -> str:
     return hashlib.sha256(Path(graph.__file__).read_bytes()).hexdigest()
 
 
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Let one build at a time into `out`; the lock goes with the process, whatever its end."""
+    directory = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
+
+
 def _is_whole(out: Path, name: str, file: File) -> bool:
     found = (out / name).stat()
     if name == WEIGHTS and found.st_mtime_ns <= (out / MANIFEST).stat().st_mtime_ns:
@@ -70,9 +89,7 @@ def _make(source: Path, staging: Path) -> Manifest:
     onnx.save_model(
         model, str(staging / GRAPH), save_as_external_data=True, location=WEIGHTS, size_threshold=_SMALLEST_EXTERNAL
     )
-    (staging / WEIGHTS).chmod(
-        0o644
-    )  # onnx makes it for its owner alone, and an image is built by root and run by another
+    (staging / WEIGHTS).chmod(0o644)  # onnx lets its owner alone read it, who is not always the one who serves
     onnx.checker.check_model(str(staging / GRAPH), full_check=True)
     shutil.copyfile(source / TOKENIZER, staging / TOKENIZER)
     return Manifest(

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,6 +42,15 @@ def test_a_second_build_writes_nothing(copy: Path) -> None:
 
     assert not build(copy)
     assert {path: path.stat().st_mtime_ns for path in copy.iterdir()} == before
+
+
+def test_builds_at_the_same_time_make_one_model(tmp_path: Path) -> None:
+    """Of three that start together one builds and two find it done; nobody sees a half."""
+    with ThreadPoolExecutor(3) as pool:
+        made = list(pool.map(build, [tmp_path] * 3))
+
+    assert sorted(made) == [False, False, True]
+    Manifest.read(tmp_path).verify(tmp_path)
 
 
 @pytest.mark.parametrize("name", [GRAPH, WEIGHTS, TOKENIZER])

@@ -48,6 +48,15 @@ def test_a_long_text_is_read_like_the_reference_reads_it(
     assert tokens.rows([text]) == [reference.encode(text).ids]
 
 
+def test_a_word_on_the_edge_of_the_head_is_read_whole(tokens: Tokens, reference: Tokenizer) -> None:
+    """The last token that fits begins within the first 8,192 characters and its word ends behind them."""
+    before = ("x" * 120 + " ") * 64 + "a " * 189
+    text = before.ljust(8_187) + "understanding " * 1_000
+
+    assert tokens.rows([text]) == [reference.encode(text).ids]
+    assert tokens.rows([text])[0][-2] != tokens.rows([before + "under"])[0][-2]
+
+
 def test_six_megabytes_cost_what_their_head_costs(tokens: Tokens) -> None:
     """A text of six million brackets, each of which is a token, gives a full row."""
     assert [len(row) for row in tokens.rows(["[" * 6_000_000, "a " * 3_000_000])] == [256, 256]
