@@ -63,7 +63,7 @@ class Child:
         """Wait until `ready`; a child that ends or dawdles is a LocalError with the last line of its log."""
         deadline = time.monotonic() + seconds
         while not ready():
-            if self.process.poll() is not None:
+            if self.process.poll() is not None and not ready():  # it may have been its last act
                 raise LocalError(f"{self.name} ended while starting ({self.last_words()}).{hint and ' ' + hint}")
             if time.monotonic() > deadline:
                 raise LocalError(f"{self.name} was not ready after {seconds:.0f} s; its log is {self.log}.")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cdk.local.emulator import Emulator
+    from cdk.local.substitutions import Text
 
 STACK: Final = "nexus-local"
 DEPLOY_SECONDS: Final = 60.0
@@ -112,8 +113,7 @@ class _Division:
         resolve = Resolver(template, self.answered)
         for name, treatment in self._rules.items():
             if isinstance(treatment, Substituted):
-                properties = resources[name].get("Properties", {})
-                answers = treatment.answers(name, lambda key, given=properties: str(resolve(given[key])), place)
+                answers = treatment.answers(name, _texts(resolve, resources[name].get("Properties", {})), place)
                 self.answered |= {f"{name}.{key}".removesuffix("."): value for key, value in answers.items()}
 
     def is_emulated(self, name: str) -> bool:
@@ -138,6 +138,10 @@ class _Division:
         """Ask the emulator for what `reference` means."""
         name, _, attribute = reference.partition(".")
         return {"Fn::GetAtt": [name, attribute]} if attribute else self._secrets.get(name, {"Ref": name})
+
+
+def _texts(resolve: Resolver, properties: Mapping[str, Any]) -> Text:
+    return lambda name: str(resolve(properties[name]))
 
 
 def _parameters(template: Mapping[str, Any]) -> dict[str, str]:

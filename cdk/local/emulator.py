@@ -109,6 +109,11 @@ async def start(directory: Path, log: Path) -> Emulator:
     return Emulator(child, port)
 
 
+def prepare_clients() -> None:
+    """Import boto3 ahead of its first use, while other parts start."""
+    _session()
+
+
 def _environment(directory: Path, journal: Path, port: int) -> dict[str, str]:
     """Enforce IAM, listen on loopback only, open no further port, and leave any Docker on this machine alone."""
     return {

@@ -84,9 +84,9 @@ def valkey_server(directory: Path) -> Iterator[Valkey]:
 def _serves(client: redis.Redis) -> bool:
     """Say whether the cluster is up; give the node its slots on the first start of a data folder."""
     try:
-        state = client.execute_command("CLUSTER INFO")
+        state = client.execute_command("CLUSTER INFO")  # type: ignore[no-untyped-call]
         if int(state["cluster_slots_assigned"]) == 0:
-            client.execute_command("CLUSTER ADDSLOTSRANGE", 0, LAST_SLOT)
+            client.execute_command("CLUSTER ADDSLOTSRANGE", 0, LAST_SLOT)  # type: ignore[no-untyped-call]
     except (redis.ConnectionError, redis.BusyLoadingError, redis.TimeoutError):
         return False
     return bool(state["cluster_state"] == "ok")

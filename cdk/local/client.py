@@ -1,0 +1,77 @@
+"""A thin client of the gateway, for the local run itself and for `nexus keys`."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from cdk.local.child import LocalError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SECONDS: Final = 60.0
+FIRST_ERROR: Final = 400
+
+
+class Answer(NamedTuple):
+    """What came back; header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is an error."""
+        return self.status >= FIRST_ERROR
+
+    @property
+    def message(self) -> str:
+        """What the error says, with the id to find it by."""
+        error = self.body.get("error") if isinstance(self.body, dict) else None
+        said = error.get("message") if isinstance(error, dict) else None
+        return f"{said or 'no message'} (status {self.status}, request {self.headers.get('x-request-id', 'unknown')})"
+
+
+class Client:
+    """Speaks to one gateway with one key; a connection for each call."""
+
+    def __init__(self, base_url: str, key: str) -> None:
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise LocalError(f"{base_url!r} is no base URL; one looks like http://127.0.0.1:8787.")
+        self._base_url = base_url
+        self._https = parts.scheme == "https"
+        self._netloc = parts.netloc.rpartition("@")[2]
+        self._prefix = parts.path.rstrip("/")
+        self._key = key
+
+    def call(self, method: str, path: str, body: object = None) -> Answer:
+        """Send one request and read its whole answer; nobody listening, or no JSON, is a LocalError."""
+        kind = http.client.HTTPSConnection if self._https else http.client.HTTPConnection
+        connection = kind(self._netloc, timeout=SECONDS)
+        headers = {"authorization": f"Bearer {self._key}", "content-type": "application/json"}
+        try:
+            content = None if body is None else json.dumps(body)
+            connection.request(method, self._prefix + path, body=content, headers=headers)
+            response = connection.getresponse()
+            received = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, received, json.loads(response.read() or b"null"))
+        except (OSError, http.client.HTTPException) as error:
+            raise LocalError(
+                f"No gateway answers on {self._base_url} ({str(error) or type(error).__name__})."
+            ) from error
+        except ValueError as error:
+            raise LocalError(f"{self._base_url}{path} did not answer with JSON: is it the gateway?") from error
+        finally:
+            connection.close()
+
+    def done(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
+        """Return the body of a good answer; an error is a LocalError with what it says."""
+        answer = self.call(method, path, body)
+        if answer.failed:
+            raise LocalError(f"{method} {path}: {answer.message}")
+        return answer.body
