@@ -206,7 +206,7 @@ def _located(catalog: Catalog, environment: Mapping[str, str]) -> Catalog:
     return msgspec.structs.replace(catalog, providers=providers)
 
 
-def _valkey(settings: ValkeySettings, aws: AwsSettings, credentials: Callable[[], Credentials]) -> redis.Redis:
+def _valkey(settings: ValkeySettings, aws: AwsSettings, credentials: Callable[[], Credentials]) -> redis.Connection:
     if not settings.user:
         return connect(settings.host, settings.port, tls=settings.tls)
 

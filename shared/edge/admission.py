@@ -42,11 +42,11 @@ class Unprojected(Exception):  # noqa: N818 - a state of the store, to be mended
 class Admission:
     """The scripts, over one connection. Every failure of the store is a `StoreUnavailable`."""
 
-    def __init__(self, client: redis.Redis, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, connection: redis.Connection, clock: Callable[[], float] = time.time) -> None:
         """`clock` is wall time; limits hang on the store's own clock and not on this one."""
-        self._client = client
+        self._connection: Any = connection  # redis-py leaves most of its methods without types
         self._clock = clock
-        self._used = 0.0
+        self._used = 0.0  # when the open connection was used last; 0.0: none is open
         self._admit = _Script("admit")
         self._settle = _Script("settle")
         self._project = _Script("project")
@@ -118,21 +118,30 @@ class Admission:
         Raises:
             StoreUnavailable: it does not.
         """
-        self._guarded(self._client.ping)
+        self._call("PING")
 
     def drop(self) -> None:
         """Close the connection; the next call opens another."""
-        self._client.connection_pool.disconnect()
+        self._used = 0.0
+        self._connection.disconnect()
 
     def _run(self, script: _Script, keys: list[str], arguments: list[str | int]) -> Any:  # noqa: ANN401 - the script's
-        return self._guarded(lambda: script.run(self._client, keys, arguments))
+        call = (script.digest, len(keys), *keys, *arguments)
+        try:
+            return self._call("EVALSHA", *call)
+        except NoScriptError:  # a new or flushed server
+            self._call("SCRIPT", "LOAD", script.source)
+            return self._call("EVALSHA", *call)
 
-    def _guarded(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - the call's
-        """Make one call; after a failure the connection goes, or a late answer might be taken for the next one's."""
-        if self._clock() - self._used > IDLE_SECONDS:
+    def _call(self, *command: str | int | bytes) -> Any:  # noqa: ANN401 - the command's
+        """Make one round trip; after a failure the connection goes: a late answer might be taken for the next one's."""
+        if self._used and self._is_stale():
             self.drop()
         try:
-            answer = call()
+            self._connection.send_command(*command)
+            answer = self._connection.read_response()
+        except NoScriptError:
+            raise
         except (redis.RedisError, OSError) as error:
             self.drop()
             raise StoreUnavailable(
@@ -142,23 +151,31 @@ class Admission:
         self._used = self._clock()
         return answer
 
+    def _is_stale(self) -> bool:
+        """Nobody knows what became of a connection after a freeze; on a sound one nothing waits to be read."""
+        if self._clock() - self._used > IDLE_SECONDS:
+            return True
+        try:
+            return bool(self._connection.can_read())
+        except redis.ConnectionError:
+            return True
+
 
 def connect(
     host: str, port: int, *, tls: bool = False, credentials: Callable[[], tuple[str, str]] | None = None
-) -> redis.Redis:
-    """Return a client that opens one connection when first used, and never waits or tries longer than it says above.
+) -> redis.Connection:
+    """Return a connection that opens when first used, and never waits or tries longer than it says above.
 
-    `credentials` gives user and password (an IAM token) for each new connection.
+    `credentials` gives user and password (an IAM token) each time it is opened. One connection, not a client with a
+    pool: a process serves one request at a time, and the pool would double the CPU of each call.
     """
-    return redis.Redis(
+    return (redis.SSLConnection if tls else redis.Connection)(
         host=host,
         port=port,
-        ssl=tls,
         credential_provider=_Credentials(credentials) if credentials else None,
         socket_connect_timeout=CONNECT_SECONDS,
         socket_timeout=COMMAND_SECONDS,
         retry=Retry(NoBackoff(), 0),
-        max_connections=1,
         protocol=3,
         # each of these would cost a new connection a round trip of its own
         driver_info=None,
@@ -178,15 +195,8 @@ class _Script:
     """One `.lua` file beside this one, called by its digest."""
 
     def __init__(self, name: str) -> None:
-        self._source = Path(__file__).with_name(f"{name}.lua").read_bytes()
-        self._digest = hashlib.sha1(self._source, usedforsecurity=False).hexdigest()
-
-    def run(self, client: redis.Redis, keys: list[str], arguments: list[str | int]) -> Any:  # noqa: ANN401 - the script's
-        try:
-            return client.evalsha(self._digest, len(keys), *keys, *arguments)
-        except NoScriptError:  # a new or flushed server
-            client.script_load(self._source)
-            return client.evalsha(self._digest, len(keys), *keys, *arguments)
+        self.source = Path(__file__).with_name(f"{name}.lua").read_bytes()
+        self.digest = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
 
 
 class _Names:
