@@ -94,23 +94,26 @@ def compile_catalog(path: Path) -> bytes:
     Raises:
         CatalogError: the file cannot be read, or something in it is wrong.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        found = tomllib.loads(text)
-    except OSError as error:
-        raise CatalogError(f"{path}: cannot be read: {error.strerror}. Give the path of a catalog.toml.") from error
-    except UnicodeDecodeError as error:
-        raise CatalogError(f"{path}: is not UTF-8 text. Save it as UTF-8.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise CatalogError(_syntax(path, text, str(error))) from error
+    text = _read(path)
     lines = Lines(text)
     try:
-        parsed = _File.model_validate(found)
+        parsed = _File.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise CatalogError(_syntax(path, text, str(error))) from error
     except ValidationError as error:
         raise CatalogError("\n".join(_told(path, lines, details) for details in error.errors())) from error
     if mistakes := _mistakes(parsed):
         raise CatalogError("\n".join(f"{path}:{lines.of(field)}: {dotted(field)}: {what}" for field, what in mistakes))
     return _compiled(parsed)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CatalogError(f"{path}: cannot be read: {error.strerror}. Give the path of a catalog.toml.") from error
+    except UnicodeDecodeError as error:
+        raise CatalogError(f"{path}: is not UTF-8 text. Save it as UTF-8.") from error
 
 
 def _compiled(parsed: _File) -> bytes:

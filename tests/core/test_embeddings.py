@@ -52,6 +52,7 @@ def test_what_is_not_said() -> None:
         ("input[0]", {"given": ""}),
         ("input[1]", {"given": ["a", ""]}),
         ("input[1]", {"given": ["a", 1]}),
+        ("input[1]", {"given": ["a", [1]]}),
         ("input[0]", {"given": [1, "a"]}),
         ("input[0]", {"given": [[]]}),
         ("input[1]", {"given": [[1], [-1]]}),

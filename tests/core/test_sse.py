@@ -46,6 +46,14 @@ def test_cut_anywhere(cut: int) -> None:
     assert decoded(RECORDED[:cut], RECORDED[cut:]) == EVENTS
 
 
+@pytest.mark.parametrize("cut", range(5))
+def test_a_byte_order_mark_before_the_first_field(cut: int) -> None:
+    """It is no part of the field's name; a later one would be."""
+    stream = b"\xef\xbb\xbfdata: x\n\n"
+    assert decoded(stream[:cut], stream[cut:]) == [Event(b"", b"x")]
+    assert decoded(b"data: x\n\n" + stream) == [Event(b"", b"x")]
+
+
 def test_one_byte_at_a_time() -> None:
     """No state is lost between bytes."""
     assert decoded(*(RECORDED[at : at + 1] for at in range(len(RECORDED)))) == EVENTS
@@ -76,6 +84,11 @@ def test_an_endless_event_is_bounded(filler: bytes) -> None:
     """Neither a line nor an event without an end fills the memory."""
     with pytest.raises(EventTooLargeError):
         decoded(*[filler] * 1001, limit=1000)
+
+
+def test_what_is_finished_or_ignored_does_not_count() -> None:
+    """Comments, however many, in pieces, are gone with the end of their line."""
+    assert decoded(*[b": " + b"x" * 600, b"\n"] * 3, limit=1000) == []
 
 
 def test_the_bound_is_per_event() -> None:

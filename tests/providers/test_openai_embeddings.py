@@ -111,6 +111,7 @@ BROKEN = {
     "text among numbers": answer(FLOATS[0], [1.0, "2", 3.0]),
     "beyond a float": answer(FLOATS[0], [1e300, 1.0, 1.0]),
     "not base64": answer("!!!!", "!!!!"),
+    "base64 with other letters in it": answer(*["*" + packed(one) for one in FLOATS]),
     "base64 of half a float": answer("AAA=", "AAA="),
     "base64 of NaN": answer(packed([float("nan")]), packed([1.0])),
     "base64 of infinity": answer(packed([1.0]), packed([float("-inf")])),
@@ -124,6 +125,12 @@ def test_what_cannot_be_used_is_an_error(body: bytes, asked: str) -> None:
     """A wrong vector looks like any other to who gets it."""
     with pytest.raises(UpstreamError):
         adapter(encoding_format=asked).reply(body)
+
+
+def test_a_wrong_number_of_vectors_is_told() -> None:
+    """With both numbers, for whoever runs the provider."""
+    with pytest.raises(UpstreamError, match="3 vectors for 2 inputs"):
+        adapter().reply(answer(*FLOATS, FLOATS[0]))
 
 
 def test_there_is_no_stream_of_vectors() -> None:

@@ -80,6 +80,14 @@ def test_our_key_is_never_echoed(status: int) -> None:
         assert hidden not in rendered
 
 
+def test_a_key_of_any_shape_is_hidden() -> None:
+    """A token of our own service looks like no provider's key, and is known all the same."""
+    made = adapter()
+    made.request("plain words as a token")
+    found = made.error(Head(400, {}), json.dumps(error("No: plain words as a token.")).encode())
+    assert "plain words" not in found.message
+
+
 def test_a_bad_key_of_ours_is_not_the_callers() -> None:
     """A client must not think that its own key is wrong, nor try again."""
     found = refused(401, error("Incorrect API key provided."))

@@ -117,6 +117,7 @@ def test_bent_streams_are_straightened(chunks: list[Any], usage: bool) -> None: 
     """One id and time, the role once and first, an index, a finish reason; the SDK adds them up to the answer."""
     found = streamed(streaming(usage=usage), events(chunks))
     assert text(found) == "Hello"
+    assert all(("usage" in chunk) == usage for chunk in found)
     assert len({(chunk["id"], chunk["created"], chunk["model"], chunk["object"]) for chunk in found}) == 1
     deltas = [choice["delta"] for chunk in found for choice in chunk["choices"]]
     assert [delta.get("role") for delta in deltas] == ["assistant"] + [None] * (len(deltas) - 1)
@@ -219,6 +220,19 @@ def test_usage_that_cannot_be_believed_is_counted_from_what_was_heard(usage: Any
     assert made.usage.completion == 2
     assert made.usage.prompt > 0
     assert found[-1]["usage"]["total_tokens"] == made.usage.total
+
+
+def test_the_last_usage_that_can_be_believed_counts() -> None:
+    """A running count that ends in nonsense was right before."""
+    made = streaming()
+    streamed(made, events([{**HELLO[1], "usage": USAGE}, HELLO[3], {**SAID, "usage": {"prompt_tokens": -1}}]))
+    assert made.usage == Usage(prompt=9, completion=2, cached=1)
+
+
+def test_an_event_called_error_is_one_even_after_the_answer() -> None:
+    """Its name is enough, whatever the shape of its data."""
+    with pytest.raises(UpstreamError, match="overloaded"):
+        streamed(streaming(), events(HELLO, done=False) + b'event: error\ndata: {"message": "overloaded"}\n\n')
 
 
 def test_usage_is_known_at_any_time() -> None:
