@@ -63,6 +63,12 @@ class Stack:
     models: list[str]
     upstream: str
     process: int
+    state: str
+
+    @property
+    def logs(self) -> Path:
+        """Return the folder of its logs."""
+        return Path(self.state, "logs")
 
 
 def catalog(folder: Path) -> Path:
@@ -101,7 +107,7 @@ def start(folder: Path, state: Path, guarded: int, upstream: str | None) -> Stac
     _until(ready.exists, process, folder / "nexus.log")
     told = json.loads(ready.read_text())
     shown = {name: told[name] for name in ("base_url", "admin_key", "client_key", "models")}
-    return Stack(**shown, upstream=upstream or "", process=process.pid)
+    return Stack(**shown, upstream=upstream or "", process=process.pid, state=str(state))
 
 
 def keep(

