@@ -11,7 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
@@ -78,6 +78,23 @@ def test_an_admission_counts_until_exactly_its_window_has_passed(
     else:
         with pytest.raises(RateLimited):
             admission.admit(KEY, "r", 60)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ages=st.lists(st.sampled_from([3700.0, 60.000001, 60.0, 59.999999, 30.0, 0.0]), max_size=40))
+def test_the_edge_is_found_in_a_log_of_any_length(valkey: Valkey, ages: list[float]) -> None:
+    """However many entries have left the window and however many not, exactly those inside are counted."""
+    client, admission = valkey.client(), Admission(connect(valkey.host, valkey.port))
+    client.delete(LOG)
+    project(admission, Tier(requests_per_minute=1))
+    hold_clock(client, *sorted(ages, reverse=True), 0)
+
+    with pytest.raises(RateLimited) as refused:
+        admission.admit(KEY, "r", 60)
+
+    assert refused.value.details["used"] == sum(age < MINUTE for age in ages) + 1
+    admission.drop()
+    client.close()
 
 
 def test_the_wait_it_names_is_true(admission: Admission, client: Store) -> None:

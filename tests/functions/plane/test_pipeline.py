@@ -377,7 +377,9 @@ def test_a_connection_held_open_behind_the_end_is_not_waited_for(rig: Rig) -> No
     """`[DONE]` is the end, whatever the provider does with its connection; the next request takes another."""
     rig.upstream.script = [events(*FULL, end=lambda wire: wire.hang())]
 
-    assert rig.chat().events[-1] == "[DONE]"
+    context = Context(seconds=30)
+    assert rig.chat(context=context).events[-1] == "[DONE]"
+    assert context.get_remaining_time_in_millis() > 15_000
     assert rig.chat().events[-1] == "[DONE]"
     assert rig.upstream.connections == 2
 
