@@ -20,7 +20,7 @@ from functions.key_table import KeyTable
 from functions.keyring import Keyring
 from shared.core import keys
 from shared.core.catalog import Catalog, Tier
-from shared.core.errors import BadRequest, Unauthorized
+from shared.core.errors import BadRequest, StoreUnavailable, Unauthorized
 from shared.core.principals import Principal, from_context
 from shared.edge.admission import Admission, Unprojected, connect
 from shared.edge.telemetry import Telemetry
@@ -254,6 +254,44 @@ def test_revoking_twice_is_revoking_once(house: House) -> None:
     replies = [house.call("DELETE", f"/admin/keys/{made['id']}") for _ in range(2)]
     assert replies[0].body == replies[1].body
     assert house.stored()[0]["version"] == 2
+
+
+class Crowded(KeyTable):
+    """A table in which others edit a key, so many `times`, between the moment it is read and the next write."""
+
+    def __init__(self, table: Any, times: int) -> None:
+        super().__init__(table)
+        self._times = times
+
+    def get(self, org: str, key_id: str) -> KeyRecord:
+        """Read, and let somebody else write."""
+        known = super().get(org, key_id)
+        if self._times:
+            self._times -= 1
+            self._table.update_item(
+                Key={"pk": org, "sk": f"key#{key_id}"},
+                UpdateExpression="SET version = :version, #name = :name",
+                ExpressionAttributeValues={":version": known.version + 1, ":name": "renamed"},
+                ExpressionAttributeNames={"#name": "name"},
+            )
+        return known
+
+
+def test_revokes_on_top_of_an_edit_that_came_between(house: House) -> None:
+    """Neither edit is lost, and each counts in the version."""
+    made = house.make()
+    revoked = Crowded(house.table, times=1).revoke("default", made["id"])
+    [item] = house.stored()
+    assert (item["name"], item["revoked"], item["version"]) == ("renamed", True, 3)
+    assert (revoked.name, revoked.version) == ("renamed", 3)
+
+
+def test_gives_up_on_a_key_that_others_keep_editing(house: House) -> None:
+    """After a few tries the caller is asked to come back; nothing was overwritten."""
+    made = house.make()
+    with pytest.raises(StoreUnavailable, match="editing"):
+        Crowded(house.table, times=100).revoke("default", made["id"])
+    assert house.stored()[0]["revoked"] is False
 
 
 def test_a_revocation_that_valkey_missed_is_told_and_can_be_repeated(house: House) -> None:

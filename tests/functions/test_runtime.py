@@ -198,7 +198,7 @@ def test_an_answer_starts_once(server: RuntimeServer, start: Start) -> None:
 
 @pytest.mark.parametrize("ending", ["return", "raise", "fail"])
 def test_survives_a_client_that_went_away(server: RuntimeServer, start: Start, ending: str) -> None:
-    """A hang-up reaches the handler as `ClientGone`; however that ends, a new connection brings the next event."""
+    """However the handler ends after a `ClientGone`, a new connection brings the next event; leaving is no error."""
     process = start("sample_handlers.flood")
     server.on_chunk = lambda chunk: not chunk.startswith(b"xxx")
     server.put(ending, "r-1")
@@ -207,8 +207,8 @@ def test_survives_a_client_that_went_away(server: RuntimeServer, start: Start, e
     post = server.take()
     assert (post.path, post.payload, post.connection) == ("/invocation/r-2/response", b"short", 2)
     code, log = process.terminate()
-    assert process.started.stdout is not None
-    assert (code, "while settling" in log) == (0, ending == "fail")
+    assert code == 0
+    assert [json.loads(line)["errorMessage"] for line in log.splitlines()] == ["while settling"] * (ending == "fail")
 
 
 def test_a_buffered_answer_to_nobody_is_dropped(server: RuntimeServer, start: Start) -> None:
