@@ -93,6 +93,8 @@ async def start(directory: Path, log: Path) -> Emulator:
     directory.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - one folder, before anything is served
     journal = directory / JOURNAL
     Journal.open(journal).close()
+    for left in directory.glob("ministack-*.pid"):  # noqa: ASYNC240 - by an emulator that was killed
+        left.unlink()
     port = free_port()
     child = Child.start(
         "The AWS emulator",

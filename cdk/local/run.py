@@ -12,7 +12,7 @@ from cdk.local import announce, keys
 from cdk.local.child import LocalError
 from cdk.local.door import HOST, serving
 from cdk.local.stack import running, together
-from cdk.local.state import Remembered, owned, write_private
+from cdk.local.state import Remembered, forget, owned, write_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +69,7 @@ async def _serve(options: Options, up: asyncio.Event) -> None:
     with owned(options.state_dir) as folder:
         memory = Remembered.load(folder)
         if options.ready_file:
-            options.ready_file.unlink(missing_ok=True)
+            forget(options.ready_file)
         try:
             async with (
                 running(folder, options.catalog, memory, progress) as stack,
@@ -83,7 +83,7 @@ async def _serve(options: Options, up: asyncio.Event) -> None:
                 await _watch(stack, progress)
         finally:
             if options.ready_file:
-                options.ready_file.unlink(missing_ok=True)
+                forget(options.ready_file)
 
 
 def _refuse_taken(port: int) -> None:
@@ -111,7 +111,6 @@ def _ready(stack: Stack, memory: Remembered, base_url: str) -> Ready:
 
 def _tell(options: Options, ready: Ready, folder: Path) -> None:
     if options.ready_file:
-        options.ready_file.parent.mkdir(parents=True, exist_ok=True)
         write_private(options.ready_file, ready)
     if options.demo:
         print(announce.demonstrate(ready), file=sys.stderr if options.json else sys.stdout)

@@ -56,18 +56,25 @@ class Remembered:
 
 
 def write_private(path: Path, content: Any) -> None:  # noqa: ANN401 - any JSON
-    """Put JSON in place in one step, readable by its owner only."""
+    """Put JSON in place in one step, readable by its owner only; where that cannot be done is a LocalError."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.unlink(missing_ok=True)
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(descriptor, "w") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.unlink(missing_ok=True)
+        with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump(content, file, indent=1)
             file.write("\n")
         scratch.replace(path)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise LocalError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def forget(path: Path) -> None:
+    """Remove a file, if it is there."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise LocalError(f"{path} cannot be replaced: {error.strerror}.") from error
 
 
 @contextmanager

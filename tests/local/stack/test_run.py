@@ -268,6 +268,14 @@ def test_a_state_folder_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest
     assert file.read_text() == "mine"
 
 
+def test_a_ready_file_that_cannot_be_replaced_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder in its place is named before anything is started."""
+    folder = tmp_path / "ready"
+    folder.mkdir()
+    state = str(tmp_path / "state")
+    assert str(folder) in failed(capsys, "local", "--port", "0", "--state-dir", state, "--ready-file", str(folder))
+
+
 @pytest.mark.parametrize("port", ["-1", "65536", "http", "8_0", "\u0661"])
 def test_what_is_no_port_is_a_wrong_command_line(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     """It is told as any other mistake on the command line."""
