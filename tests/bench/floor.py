@@ -26,4 +26,4 @@ def handler(event: Mapping[str, Any], _context: object, out: Out) -> None:
     answer.release_conn()
 
 
-handler.streams = True  # type: ignore[attr-defined] - how the runtime loop knows
+handler.streams = True  # type: ignore[attr-defined]  # how the runtime loop knows

@@ -41,7 +41,7 @@ def running(state: Path) -> Iterator[Stack]:
     """Start `nexus local` on a free port with the state folder `state`, and end it."""
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder, "ready.json")
-        command = [NEXUS, "local", "--port", "0", "--state-dir", state, "--ready-file", ready]
+        command = [str(NEXUS), "local", "--port", "0", "--state-dir", str(state), "--ready-file", str(ready)]
         began = time.monotonic()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
