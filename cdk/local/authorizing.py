@@ -110,7 +110,9 @@ class Authorizing:
 def _verdict_of(answer: Any) -> Verdict:  # noqa: ANN401 - any JSON
     if not isinstance(answer, dict) or not isinstance(answer.get("principalId"), str):
         raise policy.PolicyError("The answer is no object with a principalId.")
-    context = answer.get("context") or {}
+    context = {} if answer.get("context") is None else answer["context"]
+    if not isinstance(answer.get("usageIdentifierKey"), str | None):
+        raise policy.PolicyError("The usageIdentifierKey is no string.")
     if not isinstance(context, dict) or any(isinstance(value, list | dict) for value in context.values()):
         raise policy.PolicyError("The context may hold strings, numbers and booleans only.")
     return Verdict(

@@ -8,6 +8,7 @@ a `Refused`, which becomes a gateway response in one place.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -39,6 +40,7 @@ BODY_SECONDS = 30.0
 LINGER_SECONDS = 2.0  # so long an unread body is taken in after its refusal, lest a reset overtake the answer
 LINGER_BYTES = 64 * 1024 * 1024
 _EMPTY_STATUSES = {204, 304}
+_LOGGER = logging.getLogger("nexus.front")
 
 
 @dataclass(slots=True)
@@ -95,6 +97,11 @@ class Front:
             exchange.access.outcome, exchange.access.reason = "cut", str(cut)
         except ClientLeftError:
             exchange.access.outcome = "client gone"
+        except asyncio.CancelledError:  # the server is closing, and ends the connection itself
+            exchange.access.outcome, exchange.access.reason = "cut", "the front is closing"
+        except Exception as error:
+            _LOGGER.exception("The front failed at request %s", request.request_id)
+            await self._apologise(exchange, repr(error))
         finally:
             exchange.access.seconds = time.perf_counter() - began
             self._log(exchange.access)
@@ -152,6 +159,12 @@ class Front:
                 timer.reschedule(min(end, now + STREAM_IDLE_SECONDS))
         await exchange.finish()
 
+    async def _apologise(self, exchange: _Exchange, reason: str) -> None:
+        ended = exchange.failure("DEFAULT_5XX", reason)
+        if isinstance(ended, Refused):
+            await self._refuse(exchange, ended)
+        exchange.access.outcome, exchange.access.reason = "DEFAULT_5XX", reason
+
     async def _refuse(self, exchange: _Exchange, refused: Refused) -> None:
         exchange.access.outcome, exchange.access.reason = refused.name, str(refused)
         answer = self.api.responses.render(
@@ -168,7 +181,7 @@ class _Exchange:
         self.access = _access(request)
         self._receive = receive
         self._send = send
-        self._received = False
+        self._received = not request.has_body
         self._started = False
         self._empty = False
 

@@ -43,6 +43,11 @@ class Request:
         """Return the last value of a header (name in lower case) as it came, those that are not passed on too."""
         return next((value for key, value in reversed(self.raw_headers) if key == name), None)
 
+    @property
+    def has_body(self) -> bool:
+        """Whether its head announces one."""
+        return self.header(b"transfer-encoding") is not None or self.header(b"content-length") not in {None, b"0"}
+
     def authorizer_event(self) -> dict[str, Any]:
         """Return the event of a REQUEST authorizer.
 

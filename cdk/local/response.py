@@ -119,7 +119,7 @@ def _headers(answer: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _members(answer: dict[str, Any], member: str) -> list[tuple[str, Any]]:
-    found = answer.get(member) or {}
+    found = {} if answer.get(member) is None else answer[member]
     if not isinstance(found, dict):
         raise MalformedAnswer(f"{member} is no object.")
     return list(found.items())

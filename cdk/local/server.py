@@ -31,9 +31,13 @@ HEAD_SECONDS = 30.0
 KEEP_ALIVE_SECONDS = 60
 DRAIN_SECONDS = 2.0
 _LOOSE_LINE = re.compile(rb"(?<!\r)\n|\r\n[ \t]|\r(?!\n|$)")
+_FIRST_LINE = re.compile(rb"[^\r\n]+ HTTP/1\.[01](?=\r\n|$)")
 _LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:", re.IGNORECASE)
 _CODING = re.compile(rb"\r\ntransfer-encoding[ \t]*:", re.IGNORECASE)
 _TOO_LARGE = 431
+_SILENT = logging.getLogger("nexus.front.wire")  # whatever uvicorn has to say is in the access log already
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
 
 
 class PortTaken(LocalError):  # noqa: N818 - a fact about the machine
@@ -69,6 +73,8 @@ def check_head(data: bytes) -> None:
     head, end, _ = data.partition(b"\r\n\r\n")
     if len(head) > MAX_HEAD:
         raise h11.RemoteProtocolError("The head is too long.", error_status_hint=_TOO_LARGE)
+    if end and not _FIRST_LINE.match(head):
+        raise h11.RemoteProtocolError("The first line is no request of HTTP/1.")
     if _LOOSE_LINE.search(head):
         raise h11.RemoteProtocolError("A line of the head is folded, or does not end in CR LF.")
     if end and len(_LENGTH.findall(head)) + len(_CODING.findall(head)) > 1:
@@ -82,7 +88,7 @@ class Protocol(H11Protocol):
 
     def __init__(self, config: Config, state: ServerState, front: Front) -> None:
         super().__init__(config, state, {})
-        self.logger = logging.getLogger("nexus.front")
+        self.logger = _SILENT
         self.conn = StrictConnection(h11.SERVER, MAX_HEAD + 4)
         self._front = front
         self._head_timer: asyncio.TimerHandle | None = None
