@@ -101,6 +101,7 @@ def test_a_stream_that_breaks_off_raises(client: openai.OpenAI, http: httpx2.Cli
     [
         *("no_done", "two_done", "comments", "crlf", "cr", "no_space", "multi_line", "bom", "split_utf8"),
         *("no_role", "no_object", "no_id", "varying_id", "no_usage", "negative_usage", "absurd_usage", "string_usage"),
+        "usage_everywhere",
     ],
 )
 def test_an_odd_stream_is_repaired(client: openai.OpenAI, mode: str) -> None:
@@ -111,6 +112,7 @@ def test_an_odd_stream_is_repaired(client: openai.OpenAI, mode: str) -> None:
     assert len({(chunk.id, chunk.object, chunk.created) for chunk in chunks}) == 1
     assert (chunks[0].object, chunks[0].choices[0].delta.role) == ("chat.completion.chunk", "assistant")
     assert [choice.finish_reason for chunk in chunks for choice in chunk.choices if choice.finish_reason] == ["stop"]
+    assert [chunk.usage for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
     usage = chunks[-1].usage
     assert usage
     assert 0 < usage.completion_tokens < 1000

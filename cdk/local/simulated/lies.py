@@ -30,6 +30,7 @@ ERROR = {
 _ABSURD = {"prompt_tokens": 10**15, "completion_tokens": 10**15, "total_tokens": 2 * 10**15}
 _NEGATIVE = {"prompt_tokens": -5, "completion_tokens": -1000, "total_tokens": -1005}
 _STRING = {"prompt_tokens": "many", "completion_tokens": "3", "total_tokens": None}
+_RUNNING = {"prompt_tokens": 4, "completion_tokens": 0, "total_tokens": 4}
 _HIGH, _LOW = "\ud83d", "\ude00"  # one emoji as two halves, as providers that count UTF-16 units cut it
 
 
@@ -82,6 +83,11 @@ def _usage_of_chunks(usage: Json | None, chunks: list[Json]) -> list[Json]:
     return kept if usage is None else [*kept, {**chunks[-1], "choices": [], "usage": usage}]
 
 
+def _usage_in_each_chunk(chunks: list[Json]) -> list[Json]:
+    counted = [{**chunk, "usage": {**_RUNNING, "completion_tokens": at}} for at, chunk in enumerate(chunks[:-1])]
+    return [*counted, chunks[-1]]
+
+
 def _deltas(bend: Callable[[Json], Json], chunks: list[Json]) -> list[Json]:
     return [
         {**chunk, "choices": [{**choice, "delta": bend(choice["delta"])} for choice in chunk["choices"]]}
@@ -122,6 +128,7 @@ CHUNKS: dict[str, Callable[[list[Json]], list[Json]]] = {
     "negative_usage": partial(_usage_of_chunks, _NEGATIVE),
     "absurd_usage": partial(_usage_of_chunks, _ABSURD),
     "string_usage": partial(_usage_of_chunks, _STRING),
+    "usage_everywhere": _usage_in_each_chunk,
     "surrogates": _emoji_in_halves,
     "no_finish": lambda chunks: [
         chunk for chunk in chunks if not any(choice["finish_reason"] for choice in chunk["choices"])
