@@ -30,7 +30,8 @@ def booked(stack: Stack, request_id: str) -> dict[str, Any]:
     """Return the gateway's one event of a request; it may be written just after the answer."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        lines = (stack.logs / "gateway.log").read_text().splitlines()
+        whole = (stack.logs / "gateway.log").read_text().rpartition("\n")[0]  # the last line may be half-written
+        lines = whole.splitlines()
         found = [json.loads(line) for line in lines if request_id in line and '"event":"request"' in line]
         if found:
             assert len(found) == 1
