@@ -68,6 +68,9 @@ def test_two_credentials(http: httpx2.Client, stack: Stack) -> None:
         assert other.post(PATH, json=HI, headers={"x-api-key": stack.client_key}).status_code == 200
     assert http.post(PATH, json=HI, headers={"x-api-key": stack.client_key}).status_code == 200
     refused(http.post(PATH, json=HI, headers={"x-api-key": stack.admin_key}), 401, "invalid_api_key")
+    twice = [("authorization", f"Bearer {key}") for key in (stack.client_key, stack.admin_key)]
+    with httpx2.Client(base_url=stack.base_url) as other:
+        refused(other.post(PATH, json=HI, headers=twice), 401, "invalid_api_key")
 
 
 def test_a_revoked_key(stack: Stack, admin: httpx2.Client, new_key: Callable[..., dict[str, Any]]) -> None:
@@ -226,7 +229,7 @@ def test_identity_comes_from_the_key_alone(http: httpx2.Client, upstream: httpx2
 def test_headers_too_large(http: httpx2.Client) -> None:
     """More headers than API Gateway takes are refused before anything is asked."""
     answer = http.post(PATH, json=HI, headers={"x-long": "x" * 12_000})
-    assert answer.status_code in {400, 413, 431}
+    refused(answer, 431)
 
 
 def _raw(stack: Stack, request: bytes) -> bytes:
