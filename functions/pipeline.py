@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from shared.core.chat import Chat
@@ -31,9 +32,8 @@ T = TypeVar("T")
 
 DONE = b"data: [DONE]\n\n"
 TRIES = 3
-BASE_SECONDS = (
-    1.0  # of the pause before asking the same target again, doubled each time; the actual one is random below it
-)
+# Of the pause before asking the same target again, doubled each time; the actual one is random below it.
+BASE_SECONDS = 1.0
 LONGEST_PAUSE = 2.0  # whoever wants us to wait longer has refused
 LEAST_SECONDS = 0.5  # with less time left no further try is made
 UNAUTHORIZED, FIRST_REFUSAL = 401, 400
@@ -93,7 +93,7 @@ def _rest_before(number: int, targets: int, error: UpstreamFailed, call: Call, g
     if wanted > LONGEST_PAUSE or call.left() - pause < LEAST_SECONDS:
         raise error
     if pause:
-        gateway.pause(pause)
+        _waited(call, partial(gateway.pause, pause))
 
 
 def _exchange(candidate: Candidate, call: Call, gateway: Gateway, reply: Reply) -> bytes:

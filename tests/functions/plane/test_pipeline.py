@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -264,6 +265,25 @@ def test_a_rate_limit_of_the_provider_that_lasts_is_passed_on_at_once(rig: Rig) 
     assert client.status == 429
     assert client.headers["retry-after"] == "20"
     assert len(rig.upstream.requests) == 1
+
+
+def test_a_pause_between_tries_is_no_overhead_of_ours(rig: Rig) -> None:
+    """What is waited before asking again counts as the provider's time."""
+    waited: list[float] = []
+
+    def pause(_seconds: float) -> None:
+        began = time.perf_counter()
+        time.sleep(0.05)
+        waited.append(time.perf_counter() - began)
+
+    rig.gateway = rig.gateway._replace(pause=pause)
+    rig.upstream.script = [status("503 Service Unavailable")] * 3
+
+    began = time.perf_counter()
+    rig.chat()
+
+    assert len(waited) == 2
+    assert rig.lines[-1]["Overhead"] <= (time.perf_counter() - began - sum(waited)) * 1000
 
 
 def test_the_next_target_is_asked_without_a_pause(rig: Rig) -> None:
