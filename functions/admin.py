@@ -65,6 +65,7 @@ def serve(event: Mapping[str, Any], context: Any, admin: Admin) -> dict[str, Any
     try:
         caller = principals.from_context(event["requestContext"].get("authorizer") or {})
         caller.require("administer")
+        admin.keyring.confirm(caller.org, caller.key_id)
         app.append_context(visit=Visit(admin.keyring, caller.org))  # type: ignore[no-untyped-call]
         answer: dict[str, Any] = app.resolve(_checked(event), context)
     except Exception as error:  # noqa: BLE001 - the last one to see it

@@ -1,8 +1,8 @@
 """API Gateway asks this function who calls, before anything else runs; the answer goes to the others as context.
 
 It reads the Directory and nothing else, so that it works while Valkey is down, and keeps what it read for a minute: a
-revoked key is refused here within that minute, and at once by the admission script. When the Directory fails it raises,
-and API Gateway answers 500: a caller must not be told that its good key is bad.
+revoked key is refused here within that minute, and at once by the admission script and by the control plane. When the
+Directory fails it raises, and API Gateway answers 500: a caller must not be told that its good key is bad.
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from functions.key_table import KeyExists, KeyTable
+from functions.key_table import KeyExists, KeyTable, UnknownKey
 from shared.core import keys, limits
 from shared.core.catalog import FILE, decode
-from shared.core.errors import StoreUnavailable
+from shared.core.errors import StoreUnavailable, Unauthorized
 from shared.edge.admission import Admission, connect
 from shared.edge.aws import SECRETS, Aws, credentials_from, valkey_login
 from shared.edge.directory import KeyRecord
@@ -36,6 +36,20 @@ class Keyring(NamedTuple):
     pepper: Callable[[], str]
     now: Callable[[], float] = time.time
     chance: Callable[[int], bytes] = secrets.token_bytes
+
+    def confirm(self, org: str, key_id: str) -> None:
+        """Let pass who may still call: the authorizer remembers a key for a minute, time enough to make another.
+
+        Raises:
+            Unauthorized: the key is revoked, or gone.
+            StoreUnavailable: the Directory cannot be reached.
+        """
+        try:
+            revoked = self.table.get(org, key_id).revoked
+        except UnknownKey:
+            revoked = True
+        if revoked:
+            raise Unauthorized("This API key is revoked.")
 
     def make(self, org: str, wanted: NewKey) -> tuple[keys.Key, KeyRecord]:
         """Make a key, and return it with its record: nobody can ever see it again.
