@@ -29,9 +29,9 @@ _PR_SET_PDEATHSIG = 1
 class FunctionProcess:
     """A running `functions.runtime`; its output goes line by line to `log`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Callable[[str], None]) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, output: Lines) -> None:
         self._process = process
-        self._output = asyncio.create_task(self._read(log))
+        self._output = output
 
     @classmethod
     async def start(
@@ -43,17 +43,23 @@ class FunctionProcess:
             OSError: it cannot be started, for instance because `task_root` is not there.
         """
         inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            cwd=task_root,
-            env={**inherited, **environment, "PYTHONPATH": str(task_root), "PYTHONUNBUFFERED": "1"},
-            start_new_session=True,
-            preexec_fn=_DIE_WITH_PARENT,  # one system call, which takes no lock
-        )
-        return cls(process, log)
+        reading, writing = os.pipe()  # not asyncio's: with one of those, `wait` waits for grandchildren too
+        output = Lines(log)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: output, os.fdopen(reading, "rb", buffering=0))
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *COMMAND,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing,
+                cwd=task_root,
+                env={**inherited, **environment, "PYTHONPATH": str(task_root), "PYTHONUNBUFFERED": "1"},
+                start_new_session=True,
+                preexec_fn=_DIE_WITH_PARENT,  # one system call, which takes no lock
+            )
+        finally:
+            os.close(writing)
+        return cls(process, output)
 
     @property
     def pid(self) -> int:
@@ -64,8 +70,7 @@ class FunctionProcess:
         """Return the exit status (negative: the signal), once nothing of the process is left."""
         status = await self._process.wait()
         self.kill()
-        await asyncio.wait([self._output], timeout=1)  # a grandchild that left the group could hold the pipe open
-        self._output.cancel()
+        await self._output.close(1.0)  # a grandchild that left the group could hold the pipe open
         return status
 
     def kill(self) -> None:
@@ -85,18 +90,39 @@ class FunctionProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS refuses a group of zombies
             os.killpg(self.pid, number)
 
-    async def _read(self, log: Callable[[str], None]) -> None:
-        stream = self._process.stdout
-        assert stream is not None  # noqa: S101 - asked for above
-        rest = b""
-        while data := await stream.read(1 << 16):
-            *lines, rest = (rest + data).split(b"\n")
-            if len(rest) > MAX_LINE:
-                lines, rest = [*lines, rest], b""
-            for line in lines:
-                log(line.decode("utf-8", "replace"))
-        if rest:
-            log(rest.decode("utf-8", "replace"))
+
+class Lines(asyncio.Protocol):
+    """Cuts a pipe's bytes into lines of text."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._log = log
+        self._rest = b""
+        self._transport: asyncio.BaseTransport | None = None
+        self._closed = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport, to close it."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Log what is complete, and what is too long to be waited for."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > MAX_LINE:
+            lines, self._rest = [*lines, self._rest], b""
+        for line in lines:
+            self._log(line.decode("utf-8", "replace"))
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """Log what never got its line's end."""
+        if self._rest:
+            self._log(self._rest.decode("utf-8", "replace"))
+        self._closed.set_result(None)
+
+    async def close(self, seconds: float) -> None:
+        """Wait for the end of the pipe, and close it after `seconds`."""
+        await asyncio.wait([self._closed], timeout=seconds)
+        if self._transport:
+            self._transport.close()
 
 
 def _die_with_parent() -> Callable[[], None] | None:

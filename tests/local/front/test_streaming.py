@@ -148,15 +148,18 @@ def impatient() -> dict[str, Any]:
 
 @asynchronous
 async def test_no_answer_in_time_is_a_504_and_the_function_runs_on() -> None:
-    """The invocation still takes what comes, and nobody hears it."""
+    """The invocation still takes whatever comes, holds nobody back, and nobody hears it."""
     held = Held()
     async with serving(Functions(Pour=held), impatient()) as local, local.client() as client:
         invocation = await asked(client, held)
         reply = await client.reply()
-        invocation.feed(prelude())
+        held_back: list[bool] = []
+        invocation.on_flow = held_back.append
+        invocation.feed(prelude() + b"x" * 2 * HIGH_WATER)
         invocation.end()
 
     assert reply.status == 504
+    assert held_back == []
     assert invocation.done
 
 

@@ -83,13 +83,14 @@ async def test_an_exception_fails_the_call_and_keeps_the_process(task_root: Path
 
 @asynchronous
 async def test_a_process_that_ends_fails_its_call_and_is_replaced(task_root: Path) -> None:
-    """The next call gets a new process."""
+    """The next call gets a new process, and what the old one had started is ended too."""
     async with running(task_root, max_processes=1) as it:
-        pid = (await it.call())["pid"]
+        pid, child = (await it.call(grandchild=True)).values()
         with pytest.raises(FunctionError, match=r"Runtime\.ExitError: The process ended with status 7"):
             await it.call(exit=7)
 
         assert (await it.call())["pid"] != pid
+        assert dead_soon(pid, child)
 
 
 @pytest.mark.parametrize(("end", "kind"), [({"raise": "no"}, "ValueError"), ({"exit": 1}, "Runtime.TruncatedResponse")])
