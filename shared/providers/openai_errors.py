@@ -113,7 +113,7 @@ def _refused_us(message: str) -> GatewayError:
 
 def _rate_limited(found: dict[str, Any], provider: str, wait: float | None) -> GatewayError:
     """Tell a limit that passes from an account that is empty. Neither is the caller's own limit."""
-    if _SPENT & {found.get("code"), found.get("type")}:
+    if any(found.get(member) in _SPENT for member in ("code", "type") if isinstance(found.get(member), str)):
         return _refused_us(f"The account of this gateway at '{provider}' has no credit left; its owner must see to it.")
     return errors.UpstreamRateLimited(
         f"The provider '{provider}' limits this gateway now; this is not a limit of your key. Try again later.",

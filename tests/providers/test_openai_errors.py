@@ -71,6 +71,19 @@ def test_other_shapes_of_errors_are_read(body: dict[str, str]) -> None:
     assert "Too long." in refused(400, body).message
 
 
+@pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
+@pytest.mark.parametrize("odd", [{}, {"a": 1}, [], [1], 7, 1.5, True, None], ids=str)
+def test_an_error_of_the_wrong_types_is_still_one(status: int, odd: object) -> None:
+    """Each member may be anything; the status alone is believed then."""
+    for body in (
+        {"error": dict.fromkeys(("message", "type", "code", "param"), odd)},
+        {"error": odd},
+        {"code": odd},
+        odd,
+    ):
+        assert refused(status, body).code == refused(status, {}).code
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 429, 500, 503])
 def test_our_key_is_never_echoed(status: int) -> None:
     """Nor anything that looks like one, in no member."""
@@ -134,6 +147,12 @@ def test_foreign_text_is_one_short_line() -> None:
     shown = redact("a\r\nb\x1b[31m\x00" + "x" * 10_000)
     assert shown.isprintable()
     assert len(shown) < 600
+
+
+@pytest.mark.parametrize("unit", ["org-", "eyJa.", "sk-", "bearer ", "user_key_"])
+def test_a_novel_takes_no_longer_than_a_page(unit: str) -> None:
+    """The pattern looks at what may be shown, not at megabytes: this would take hours."""
+    assert len(redact(unit * 500_000)) < 600
 
 
 @pytest.mark.parametrize(
