@@ -89,13 +89,25 @@ class Providers:
         }
 
     def secret(self, provider: Provider) -> str:
-        """Return the provider's secret, "" if it has none."""
-        return self._read(self._secrets.get).get(provider.secret, "") if provider.secret else ""
+        """Return the provider's secret, "" if it has none.
+
+        Raises:
+            UpstreamUnavailable: it cannot be read, or no header can carry it.
+        """
+        return self._usable(provider, self._secrets.get)
 
     def renewed(self, provider: Provider, refused: str) -> str:
         """Return the provider's secret if it has changed since `refused` was read, else ""."""
-        current = self._read(self._secrets.refresh).get(provider.secret, "") if provider.secret else ""
+        current = self._usable(provider, self._secrets.refresh)
         return "" if current == refused else current
+
+    def _usable(self, provider: Provider, how: Callable[[str], str]) -> str:
+        if not provider.secret:
+            return ""
+        secret = self._read(how).get(provider.secret, "").strip()  # pasted with the end of its line
+        if not (secret.isascii() and secret.isprintable()):
+            raise UpstreamUnavailable(f"The secret {provider.secret} of this gateway holds what no key can hold.")
+        return secret
 
     def _read(self, how: Callable[[str], str]) -> dict[str, str]:
         try:

@@ -224,6 +224,26 @@ def test_directory_and_secrets_that_fail_are_a_503(rig: Rig) -> None:
     assert rig.upstream.requests == []
 
 
+def test_a_secret_that_was_pasted_with_its_line_end_works(rig: Rig) -> None:
+    """What an editor or `echo` appended to it is no part of it."""
+    rig.aws.secrets["OPENAI_API_KEY"] = " sk-pasted\r\n"
+
+    assert rig.chat().status == 200
+    assert rig.upstream.requests[0].headers["authorization"] == "Bearer sk-pasted"
+
+
+@pytest.mark.parametrize("secret", ["sk-a\r\nx-admin: 1", "sk-\u2026", "sk-\x00"])
+def test_a_secret_that_no_header_can_carry_is_a_503(rig: Rig, secret: str) -> None:
+    """It is called by its name, its value is not shown, and nothing is sent."""
+    rig.aws.secrets["OPENAI_API_KEY"] = secret
+
+    error = refused(rig.chat(), 503, "upstream_unavailable")
+
+    assert "OPENAI_API_KEY" in error["message"]
+    assert rig.upstream.requests == []
+    assert "sk-" not in json.dumps([error, rig.lines])
+
+
 def test_a_model_without_credentials_is_a_503(rig: Rig) -> None:
     """It exists, but nobody here may ask for it."""
     refused(rig.chat(model="far"), 503, "upstream_unavailable")
