@@ -9,8 +9,9 @@ import sys
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
 
-from cdk.local.child import Child, free_port
+from cdk.local.child import Child, LocalError, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,9 +70,29 @@ def credentials(catalog: Catalog, gpu_token: str, environment: Mapping[str, str]
 
 
 def addresses(names: tuple[str, ...], own: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables among `names` that are known: our own services', and what the environment redirects."""
+    """Return the variables among `names` that are known: our own services', and what the environment redirects.
+
+    Raises:
+        LocalError: a variable is no address, which every request to that provider would otherwise tell.
+    """
     values = {name: own.get(name) or environment.get(name, "") for name in names}
+    for name, value in values.items():
+        if value and not _is_address(value):
+            raise LocalError(f"{name} is no address of a provider: write it as https://api.example.com/v1.")
     return {name: value for name, value in values.items() if value}
+
+
+def _is_address(text: str) -> bool:
+    """Tell whether `text` is a URL that a path can be put behind; a name or a query in it would be lost."""
+    if not text.isascii() or any(letter.isspace() or not letter.isprintable() for letter in text):
+        return False
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        return False
+    plain = not (parts.username or parts.query or parts.fragment)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and plain
 
 
 async def _serve(name: str, command: list[str], path: str, log: Path, environment: Mapping[str, str]) -> Service:

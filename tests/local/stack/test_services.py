@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cdk.local.child import LocalError
 from cdk.local.services import KEYLESS, addresses, credentials
 from shared.core.catalog import Catalog, Provider
 
@@ -41,3 +42,33 @@ def test_functions_are_told_only_the_addresses_they_ask_for() -> None:
         "OPENAI_BASE_URL": "http://upstream/v1",
         "GPU_SERVICE_URL": "http://own/v1",
     }
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "localhost:8000/v1",
+        "upstream.example",
+        "https://?",
+        "https:///v1",
+        "ftp://example.com/v1",
+        "https://exa mple.com/v1",
+        "https://example.com/v1\n",
+        "https://example.com:x/v1",
+        "https://me:secret@example.com/v1",
+        "https://example.com/v1?api-version=1",
+        "https://[::1/v1",
+        "https://ex\u2026.com/v1",
+    ],
+)
+def test_an_address_that_is_none_stops_the_start(odd: str) -> None:
+    """The variable is named, its value, which may hold a password, is not shown."""
+    with pytest.raises(LocalError, match="OPENAI_BASE_URL") as refused:
+        addresses(("OPENAI_BASE_URL",), {}, {"OPENAI_BASE_URL": odd})
+    assert odd not in str(refused.value)
+
+
+@pytest.mark.parametrize("good", ["http://127.0.0.1:8000/v1", "https://[::1]:8000/v1/", "https://api.example.com"])
+def test_an_address_may_be_of_any_server(good: str) -> None:
+    """A port, an IPv6 address, a slash at the end, or no path at all."""
+    assert addresses(("OPENAI_BASE_URL",), {}, {"OPENAI_BASE_URL": good}) == {"OPENAI_BASE_URL": good}
