@@ -212,10 +212,16 @@ async def test_a_slow_client_holds_the_function_back() -> None:
             fed += 100_000
             await asyncio.sleep(0.001)
         assert flow == [True]
+        await client.head()
+        read = 0
+        while flow[-1]:
+            read += len(await client.chunk())
         invocation.end()
-        assert len((await client.reply()).body) == fed
+        while piece := await client.chunk():
+            read += len(piece)
 
-    assert flow[-1] is False
+    assert flow == [True, False]
+    assert read == fed
 
 
 @asynchronous
