@@ -112,16 +112,16 @@ async def test_a_failure_in_mid_stream_comes_after_what_was_sent(
 
 @asynchronous
 async def test_what_a_process_sent_before_it_ended_is_delivered(task_root: Path) -> None:
-    """Its death does not overtake its last bytes."""
+    """Its death does not overtake its last bytes, even those that wait behind a slow reader."""
     async with running(task_root, "pour") as it:
-        invocation = await it.pool.invoke("f", {"chunks": ["x" * 60_000] * 10, "exit": 1})
+        invocation = await it.pool.invoke("f", {"chunks": ["x" * 60_000] * 22, "exit": 1})
         await invocation.start()
         await asyncio.sleep(0.3)
         seen: list[bytes] = []
         with pytest.raises(FunctionError):
             await collect(invocation, seen)
 
-    assert b"".join(seen).partition(bytes(8))[2] == b"x" * 600_000
+    assert b"".join(seen).partition(bytes(8))[2] == b"x" * 60_000 * 22
 
 
 @asynchronous
