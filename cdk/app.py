@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 EXPECTED: Final = (BundleError, CatalogError, NodeMissingError, configuration.ConfigError)
 
 
-def main() -> int:
+def main(cdk_json: Path = configuration.CDK_JSON) -> int:
     """Synthesize into the folder that the CDK CLI names, or `cdk.out`; answer the exit status."""
-    context = {**configuration.defaults(), **json.loads(os.environ.get("CDK_CONTEXT_JSON", "{}"))}
     try:
+        context = {**configuration.defaults(cdk_json), **json.loads(os.environ.get("CDK_CONTEXT_JSON", "{}"))}
         chosen = configuration.parse(context)
         bundles = bundle_all(chosen)
         os.environ["JSII_NODE"] = node()

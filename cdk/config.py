@@ -124,10 +124,9 @@ def defaults(path: Path = CDK_JSON) -> dict[str, object]:
         ConfigError: The file is missing or not JSON.
     """
     try:
-        context: dict[str, object] = json.loads(path.read_text())["context"]
-    except (OSError, json.JSONDecodeError, KeyError) as error:
+        return dict(json.loads(path.read_bytes())["context"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path}: no CDK context in it ({error}).") from error
-    return context
 
 
 def _sentence(location: tuple[str | int, ...], reason: str) -> str:

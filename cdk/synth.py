@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cdk.app import bundle_all
 from cdk.bundle import BUILD, ROOT
-from cdk.config import CDK_JSON, Config
+from cdk.config import Config, defaults
 from cdk.node import node
 
 if TYPE_CHECKING:
@@ -82,8 +82,7 @@ def _key(config: Config, bundles: list[str], *, validate: bool) -> str:
 def _run(config: Config, folder: Path, *, validate: bool) -> None:
     unfinished = folder.with_suffix(".new")
     shutil.rmtree(unfinished, ignore_errors=True)  # left by a run that was killed; the lock is ours
-    defaults: dict[str, object] = json.loads(CDK_JSON.read_text())["context"]
-    context = {**defaults, **config.context(), "aws:cdk:disable-asset-staging": True}
+    context = {**defaults(), **config.context(), "aws:cdk:disable-asset-staging": True}
     environment = {
         **os.environ,
         "CDK_OUTDIR": str(unfinished),

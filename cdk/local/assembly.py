@@ -16,6 +16,8 @@ from cdk.local.child import Child, LocalError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cdk.config import Config
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 SECONDS: Final = 300.0
 
@@ -44,16 +46,26 @@ async def assemble(catalog: Path | None, scratch: Path, log: Path) -> Assembly:
     return Assembly(outcome["template"], {key: Path(folder) for key, folder in outcome["assets"].items()})
 
 
+def configured(catalog: str, cdk_json: Path | None = None) -> Config:
+    """Return what `cdk.json` configures, for this machine, and with `catalog` in place of its own unless that is "".
+
+    Raises:
+        ConfigError: a key is unknown or its value will not do.
+    """
+    from cdk.config import CDK_JSON, PREFIX, defaults, parse  # noqa: PLC0415 - the parent needs none of this
+
+    chosen = {f"{PREFIX}catalog": catalog} if catalog else {}
+    return parse({**defaults(cdk_json or CDK_JSON), f"{PREFIX}target": "host", **chosen})
+
+
 def main(result: Path, catalog: str) -> None:
     """Synthesize and write down what came of it."""
     from cdk.app import EXPECTED  # noqa: PLC0415 - the parent needs none of this
-    from cdk.config import Config  # noqa: PLC0415
     from cdk.synth import SynthesisError, assets, synthesize, template  # noqa: PLC0415
 
-    chosen = {"catalog": catalog} if catalog else {}
     outcome: dict[str, object]
     try:
-        folder = synthesize(Config.model_validate({"target": "host", **chosen}))
+        folder = synthesize(configured(catalog))
     except (*EXPECTED, SynthesisError) as error:
         outcome = {"error": str(error)}
     else:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cdk import config
+from cdk import app, config
 from cdk.config import Config, ConfigError
+from cdk.local.assembly import configured
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,9 +63,26 @@ def test_the_repositorys_own_settings_are_valid() -> None:
 def test_a_broken_cdk_json_is_named(tmp_path: Path) -> None:
     """Neither a missing nor a mangled file ends in a traceback."""
     broken = tmp_path / "cdk.json"
-    for content in ("{", "{}"):
-        broken.write_text(content)
+    for content in (b"{", b"{}", b"[]", b'{"context": 1}', b'{"context": ["x"]}', b"\xff"):
+        broken.write_bytes(content)
         with pytest.raises(ConfigError, match=r"cdk\.json"):
             config.defaults(broken)
     with pytest.raises(ConfigError, match=r"absent\.json"):
         config.defaults(tmp_path / "absent.json")
+
+
+def test_the_app_shows_a_broken_cdk_json_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As it does any other setting that is wrong."""
+    assert app.main(tmp_path / "absent.json") == 1
+    assert capsys.readouterr().err.startswith(f"nexus: {tmp_path}/absent.json: ")
+
+
+def test_the_local_run_has_the_settings_of_the_deployment(tmp_path: Path) -> None:
+    """What `cdk.json` says holds on this machine too, but for the zips' target and a catalog that was asked for."""
+    settings = tmp_path / "cdk.json"
+    settings.write_text('{"context": {"nexus:stage": "prod", "nexus:catalog": "c.toml", "nexus:waf": false}}')
+    assert configured("", settings) == Config(stage="prod", catalog=Path("c.toml"), waf=False, target="host")
+    assert configured("/other.toml", settings).catalog == Path("/other.toml")
+    settings.write_text('{"context": {"nexus:stgae": "prod"}}')
+    with pytest.raises(ConfigError, match="nexus:stgae"):
+        configured("", settings)
