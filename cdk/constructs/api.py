@@ -41,7 +41,8 @@ EXCUSED_WITHOUT_FIREWALL: Final = {
 }
 # No address, no user agent, no query: nothing personal is in the log. A key's id is not its secret.
 ACCESS_LOG: Final = {
-    "request_id": "$context.requestId",
+    "request_id": "$context.requestId",  # the x-request-id of a refusal
+    "function_request_id": "$context.integration.requestId",  # that of a function's answer, and in the function's log
     "time": "$context.requestTimeEpoch",
     "method": "$context.httpMethod",
     "route": "$context.resourcePath",

@@ -179,6 +179,7 @@ def test_the_access_log_holds_nothing_personal(of_type: Select) -> None:
     line = json.loads(stage["Properties"]["AccessLogSetting"]["Format"])
     assert not [value for value in line.values() if "identity" in value or "input" in value or value == "$context.path"]
     assert line["request_id"] == "$context.requestId"
+    assert line["function_request_id"] == "$context.integration.requestId"  # by which the function's log is found
     assert line["first_byte_ms"] == "$context.integration.timeToFirstContent"
 
 
