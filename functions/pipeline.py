@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from shared.core.chat import Chat
-from shared.core.errors import UpstreamFailed, UpstreamUnavailable, translate
+from shared.core.errors import UpstreamFailed, UpstreamUnavailable, outcome
 from shared.core.routing import candidates
 from shared.edge.response import ClientGone
 from shared.providers.registry import adapter_for
@@ -66,7 +66,7 @@ def settled(call: Call, gateway: Gateway) -> Iterator[None]:
         call.event.outcome = "client_gone"
         raise
     except Exception as error:
-        call.event.outcome = translate(error).code
+        call.event.outcome = outcome(error)
         raise
     finally:
         gateway.settle(call)

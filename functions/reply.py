@@ -48,7 +48,7 @@ class Reply:
 
     def fail(self, error: Exception) -> None:
         """Say what went wrong: as the response, or, where that has begun, as its last event; raises as `push` does."""
-        self._event.outcome = errors.translate(error).code
+        self._event.outcome = errors.outcome(error)
         if self._started:
             self._out.write(b"data: " + encode({"error": errors.body(error)}) + b"\n\n")
         else:

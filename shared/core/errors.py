@@ -179,6 +179,7 @@ class UpstreamRefused(UpstreamFailed):
 
     failover = False
     type = "invalid_request_error"
+    code = "upstream_refused"
 
     def __init__(self, message: str, *, status: int, code: str, param: str | None = None) -> None:
         super().__init__(message, param=param)
@@ -191,6 +192,11 @@ def translate(error: Exception) -> GatewayError:
     if isinstance(error, GatewayError):
         return error
     return InternalError("The gateway failed on this request. Please try again; if it stays, quote the x-request-id.")
+
+
+def outcome(error: Exception) -> str:
+    """Return what counters and metrics call `error`: a code of the tree, never one that a provider made up."""
+    return type(translate(error)).code
 
 
 def body(error: Exception) -> dict[str, object]:

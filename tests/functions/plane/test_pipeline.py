@@ -219,8 +219,9 @@ def test_a_refusal_by_the_provider_is_passed_on_and_not_repeated(rig: Rig, line:
     client = rig.chat()
 
     assert client.status == int(line[:3]), client.body
+    assert client.json["error"]["code"] == "bad"
     assert len(rig.upstream.requests) == 1
-    assert booked(rig)[1:3] == (0, 0)
+    assert booked(rig)[:3] == ("upstream_refused", 0, 0)  # what a provider makes up is no dimension of a metric
 
 
 def test_the_providers_secret_is_never_shown(rig: Rig) -> None:
