@@ -122,21 +122,22 @@ def _accepted(adapter: Adapter, candidate: Candidate, call: Call, gateway: Gatew
     answer = _sent(adapter, secret, call, gateway)
     if answer.head.status == UNAUTHORIZED and (secret := gateway.providers.renewed(candidate.provider, secret)):
         answer.close()
+        call.billed.pop()
         answer = _sent(adapter, secret, call, gateway)
     if answer.head.status < FIRST_REFUSAL:
         return answer
-    call.exchange = None  # refused, so not billed
+    call.billed.pop()  # refused
     with answer:
         raise adapter.error(answer.head, answer.start_of())
 
 
 def _sent(adapter: Adapter, secret: str, call: Call, gateway: Gateway) -> Answer:
     """Send the request and wait for the head of the answer; from the moment it may have arrived, its tokens count."""
-    call.exchange = adapter
+    call.billed.append(adapter)
     try:
         return _waited(call, lambda: gateway.http.post(adapter.request(secret), call.left()))
     except UpstreamUnavailable:
-        call.exchange = None  # it did not arrive
+        call.billed.pop()  # it did not arrive
         raise
 
 

@@ -13,7 +13,7 @@ import msgspec
 from shared.core import limits
 from shared.core.catalog import FILE, decode
 from shared.core.errors import StoreUnavailable, Unauthorized, UpstreamUnavailable
-from shared.core.usage import Usage
+from shared.core.usage import total
 from shared.edge import snapshot
 from shared.edge.admission import Admission, Unprojected, connect
 from shared.edge.aws import DYNAMODB, SECRETS, Aws, AwsError, credentials_from
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from shared.core.embeddings import Embeddings
     from shared.core.limits import Standing
     from shared.core.principals import Principal
+    from shared.core.usage import Usage
     from shared.edge.settings import AwsSettings, ValkeySettings
     from shared.edge.sigv4 import Credentials
     from shared.edge.telemetry import Event
@@ -53,7 +54,7 @@ class Call:
     lease: float
     moment: Moment
     request: Chat | Embeddings = field(init=False)  # once it is parsed
-    exchange: Adapter | None = None  # the try whose tokens count
+    billed: list[Adapter] = field(default_factory=list)  # the tries whose tokens count, since they may have arrived
 
     def left(self) -> float:
         """Seconds until the answer must have ended."""
@@ -61,7 +62,7 @@ class Call:
 
     def usage(self) -> Usage:
         """The tokens to be booked."""
-        return self.exchange.usage if self.exchange else Usage()
+        return total(exchange.usage for exchange in self.billed)
 
 
 class Providers:

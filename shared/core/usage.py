@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CEILING = 1_000_000_000  # tokens; whoever claims more in one exchange is not believed
 _BYTES_PER_TOKEN = 4  # a usual ratio for English text; an estimate only
@@ -27,6 +30,18 @@ class Usage(msgspec.Struct, frozen=True):
     def total(self) -> int:
         """Prompt and completion."""
         return self.prompt + self.completion
+
+
+def total(usages: Iterable[Usage]) -> Usage:
+    """Add up the tokens of several exchanges; an estimate among them makes an estimate of the sum."""
+    found = list(usages)
+    return Usage(
+        prompt=sum(usage.prompt for usage in found),
+        completion=sum(usage.completion for usage in found),
+        cached=sum(usage.cached for usage in found),
+        reasoning=sum(usage.reasoning for usage in found),
+        estimated=any(usage.estimated for usage in found),
+    )
 
 
 def from_openai(found: object) -> Usage | None:

@@ -184,16 +184,29 @@ def test_a_fault_before_the_first_chunk_is_a_real_http_error(
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("fault", [fault for _, fault, _ in FAULTS], ids=[name for name, _, _ in FAULTS])
-def test_a_passing_fault_is_not_seen(rig: Rig, fault: Callable[..., None], *, stream: bool) -> None:
-    """Once or twice wrong, then right: the client gets the answer."""
+@pytest.mark.parametrize(("name", "fault"), [fault[:2] for fault in FAULTS], ids=[fault[0] for fault in FAULTS])
+def test_a_passing_fault_is_not_seen(rig: Rig, name: str, fault: Callable[..., None], *, stream: bool) -> None:
+    """Once or twice wrong, then right: the client gets the answer; a try that no status refused may be billed too."""
     rig.upstream.script = [fault, fault]
 
     client = rig.chat(stream=stream)
 
     assert client.status == 200
-    assert booked(rig) == ("ok", 9, 2, False)
+    outcome, prompt, completion, estimated = booked(rig)
+    assert (outcome, completion) == ("ok", 2)
+    assert (prompt == 9, estimated) == ((True, False) if name in {"a 500", "a 503"} else (False, True))
     assert rig.lines[-1]["tries"] == 3
+
+
+def test_a_lost_answer_is_not_forgotten_over_a_refusal(rig: Rig) -> None:
+    """The first try may be billed, though the last was refused."""
+    rig.upstream.script = [lambda wire, _request: wire.reset(), *[status("503 Service Unavailable")] * 2]
+
+    rig.chat(stream=False)
+
+    outcome, prompt, completion, estimated = booked(rig)
+    assert (outcome, completion, estimated) == ("upstream_unavailable", 0, True)
+    assert prompt > 0
 
 
 def test_json_for_a_stream_is_an_error(rig: Rig) -> None:
