@@ -229,7 +229,7 @@ def _urlopen(pool: urllib3.HTTPConnectionPool, path: str, request: HttpRequest, 
         headers={**request.headers, "accept-encoding": "identity"},
         retries=False,
         redirect=False,
-        timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, patience), read=patience),
+        timeout=urllib3.Timeout(connect=CONNECT_SECONDS, total=patience),  # what connecting takes is not there to read
         preload_content=False,
         decode_content=False,
     )

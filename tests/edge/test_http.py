@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -116,6 +117,28 @@ def test_a_provider_that_does_not_read_is_a_timeout() -> None:
     with pytest.raises(UpstreamTimeout):
         Http().post(HttpRequest(url, {}, bytes(20_000_000)), 0.3)
     listener.close()
+
+
+def test_patience_begins_with_the_request() -> None:
+    """What a provider that reads slowly takes to receive it is not granted once more for its answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def receive_slowly() -> None:
+            with suppress(OSError), listener.accept()[0] as client:
+                time.sleep(1)
+                while client.recv(1 << 20):
+                    pass
+
+        reader = threading.Thread(target=receive_slowly)
+        reader.start()
+        began = time.monotonic()
+        http_ = Http()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1/x"
+        with pytest.raises(UpstreamTimeout):
+            http_.post(HttpRequest(url, {}, bytes(20_000_000)), 1.5)
+        assert time.monotonic() - began < 2.3
+        http_.drop()
+        reader.join()
 
 
 def test_tls_is_spoken_and_verified(tmp_path: Path) -> None:
