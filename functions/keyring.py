@@ -127,12 +127,14 @@ def build(settings: AdminSettings, environment: Mapping[str, str]) -> Keyring:
     """
     credentials = credentials_from(environment)
     vault = Secrets(Aws(SECRETS, settings.aws, credentials))
-    store = settings.valkey
+    store, tiers = settings.valkey, decode(Path(settings.task_root, FILE).read_bytes()).tiers
     login = valkey_login(store, settings.aws, credentials)
     return Keyring(
         table=KeyTable.open(settings.directory_table, settings.aws),
-        admission=Admission(connect(store.host, store.port, tls=store.tls, credentials=login)),
-        tiers=decode(Path(settings.task_root, FILE).read_bytes()).tiers,
+        admission=Admission(
+            connect(store.host, store.port, tls=store.tls, credentials=login), presets=limits.fingerprint(tiers)
+        ),
+        tiers=tiers,
         pepper=lambda: vault.get(settings.pepper_secret),
     )
 

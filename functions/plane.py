@@ -16,18 +16,15 @@ from shared.core.errors import StoreUnavailable, Unauthorized, UpstreamUnavailab
 from shared.core.usage import total
 from shared.edge import snapshot
 from shared.edge.admission import Admission, Unprojected, connect
-from shared.edge.aws import DYNAMODB, SECRETS, Aws, AwsError, credentials_from
+from shared.edge.aws import DYNAMODB, SECRETS, Aws, AwsError, credentials_from, valkey_login
 from shared.edge.directory import BrokenRecordError, Directory
 from shared.edge.http import Http
 from shared.edge.secrets import Secrets
 from shared.edge.settings import GatewaySettings
-from shared.edge.sigv4 import elasticache_token
 from shared.edge.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
-
-    import redis
 
     from shared.core.catalog import Catalog, Provider
     from shared.core.chat import Chat
@@ -35,8 +32,6 @@ if TYPE_CHECKING:
     from shared.core.limits import Standing
     from shared.core.principals import Principal
     from shared.core.usage import Usage
-    from shared.edge.settings import AwsSettings, ValkeySettings
-    from shared.edge.sigv4 import Credentials
     from shared.edge.telemetry import Event
     from shared.providers.adapter import Adapter, Moment
 
@@ -143,7 +138,7 @@ class Gateway(NamedTuple):
         except Unprojected:
             self._project(call.principal)
         try:
-            return ask()
+            return ask(any_presets=True)
         except Unprojected as error:  # flushed again, or evicted at once: the store keeps nothing now
             raise StoreUnavailable("The gateway cannot count this request now.", retry_after=1) from error
 
@@ -197,7 +192,9 @@ def build(environment: Mapping[str, str]) -> Gateway:
     credentials = credentials_from(environment)
     catalog = _located(decode(Path(environment["LAMBDA_TASK_ROOT"], FILE).read_bytes()), environment)
     secrets, directory = Aws(SECRETS, settings.aws, credentials), Aws(DYNAMODB, settings.aws, credentials)
-    admission, http = Admission(_valkey(settings.valkey, settings.aws, credentials)), Http()
+    store, login = settings.valkey, valkey_login(settings.valkey, settings.aws, credentials)
+    connection = connect(store.host, store.port, tls=store.tls, credentials=login)
+    admission, http = Admission(connection, presets=limits.fingerprint(catalog.tiers)), Http()
     for connected in (secrets, directory, admission, http):
         snapshot.register_before_snapshot(connected.drop)
     return Gateway(
@@ -217,14 +214,3 @@ def _located(catalog: Catalog, environment: Mapping[str, str]) -> Catalog:
         for name, provider in catalog.providers.items()
     }
     return msgspec.structs.replace(catalog, providers=providers)
-
-
-def _valkey(settings: ValkeySettings, aws: AwsSettings, credentials: Callable[[], Credentials]) -> redis.Connection:
-    if not settings.user:
-        return connect(settings.host, settings.port, tls=settings.tls)
-
-    def token() -> tuple[str, str]:
-        signed = elasticache_token(credentials(), aws.region, settings.cache, settings.user, time.time())
-        return settings.user, signed
-
-    return connect(settings.host, settings.port, tls=settings.tls, credentials=token)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.json import encode
 from msgspec.structs import asdict, replace
 
 from shared.core.errors import RateLimited
@@ -43,6 +45,11 @@ class Standing(NamedTuple):
             "x-ratelimit-remaining-requests": str(self.remaining),
             "x-ratelimit-reset-requests": f"{self.reset:.3f}s",
         }
+
+
+def fingerprint(presets: Mapping[str, Tier]) -> str:
+    """Name the presets of all tiers: what was resolved with others is out of date."""
+    return hashlib.sha256(encode(presets, order="deterministic")).hexdigest()[:16]
 
 
 def resolve(preset: Tier, own: Mapping[str, int | None]) -> Tier:

@@ -42,8 +42,15 @@ class Unprojected(Exception):  # noqa: N818 - a state of the store, to be mended
 class Admission:
     """The scripts, over one connection. Every failure of the store is a `StoreUnavailable`."""
 
-    def __init__(self, connection: redis.Connection, clock: Callable[[], float] = time.time) -> None:
-        """`clock` is wall time; limits hang on the store's own clock and not on this one."""
+    def __init__(
+        self, connection: redis.Connection, clock: Callable[[], float] = time.time, *, presets: str = ""
+    ) -> None:
+        """`clock` is wall time; limits hang on the store's own clock and not on this one.
+
+        `presets` is the `limits.fingerprint` of those that limits are resolved with: a key that was projected with
+        others, before the catalog was changed, counts as unprojected.
+        """
+        self._presets = presets
         self._connection: Any = connection  # redis-py leaves most of its methods without types
         self._clock = clock
         self._used = 0.0  # when the open connection was used last; 0.0: none is open
@@ -51,13 +58,14 @@ class Admission:
         self._settle = _Script("settle")
         self._project = _Script("project")
 
-    def admit(self, key_id: str, request_id: str, lease: float) -> Standing:
+    def admit(self, key_id: str, request_id: str, lease: float, *, any_presets: bool = False) -> Standing:
         """Decide on a request, and hold one of the key's concurrent slots for `lease` seconds at most.
 
-        Asked again with the same `request_id` it answers the same and counts nothing.
+        Asked again with the same `request_id` it answers the same and counts nothing. With `any_presets`, limits that
+        were resolved with others do too: two versions of a deployment would else undo each other's projections.
 
         Raises:
-            Unprojected: nothing is known of the key.
+            Unprojected: nothing is known of the key, or only by presets of the past.
             Unauthorized: it is revoked, or has expired.
             RateLimited: one of its limits is reached. Nothing was written.
             StoreUnavailable: the script could not run.
@@ -65,7 +73,8 @@ class Admission:
         names = _Names(key_id)
         lease_ms = max(1, round(lease * 1000))
         keys = [names.key, names.rate, names.leases]
-        verdict, *facts = self._run(self._admit, keys, [request_id, lease_ms, MINUTE * _MICRO, HOUR * _MICRO])
+        presets = "" if any_presets else self._presets
+        verdict, *facts = self._run(self._admit, keys, [request_id, lease_ms, MINUTE * _MICRO, HOUR * _MICRO, presets])
         match verdict:
             case b"admitted":
                 limit, remaining, reset = facts
@@ -108,6 +117,7 @@ class Admission:
             "rph": limits.requests_per_hour,
             "tpm": limits.tokens_per_minute,
             "concurrency": limits.concurrency,
+            "presets": self._presets,
         }
         arguments = [version, *(part for pair in fields.items() for part in pair)]
         return bool(self._run(self._project, [_Names(key_id).key], arguments))

@@ -4,10 +4,11 @@
 -- KEYS  1 the key's projection (hash)   2 the log of its admissions (list of microseconds, oldest first)
 --       3 its leases (sorted set: request id -> end in milliseconds)
 -- ARGV  1 request id   2 length of the lease, ms   3 and 4 the windows of requests_per_minute and _per_hour, microseconds
+--       5 the presets that the key's limits must have been resolved with, "" for any
 --
 -- Answers {"admitted", limit, remaining, reset} of the tightest window (limit 0: unlimited),
 --         {"refused", scope, limit, used, wait} for the limit to wait for the longest, or
---         {"revoked"}, {"expired"}, {"unprojected"} (nothing is known of this key). reset and wait are microseconds.
+--         {"revoked"}, {"expired"}, {"unprojected"} (nothing is known of this key, or by other presets). reset and wait are microseconds.
 --
 -- A window is half open: an admission counts until exactly its length has passed. Entries leave the log when the longest
 -- limited window has passed them, so the log never holds more than that window's limit, at some 11 bytes each.
@@ -41,8 +42,9 @@ local function first_after(edge, length)
   return low
 end
 
-local key = redis.call("HMGET", KEYS[1], "state", "expires_at", "rpm", "rph", "concurrency")
+local key = redis.call("HMGET", KEYS[1], "state", "expires_at", "rpm", "rph", "concurrency", "presets")
 if not (key[1] and key[2] and key[3] and key[4] and key[5]) then return { "unprojected" } end
+if ARGV[5] ~= "" and key[6] ~= ARGV[5] then return { "unprojected" } end
 if key[1] ~= "active" then return { "revoked" } end
 local clock = now()
 local milliseconds = math.floor(clock / 1000)

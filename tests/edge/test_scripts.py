@@ -97,6 +97,19 @@ def test_the_edge_is_found_in_a_log_of_any_length(valkey: Valkey, ages: list[flo
     client.close()
 
 
+def test_limits_by_presets_of_the_past_do_not_count(valkey: Valkey, admission: Admission) -> None:
+    """They are resolved anew, unless the caller has just done so and another version has undone it meanwhile."""
+    later = Admission(connect(valkey.host, valkey.port), presets="later")
+    project(admission, Tier(requests_per_minute=3))
+    with pytest.raises(Unprojected):
+        later.admit(KEY, "r", 60)
+    assert later.admit(KEY, "r", 60, any_presets=True).limit == 3
+
+    project(later, Tier(requests_per_minute=4))
+    assert later.admit(KEY, "s", 60).limit == 4
+    later.drop()
+
+
 def test_the_wait_it_names_is_true(admission: Admission, client: Store) -> None:
     """A refusal says when the next slot opens; a moment before, there is none; then, there is."""
     project(admission, Tier(requests_per_minute=3))

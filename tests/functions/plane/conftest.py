@@ -70,11 +70,11 @@ def rig(_valkey: Valkey, upstream: Upstream, tmp_path: Path) -> Iterator[Rig]:
     }  # fmt: skip
     lines: list[dict[str, object]] = []
     pauses: list[float] = []
-    built = build(environment)
-    gateway = built._replace(
+    known = len(snapshot.get_before_snapshot())
+    gateway = build(environment)._replace(
         telemetry=Telemetry("test", lambda line: lines.append(json.loads(line))), pause=pauses.append
     )
-    yield Rig(gateway, upstream, aws, _valkey.client(), lines, pauses)
-    for close in snapshot.get_before_snapshot()[-4:]:
+    yield Rig(gateway, upstream, aws, _valkey.client(), lines, pauses, environment)
+    for close in snapshot.get_before_snapshot()[known:]:
         close()
     endpoint.stop()

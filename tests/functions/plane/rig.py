@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import msgspec
+
 from functions.gateway import serve
+from functions.plane import build
+from shared.core.catalog import FILE, decode
 from shared.edge.response import ClientGone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from functions.plane import Gateway
+    from shared.core.catalog import Tier
     from tests.functions.plane.upstream import Request, Upstream, Wire
 
 KEY = "default-abcdefghijkl"
@@ -109,6 +115,14 @@ class Rig:
     valkey: Any  # a client; redis-py's own types allow for None and str where neither can come
     lines: list[dict[str, Any]]
     pauses: list[float]
+    environment: dict[str, str]
+
+    def restarted(self, tiers: dict[str, Tier]) -> Rig:
+        """The same with a gateway of a later deployment, whose catalog has other `tiers`."""
+        path = Path(self.environment["LAMBDA_TASK_ROOT"], FILE)
+        path.write_bytes(msgspec.json.encode(msgspec.structs.replace(decode(path.read_bytes()), tiers=tiers)))
+        gateway = build(self.environment)._replace(telemetry=self.gateway.telemetry, pause=self.gateway.pause)
+        return replace(self, gateway=gateway)
 
     def call(self, method: str, resource: str, body: Any = None, **options: Any) -> Client:
         """Send one event through the gateway; `client`, `context`, `identity` and further members of it are options."""

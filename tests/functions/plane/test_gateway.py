@@ -10,6 +10,7 @@ import pytest
 
 from functions.gateway import handler
 from functions.plane import build
+from shared.core.catalog import Tier
 from shared.edge.settings import SettingsError
 from tests.functions.plane.rig import CHAT, KEY, item
 
@@ -43,6 +44,23 @@ def test_the_first_request_of_a_key_projects_it(rig: Rig) -> None:
 
     assert rig.aws.calls == ["GetSecretValue", "GetItem"]
     assert rig.valkey.hget(f"{{default}}:key:{KEY}", "rpm") == b"600"
+
+
+def test_a_tiers_new_limits_hold_for_keys_that_are_known(rig: Rig) -> None:
+    """A catalog that was changed and deployed counts from the next request on, for one look into the Directory."""
+    assert rig.chat(stream=False).headers["x-ratelimit-limit-requests"] == "600"
+
+    changed = rig.restarted(tiers={"pro": Tier(requests_per_minute=7)})
+    assert changed.chat(stream=False).headers["x-ratelimit-limit-requests"] == "7"
+    assert changed.chat(stream=False).headers["x-ratelimit-limit-requests"] == "7"
+    assert rig.aws.calls.count("GetItem") == 2
+
+
+def test_two_versions_of_a_deployment_serve_side_by_side(rig: Rig) -> None:
+    """While one goes and the other comes, each writes its own limits, and neither is kept from serving by that."""
+    changed = rig.restarted(tiers={"pro": Tier(requests_per_minute=7)})
+    for version in (rig, changed, rig, changed):
+        assert version.chat(stream=False).status == 200
 
 
 def test_a_flushed_store_heals_itself(rig: Rig) -> None:
