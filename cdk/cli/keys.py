@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import argparse
 
 COLUMNS: Final = ("id", "name", "role", "tier", "state", "expires", "last4")
+PAGE: Final = 100  # keys, the most that the gateway gives at once
 LIMITS: Final = ("requests_per_minute", "requests_per_hour", "tokens_per_minute", "concurrency")
 
 
@@ -54,9 +55,21 @@ def _create(asked: argparse.Namespace) -> int:
 
 
 def _list(asked: argparse.Namespace) -> int:
-    found = _client(asked).done("GET", "/admin/keys")
+    found = _all(_client(asked))
     print(json.dumps(found, indent=2) if asked.json else table(found["data"]))
     return 0
+
+
+def _all(client: Client) -> dict[str, Any]:
+    """Return the answer that the gateway would give if a page had no end."""
+    data: list[Any] = []
+    after = ""
+    while True:
+        page = client.done("GET", f"/admin/keys?limit={PAGE}{after}")
+        data += page["data"]
+        if not page["has_more"]:
+            return {**page, "data": data, "first_id": data[0]["id"] if data else None}
+        after = f"&after={quote(page['last_id'], safe='')}"
 
 
 def _revoke(asked: argparse.Namespace) -> int:

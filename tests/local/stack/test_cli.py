@@ -34,8 +34,11 @@ class Gateway(BaseHTTPRequestHandler):
     asked: ClassVar[list[tuple[str, str, str, Any]]] = []
 
     def do_GET(self) -> None:
-        """List one key."""
-        self._answer(200, {"data": [KEY]})
+        """List two keys, a page each."""
+        first = "after=" not in self.path
+        key = KEY if first else {**KEY, "id": "default-abd"}
+        ends = {"first_id": key["id"], "last_id": key["id"]}
+        self._answer(200, {"object": "list", "data": [key], **ends, "has_more": first})
 
     def do_POST(self) -> None:
         """Make a key."""
@@ -101,13 +104,24 @@ def test_a_new_key_is_shown_once_with_what_was_asked_for(
 
 
 def test_keys_are_listed_in_columns_or_as_json(access: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    """People read columns, programs read the gateway's own answer."""
+    """People read columns, programs read the gateway's own answer; both get all pages of it."""
     assert main(["keys", "list", *access]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[1].split() == ["default-abc", "ci", "developer", "free", "active", "1971-01-01", "wxyz"]
     assert shown[0].index("role") == shown[1].index("developer")
+    assert shown[2].startswith("default-abd")
+    assert [path for _, path, _, _ in Gateway.asked] == [
+        "/dev/admin/keys?limit=100",
+        "/dev/admin/keys?limit=100&after=default-abc",
+    ]
     assert main(["keys", "list", "--json", *access]) == 0
-    assert json.loads(capsys.readouterr().out) == {"data": [KEY]}
+    assert json.loads(capsys.readouterr().out) == {
+        "object": "list",
+        "data": [KEY, {**KEY, "id": "default-abd"}],
+        "first_id": "default-abc",
+        "last_id": "default-abd",
+        "has_more": False,
+    }
 
 
 def test_a_refusal_is_one_line_with_its_request(access: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
