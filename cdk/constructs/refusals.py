@@ -26,6 +26,7 @@ class Refusal:
 _KEY = ("authentication_error", "invalid_api_key")
 _URL = ("not_found_error", "unknown_url")
 _BAD = ("invalid_request_error", "invalid_request")
+_LARGE = ("request_too_large", "request_too_large")
 _OURS = ("api_error", "internal_error")
 _RATE = ("rate_limit_error", "rate_limit_exceeded")
 _NO_KEY = "The API key is missing or wrong: send it as 'Authorization: Bearer nexus_...' or as 'x-api-key'."
@@ -43,9 +44,7 @@ REFUSALS: Final = (
     Refusal("WAF_FILTERED", 403, "permission_error", "permission_denied", "The request was blocked by the firewall."),
     Refusal("MISSING_AUTHENTICATION_TOKEN", 404, *_URL, _NO_URL),  # its name for a URL that no route has
     Refusal("RESOURCE_NOT_FOUND", 404, *_URL, _NO_URL),
-    Refusal(
-        "REQUEST_TOO_LARGE", 413, *(_BAD[0], "request_too_large"), "The request is larger than this gateway takes."
-    ),
+    Refusal("REQUEST_TOO_LARGE", 413, *_LARGE, "The request is larger than this gateway takes."),
     Refusal("UNSUPPORTED_MEDIA_TYPE", 415, *_BAD, "The content type is not supported: send application/json."),
     Refusal("BAD_REQUEST_BODY", 400, *_BAD, "The body of the request is not valid."),
     Refusal("BAD_REQUEST_PARAMETERS", 400, *_BAD, "The parameters of the request are not valid."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shared import manifest
+from shared.core import errors
 from shared.manifest import FUNCTIONS, PLANS, ROUTES, Route
 
 if TYPE_CHECKING:
@@ -128,6 +129,14 @@ def test_a_refusal_has_the_status_clients_expect(
     """API Gateway's own 403 for a bad key or an unknown URL would send SDKs the wrong way."""
     assert refusals[kind]["StatusCode"] == status
     assert json.loads(refusals[kind]["ResponseTemplates"]["application/json"])["error"]["code"] == code
+
+
+def test_a_refusal_has_the_type_that_the_functions_give_its_code(refusals: Mapping[str, Any]) -> None:
+    """A client need not know who refused."""
+    tree = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.GatewayError)]
+    ours = {kind.code: kind.type for kind in tree}
+    bodies = [json.loads(refusal["ResponseTemplates"]["application/json"])["error"] for refusal in refusals.values()]
+    assert {body["code"]: body["type"] for body in bodies}.items() <= ours.items()
 
 
 def test_a_denied_caller_reads_the_authorizers_reason(refusals: Mapping[str, Any]) -> None:
