@@ -31,7 +31,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--models", nargs="+", metavar="MODEL", help="the only models it may use")
     create.add_argument("--expires-days", type=int, metavar="DAYS")
     for limit in LIMITS:
-        create.add_argument(f"--{limit.replace('_', '-')}", type=int, metavar="N", help="instead of the tier's")
+        create.add_argument(f"--{limit.replace('_', '-')}", type=int, metavar="N", help=_limit_help(limit))
     create.set_defaults(run=_create)
     listing = commands.add_parser("list", help="show all keys, never the keys themselves")
     listing.set_defaults(run=_list)
@@ -43,6 +43,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--admin-key", help="of a key with the admin role (default: the local run's)")
         command.add_argument("--state-dir", type=Path, default=DEFAULT_STATE_DIR, metavar="D", help="of the local run")
         command.add_argument("--json", action="store_true", help="print what the gateway answered")
+
+
+def _limit_help(limit: str) -> str:
+    return "kept with the key; not enforced yet" if limit == "tokens_per_minute" else "instead of the tier's"
 
 
 def _create(asked: argparse.Namespace) -> int:
