@@ -23,7 +23,7 @@ from shared.core import body, errors, keys, principals
 from shared.core.errors import BadRequest, GatewayError, NotFound
 from shared.core.wire import encode
 from shared.edge.settings import AdminSettings
-from shared.edge.telemetry import Telemetry
+from shared.edge.telemetry import Event, Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,14 +62,20 @@ def serve(event: Mapping[str, Any], context: Any, admin: Admin) -> dict[str, Any
     """
     if "requestContext" not in event:
         return _bootstrap(event, admin.keyring)
+    line = Event(context.aws_request_id, route=f"{event['httpMethod']} {event.get('resource', '')}", outcome="ok")
     try:
         caller = principals.from_context(event["requestContext"].get("authorizer") or {})
+        line.key_id = caller.key_id
         caller.require("administer")
         admin.keyring.confirm(caller.org, caller.key_id)
         app.append_context(visit=Visit(admin.keyring, caller.org))  # type: ignore[no-untyped-call]
         answer: dict[str, Any] = app.resolve(_checked(event), context)
     except Exception as error:  # noqa: BLE001 - the last one to see it
-        answer = _refusal(error, context.aws_request_id, admin.telemetry)
+        known = told(error.errors()) if isinstance(error, RequestValidationError) else error
+        line.outcome = errors.outcome(known)
+        answer = _refusal(known, context.aws_request_id, admin.telemetry)
+    line.status = answer["statusCode"]
+    admin.telemetry.emit(line)
     answer["multiValueHeaders"]["x-request-id"] = [context.aws_request_id]
     return answer
 
@@ -164,12 +170,11 @@ def _answer(value: Mapping[str, Any], status: int = 200) -> Response[str]:
 
 
 def _refusal(error: Exception, request_id: str, telemetry: Telemetry) -> dict[str, Any]:
-    known = told(error.errors()) if isinstance(error, RequestValidationError) else error
-    if not isinstance(known, GatewayError):
-        telemetry.fault(known, request_id)
+    if not isinstance(error, GatewayError):
+        telemetry.fault(error, request_id)
     return {
-        "statusCode": errors.translate(known).status,
-        "multiValueHeaders": {name: [value] for name, value in errors.headers(known).items()},
-        "body": errors.envelope(known).decode(),
+        "statusCode": errors.translate(error).status,
+        "multiValueHeaders": {name: [value] for name, value in errors.headers(error).items()},
+        "body": errors.envelope(error).decode(),
         "isBase64Encoded": False,
     }

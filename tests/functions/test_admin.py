@@ -398,6 +398,21 @@ def test_a_revoked_administrator_is_stopped_at_once(house: House, method: str) -
     assert len(house.stored()) == 1
 
 
+def test_every_request_leaves_one_line(house: House) -> None:
+    """Who (a hash), what, and how it ended: of a success, a wrong field, a refusal; no name and no key is in it."""
+    house.make()
+    house.call("POST", "/admin/keys", {"name": "a secret name", "tier": "gold"})
+    house.call("GET", "/admin/keys", caller=BOSS._replace(role="viewer"))
+    lines = [json.loads(line) for line in house.log]
+    assert [(line["route"], line["status"], line["outcome"]) for line in lines] == [
+        ("POST /admin/keys", 201, "ok"),
+        ("POST /admin/keys", 400, "invalid_request"),
+        ("GET /admin/keys", 403, "permission_denied"),
+    ]
+    assert len({line["key"] for line in lines}) == 1
+    assert not any(word in str(lines) for word in ("secret name", "nexus_", BOSS.key_id))
+
+
 def test_serves_nobody_without_an_identity(house: House) -> None:
     """An event without the authorizer's word is refused, not trusted."""
     assert house.call("GET", "/admin/keys", caller=None).status == 401
@@ -486,7 +501,8 @@ def test_refuses_a_body_that_is_none(house: House, body: str | None) -> None:
     """Broken, hostile and missing JSON is a 400 in the same envelope, and never a trace."""
     reply = house.call("POST", "/admin/keys", body)
     assert (reply.status, reply.error["type"]) == (400, "invalid_request_error")
-    assert (house.stored(), house.log) == ([], [])
+    assert house.stored() == []
+    assert [json.loads(line)["event"] for line in house.log] == ["request"]  # and no fault of ours
 
 
 def test_refuses_a_body_that_is_too_large(house: House) -> None:
