@@ -66,7 +66,7 @@ class Authorizer(NamedTuple):
             raise RefusedError(_REVOKED)
         if 0 < record.expires_at <= self.now():
             raise RefusedError(_EXPIRED.format(time.strftime("%Y-%m-%d", time.gmtime(record.expires_at))))
-        return Principal(record.id, record.org, record.role, record.tier, record.models, record.expires_at)
+        return _holder(record)
 
     def verdict(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Answer API Gateway: a policy for the whole API, and what the other functions or the caller are told.
@@ -85,6 +85,19 @@ class Authorizer(NamedTuple):
             "context": caller.context(),
             "usageIdentifierKey": f"{self.usage_key_prefix}-{caller.tier}",
         }
+
+
+def _holder(record: KeyRecord) -> Principal:
+    return Principal(
+        key_id=record.id,
+        org=record.org,
+        role=record.role,
+        tier=record.tier,
+        models=record.models,
+        expires_at=record.expires_at,
+        user=record.user or "",
+        team=record.team or "",
+    )
 
 
 class Remembered:

@@ -161,4 +161,5 @@ def _place(org: str, key_id: str) -> dict[str, str]:
 def _item(new: KeyRecord) -> Mapping[str, Any]:
     """Render a record as it is stored: names for the primary key, and nothing that is empty."""
     fields = {name: value for name, value in new._asdict().items() if name not in {"id", "org"} and value is not None}
-    return {**_place(new.org, new.id), **fields, "limits": dict(new.limits), "models": list(new.models)}
+    plain = {"limits": dict(new.limits), "models": list(new.models), "budget": dict(new.budget)}
+    return {**_place(new.org, new.id), **fields, **plain}

@@ -7,7 +7,10 @@ new permission begins here; nothing in `cdk/` names an action or a path.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from shared.core.principals import Action
 
 Resource = Literal["directory", "pepper", "providers", "valkey"]
 Bundle = Literal["hot", "control"]
@@ -99,12 +102,14 @@ class Route:
     Attributes:
         path: In API Gateway's notation: `{id}` is one segment, `{id+}` is all that remain.
         auth: `key` asks the authorizer and counts against the tier's usage plan; `none` is open to anyone.
+        needs: What the caller's role must allow (`shared.core.principals.MAY`); None for what is open to anyone.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     function: str
     auth: Auth = "key"
+    needs: Action | None = None
 
     @property
     def stream(self) -> bool:
@@ -174,14 +179,14 @@ ROUTES: Final = (
     Route(method="GET", path="/health", function="gateway", auth="none"),
     Route(method="GET", path="/health/live", function="gateway", auth="none"),
     Route(method="GET", path="/health/ready", function="gateway", auth="none"),
-    Route(method="POST", path="/v1/chat/completions", function="gateway"),
-    Route(method="POST", path="/v1/embeddings", function="gateway"),
-    Route(method="GET", path="/v1/models", function="gateway"),
-    Route(method="GET", path="/v1/models/{id+}", function="gateway"),
-    Route(method="POST", path="/admin/keys", function="admin"),
-    Route(method="GET", path="/admin/keys", function="admin"),
-    Route(method="GET", path="/admin/keys/{id}", function="admin"),
-    Route(method="DELETE", path="/admin/keys/{id}", function="admin"),
+    Route(method="POST", path="/v1/chat/completions", function="gateway", needs="infer"),
+    Route(method="POST", path="/v1/embeddings", function="gateway", needs="infer"),
+    Route(method="GET", path="/v1/models", function="gateway", needs="read"),
+    Route(method="GET", path="/v1/models/{id+}", function="gateway", needs="read"),
+    Route(method="POST", path="/admin/keys", function="admin", needs="administer"),
+    Route(method="GET", path="/admin/keys", function="admin", needs="administer"),
+    Route(method="GET", path="/admin/keys/{id}", function="admin", needs="administer"),
+    Route(method="DELETE", path="/admin/keys/{id}", function="admin", needs="administer"),
 )
 
 PLANS: Final = (

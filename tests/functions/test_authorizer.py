@@ -39,6 +39,7 @@ RECORD = KeyRecord(
     version=1,
     limits={},
     models=("simulated", "gpt-4o"),
+    team="blue",
 )
 PLAIN = re.compile(r"[ !#-\[\]-~]+")  # printable ASCII without quotes and backslashes
 
@@ -107,6 +108,8 @@ def test_lets_a_good_key_in_and_says_whose_it_is() -> None:
         "pro",
         ("simulated", "gpt-4o"),
         NOW + 10,
+        "",
+        "blue",
     )
 
 
@@ -329,7 +332,8 @@ def environment(moto: str) -> Iterator[dict[str, str]]:
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
     )
     kept = RECORD._replace(expires_at=4_000_000_000)._asdict()
-    table.put_item(Item={**kept, "models": list(RECORD.models), "pk": "default", "sk": f"key#{KEY.id}"})
+    plain = {"models": list(RECORD.models), "budget": {}}
+    table.put_item(Item={**kept, **plain, "pk": "default", "sk": f"key#{KEY.id}"})
     yield {
         "AWS_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": moto,

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from shared import manifest
+from shared.core import principals
 from shared.edge.settings import AdminSettings, AuthorizerSettings, GatewaySettings, SettingsError
 from shared.manifest import FUNCTIONS, PLANS, ROUTES, Function, Grant
 
@@ -44,6 +45,14 @@ def test_every_url_has_one_owner() -> None:
 def test_only_health_is_open() -> None:
     """A route that asks for no key tells nothing but whether the gateway is alive."""
     assert {route.path for route in ROUTES if route.auth == "none"} == {"/health", "/health/live", "/health/ready"}
+
+
+def test_every_route_says_what_a_caller_must_be_allowed() -> None:
+    """A route with a key names a permission that some role has; an open one names none."""
+    allowed = {action for actions in principals.MAY.values() for action in actions}
+    for route in ROUTES:
+        assert (route.needs is None) == (route.auth == "none"), route
+        assert route.needs is None or route.needs in allowed
 
 
 def test_a_route_streams_where_its_function_does() -> None:

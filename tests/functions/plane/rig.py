@@ -121,6 +121,8 @@ class Rig:
             "tier": "pro",
             "models": "",
             "expires_at": "0",
+            "user": "",
+            "team": "",
         }
         identity |= options.pop("identity", {})
         event = {
