@@ -17,6 +17,9 @@ BUDGET: Final = "budget.v1"
 BREAKER: Final = "breaker.v1"
 SECURITY: Final = "security.v1"
 
+_LONGEST: Final = 256  # characters of a text, so that it fits into a key of the ledger
+_MOST: Final = 2**62  # no number of ours is larger
+
 FIRST: Final = 1  # `seq` of what a request was charged at first; 2 corrects it afterwards
 
 
@@ -74,7 +77,9 @@ def usage(fields: Mapping[str, str], *, org: str, at: int) -> Usage:
         seq = int(fields.get("seq") or FIRST)
     except (KeyError, ValueError) as error:
         raise BrokenEventError(f"The usage event has a field that is missing or wrong: {error}") from error
+    texts = {name: fields.get(name, "") for name in _TEXTS}
     if not (request_id and key and seq >= FIRST):
         raise BrokenEventError("The usage event names no request, no key, or no charge.")
-    texts = {name: fields.get(name, "") for name in _TEXTS}
+    if max(map(len, (request_id, key, *texts.values()))) > _LONGEST or max(map(abs, (seq, *numbers.values()))) > _MOST:
+        raise BrokenEventError("The usage event has a text or a number beyond all measure.")
     return Usage(request_id=request_id, seq=seq, org=org, day=day, key=key, **texts, **numbers)  # type: ignore[arg-type]

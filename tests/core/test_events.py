@@ -42,7 +42,16 @@ def test_an_event_without_a_day_belongs_to_the_day_it_was_written() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("request_id", ""), ("key", ""), ("seq", "0"), ("seq", "x"), ("cost", "1.5"), ("day", "2026-11-31")],
+    [
+        ("request_id", ""),
+        ("key", ""),
+        ("seq", "0"),
+        ("seq", "x"),
+        ("cost", "1.5"),
+        ("day", "2026-11-31"),
+        ("cost", "9" * 30),
+        ("model", "m" * 300),
+    ],
 )
 def test_a_wrong_field_is_refused(name: str, value: str) -> None:
     """Nothing is guessed where money is counted."""
