@@ -13,6 +13,17 @@ if TYPE_CHECKING:
 PERIODS = ("daily", "monthly", "total")
 
 
+def key_policy(
+    record: Mapping[str, Any], tiers: Mapping[str, Tier], edited: Mapping[str, Any] | None
+) -> tuple[int, dict[str, str | int]]:
+    """Return version and fields of a key's policy; `edited` is the record `tier#<name>` of its tier, if there is one.
+
+    Every edit of either record raises the sum of their versions, so that the newest state of both wins in Valkey.
+    """
+    preset = resolve(tiers[record["tier"]], (edited or {}).get("limits") or {})
+    return int(record["version"]) + int((edited or {}).get("version", 0)), policy(record, preset)
+
+
 def policy(record: Mapping[str, Any], preset: Tier | None = None) -> dict[str, str | int]:
     """Return the fields of `{org}:policy:<scope>` but its version.
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.core.catalog import Tier
-from shared.core.policies import policy
+from shared.core.policies import key_policy, policy
 
 
 def test_a_keys_own_limits_lie_over_its_tier() -> None:
@@ -45,3 +45,14 @@ def test_what_is_shut_is_shut(mark: str) -> None:
     record: dict[str, Any] = {mark: True}
     assert policy(record)["state"] == "revoked"
     assert policy({mark: False})["state"] == "active"
+
+
+def test_an_edited_tier_is_newer_than_the_catalog_and_older_than_the_keys_own_word() -> None:
+    """What an administrator made of the tier replaces its preset, and the version tells of both edits."""
+    tiers = {"pro": Tier(600, 0, 0, 50)}
+    record = {"tier": "pro", "version": 3, "limits": {"concurrency": 1}}
+    edited = {"version": 2, "limits": {"requests_per_minute": 9, "concurrency": 8}}
+    version, fields = key_policy(record, tiers, edited)
+    assert (version, fields["rpm"], fields["concurrency"]) == (5, 9, 1)
+    assert key_policy(record, tiers, None)[0] == 3
+    assert key_policy(record, tiers, None)[1]["rpm"] == 600
