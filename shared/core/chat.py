@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from shared.core import body
 from shared.core.errors import BadRequest
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 MAX_STOPS = 4
+_BOUNDS = ("max_completion_tokens", "max_tokens")
 _USUAL_TIERS = frozenset({None, "auto", "default", "flex"})  # the others cost more than the prices that are known
 _UNBOUNDED_PARTS = frozenset({AudioPart, FilePart})
 
@@ -127,6 +129,13 @@ def parse(data: bytes) -> Chat:
         images=sum(type(part) is ImagePart for part in parts),
         unbounded=_unbounded(fields, parts),
     )
+
+
+def bounded(chat: Chat, max_tokens: int) -> Chat:
+    """Return the same request with answers of at most `max_tokens`."""
+    given = [name for name in _BOUNDS if chat.raw.get(name) is not None] or _BOUNDS[:1]
+    lowered = {name: min(chat.raw.get(name) or max_tokens, max_tokens) for name in given}
+    return replace(chat, raw={**chat.raw, **lowered}, max_tokens=max_tokens)
 
 
 def _unbounded(fields: _Fields, parts: Sequence[object]) -> str:

@@ -41,8 +41,8 @@ def test_the_first_request_of_a_key_projects_it(rig: Rig) -> None:
     assert rig.chat(stream=False).status == 200
     assert rig.chat(stream=False).status == 200
 
-    assert rig.aws.calls == ["GetSecretValue", "GetItem"]
-    assert rig.valkey.hget(f"{{default}}:key:{KEY}", "rpm") == b"600"
+    assert rig.aws.calls == ["GetSecretValue", *["GetItem"] * 4]  # key, its tier, organization, model
+    assert rig.valkey.hget(f"{{default}}:policy:key:{KEY}", "rpm") == b"600"
 
 
 def test_a_flushed_store_heals_itself(rig: Rig) -> None:
@@ -84,7 +84,8 @@ def test_the_limit_is_told_before_and_when_it_is_reached(rig: Rig) -> None:
 
     assert left == ["1", "0"]
     error = refused(client, 429, "rate_limit_exceeded")
-    assert (error["scope"], error["limit"], error["used"], error["reserved"]) == ("requests_per_minute", 2, 2, 0)
+    assert (error["scope"], error["rule"], error["limit"]) == ("key", "requests_per_minute", 2)
+    assert (error["used"], error["reserved"]) == (2, 0)
     assert 55 <= int(client.headers["retry-after"]) <= 60
     assert error["resets_at"] > 1_700_000_000
     assert client.headers["x-ratelimit-remaining-requests"] == "0"
@@ -96,7 +97,7 @@ def test_own_limits_of_a_key_beat_its_tier(rig: Rig) -> None:
     rig.aws.item = item(limits={"requests_per_hour": 1})
     assert rig.chat().status == 200
 
-    assert refused(rig.chat(), 429, "rate_limit_exceeded")["scope"] == "requests_per_hour"
+    assert refused(rig.chat(), 429, "rate_limit_exceeded")["rule"] == "requests_per_hour"
 
 
 def test_unknown_and_forbidden_models_look_the_same(rig: Rig) -> None:
