@@ -2,7 +2,8 @@
 
 It reads the Directory and nothing else, so that it works while Valkey is down, and keeps what it read for a minute: a
 revoked key is refused here within that minute, and at once by the admission script. When the Directory fails it raises,
-and API Gateway answers 500: a caller must not be told that its good key is bad.
+and API Gateway answers 500: a caller must not be told that its good key is bad. What tokens need is loaded with the
+first token: a key's cold start does not pay for cryptography.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import os
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from shared.core import keys
+from shared.core import keys, tokens
 from shared.core.principals import Principal
+from shared.core.tokens import BadToken
 from shared.edge import snapshot
 from shared.edge.aws import DYNAMODB, SECRETS, Aws, credentials_from
 from shared.edge.directory import Directory
@@ -23,12 +25,17 @@ from shared.edge.settings import AuthorizerSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from functions.bearer import Bearers
     from shared.edge.directory import KeyRecord
+    from shared.edge.users import UserRecord
+
+T = TypeVar("T")
 
 CACHE_SECONDS = 60.0
 CACHE_ENTRIES = 1000
 
 _HOW = "Send it as Authorization: Bearer nexus_... or as x-api-key: nexus_..."
+_AGAIN = "Log in again at /auth/token, or at the identity provider that issued it."
 _MISSING = f"No API key was sent. {_HOW}"
 _MALFORMED = f"What was sent is not an API key of this gateway. {_HOW}"
 _DIFFERENT = "More than one credential was sent, and they differ. Send one API key, in one header."
@@ -48,6 +55,7 @@ class Authorizer(NamedTuple):
     pepper: Callable[[], str]
     usage_key_prefix: str
     now: Callable[[], float] = time.time
+    bearers: Callable[[], Bearers] | None = None  # called for tokens only; None where none are accepted
 
     def identify(self, event: Mapping[str, Any]) -> Principal:
         """Return who calls.
@@ -56,17 +64,23 @@ class Authorizer(NamedTuple):
             RefusedError: nobody who may.
             AwsError, BrokenRecordError: it cannot be found out now.
         """
-        key = keys.parse(_credential(event))
+        credential = _credential(event)
+        if self.bearers is not None and tokens.resembles(credential):
+            return self._bearer(credential)
+        key = keys.parse(credential)
         if key is None:
             raise RefusedError(_MALFORMED)
         record = self.lookup(key.org, key.id)
-        if not keys.verify(self.pepper(), key, record.hash if record else None) or record is None:
+        digests: tuple[str | None, ...] = record.hashes(self.now()) if record else (None,)
+        if not any(keys.verify(self.pepper(), key, digest) for digest in digests) or record is None:
             raise RefusedError(_UNKNOWN)
-        if record.revoked:
-            raise RefusedError(_REVOKED)
-        if 0 < record.expires_at <= self.now():
-            raise RefusedError(_EXPIRED.format(time.strftime("%Y-%m-%d", time.gmtime(record.expires_at))))
-        return _holder(record)
+        return _holder(record, self.now())
+
+    def _bearer(self, token: str) -> Principal:
+        try:
+            return self.bearers().identify(token)  # type: ignore[misc]  # the caller has looked
+        except BadToken as refusal:
+            raise RefusedError(f"{refusal} {_AGAIN}") from refusal
 
     def verdict(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Answer API Gateway: a policy for the whole API, and what the other functions or the caller are told.
@@ -87,7 +101,16 @@ class Authorizer(NamedTuple):
         }
 
 
-def _holder(record: KeyRecord) -> Principal:
+def _holder(record: KeyRecord, now: float) -> Principal:
+    """Return whom a key stands for.
+
+    Raises:
+        RefusedError: it is revoked, or has expired.
+    """
+    if record.revoked:
+        raise RefusedError(_REVOKED)
+    if 0 < record.expires_at <= now:
+        raise RefusedError(_EXPIRED.format(time.strftime("%Y-%m-%d", time.gmtime(record.expires_at))))
     return Principal(
         key_id=record.id,
         org=record.org,
@@ -100,24 +123,22 @@ def _holder(record: KeyRecord) -> Principal:
     )
 
 
-class Remembered:
+class Remembered(Generic[T]):
     """A lookup that keeps its answers for a minute, the negative ones too, and no more than a thousand of them."""
 
-    def __init__(
-        self, lookup: Callable[[str, str], KeyRecord | None], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, lookup: Callable[[str, str], T | None], clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` is monotonic, in seconds."""
         self._lookup = lookup
         self._clock = clock
-        self._kept: dict[tuple[str, str], tuple[float, KeyRecord | None]] = {}
+        self._kept: dict[tuple[str, str], tuple[float, T | None]] = {}
 
-    def __call__(self, org: str, key_id: str) -> KeyRecord | None:
+    def __call__(self, org: str, name: str) -> T | None:
         """Look up; what fails is not remembered."""
-        place = (org, key_id)
+        place = (org, name)
         until, record = self._kept.get(place, (0.0, None))
         if self._clock() < until:
             return record
-        record = self._lookup(org, key_id)
+        record = self._lookup(org, name)
         self._kept.pop(place, None)  # so that it goes to the end: the oldest is dropped first
         if len(self._kept) >= CACHE_ENTRIES:
             del self._kept[next(iter(self._kept))]
@@ -173,12 +194,33 @@ def build(environment: Mapping[str, str]) -> Authorizer:
     secrets, directory = Secrets(vault), Directory(table, settings.directory_table)
     for connected in (vault, table):
         snapshot.register_before_snapshot(connected.drop)
+    # consistent, or a key made a moment ago would be remembered as unknown
+    lookup = Remembered(lambda org, key_id: directory.key(org, key_id, consistent=True))
     return Authorizer(
-        # consistent, or a key made a moment ago would be remembered as unknown
-        lookup=Remembered(lambda org, key_id: directory.key(org, key_id, consistent=True)),
+        lookup=lookup,
         pepper=lambda: secrets.get(settings.pepper_secret),
         usage_key_prefix=settings.usage_key_prefix,
+        bearers=cache(lambda: _token_holders(settings, secrets, directory, lookup)),
     )
+
+
+def _token_holders(
+    settings: AuthorizerSettings, secrets: Secrets, directory: Directory, lookup: Remembered[KeyRecord]
+) -> Bearers:
+    from functions import bearer  # noqa: PLC0415 - cryptography is three times the rest of a cold start
+    from shared.edge import users  # noqa: PLC0415 - only tokens ask for users
+
+    def user(org: str, name: str) -> UserRecord | None:
+        item = directory.item(org, f"user#{name}", consistent=True)
+        return None if item is None else users.user(item)
+
+    def key(org: str, key_id: str) -> Principal:
+        record = lookup(org, key_id)
+        if record is None:
+            raise RefusedError(_UNKNOWN)
+        return _holder(record, time.time())
+
+    return bearer.build(settings, secrets, Remembered(user), key)
 
 
 @cache

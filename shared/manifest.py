@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from shared.core.principals import Action
 
-Resource = Literal["directory", "pepper", "providers", "valkey"]
+Resource = Literal["audit", "directory", "pepper", "providers", "signing", "valkey"]
 Bundle = Literal["hot", "control"]
 Auth = Literal["key", "none"]
 
@@ -23,14 +23,16 @@ ALWAYS_SET: Final = (
     "STAGE",
 )
 SET_WITH_GRANT: Final[dict[Resource, tuple[str, ...]]] = {
+    "audit": ("AUDIT_TABLE",),
     "directory": ("DIRECTORY_TABLE",),
     "pepper": ("PEPPER_SECRET",),
     "providers": ("PROVIDERS_SECRET",),
+    "signing": ("SIGNING_SECRET",),
     "valkey": ("VALKEY_CACHE", "VALKEY_HOST", "VALKEY_PORT", "VALKEY_TLS", "VALKEY_USER"),
 }
 
 
-ENCRYPTED: Final[frozenset[Resource]] = frozenset({"directory", "pepper", "providers"})
+ENCRYPTED: Final[frozenset[Resource]] = frozenset({"audit", "directory", "pepper", "providers", "signing"})
 READING: Final = ("Get", "BatchGet", "Query", "Scan")
 KEY_FOR_READING: Final = ("kms:Decrypt", "kms:DescribeKey")
 KEY_FOR_WRITING: Final = (
@@ -143,8 +145,10 @@ FUNCTIONS: Final[dict[str, Function]] = {
             grants=(
                 Grant("directory", ("dynamodb:GetItem",)),
                 Grant("pepper", ("secretsmanager:GetSecretValue",)),
+                Grant("signing", ("secretsmanager:GetSecretValue",)),
             ),
-            extra_environment=("USAGE_KEY_PREFIX",),
+            extra_environment=("JWT_ISSUER", "USAGE_KEY_PREFIX"),
+            optional_environment=("OIDC_ISSUERS",),
         ),
         Function(
             name="gateway",
@@ -167,7 +171,8 @@ FUNCTIONS: Final[dict[str, Function]] = {
             memory_mb=512,
             timeout_s=29,  # API Gateway's own limit for a whole answer
             grants=(
-                Grant("directory", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem")),
+                Grant("audit", ("dynamodb:PutItem", "dynamodb:Query")),  # nothing that could change a line
+                Grant("directory", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query")),
                 Grant("pepper", ("secretsmanager:GetSecretValue",)),
                 Grant("valkey", ("elasticache:Connect",)),
             ),
@@ -183,10 +188,12 @@ ROUTES: Final = (
     Route(method="POST", path="/v1/embeddings", function="gateway", needs="infer"),
     Route(method="GET", path="/v1/models", function="gateway", needs="read"),
     Route(method="GET", path="/v1/models/{id+}", function="gateway", needs="read"),
-    Route(method="POST", path="/admin/keys", function="admin", needs="administer"),
-    Route(method="GET", path="/admin/keys", function="admin", needs="administer"),
-    Route(method="GET", path="/admin/keys/{id}", function="admin", needs="administer"),
-    Route(method="DELETE", path="/admin/keys/{id}", function="admin", needs="administer"),
+    # the control plane's own table of routes goes on from here: a line for each would fill the template
+    Route(method="GET", path="/admin/{id+}", function="admin", needs="administer"),
+    Route(method="POST", path="/admin/{id+}", function="admin", needs="administer"),
+    Route(method="PUT", path="/admin/{id+}", function="admin", needs="administer"),
+    Route(method="PATCH", path="/admin/{id+}", function="admin", needs="administer"),
+    Route(method="DELETE", path="/admin/{id+}", function="admin", needs="administer"),
 )
 
 PLANS: Final = (

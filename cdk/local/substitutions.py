@@ -6,6 +6,7 @@ the same of every property.
 
 from __future__ import annotations
 
+import json
 import secrets
 import string
 from collections.abc import Callable, Mapping
@@ -73,13 +74,23 @@ def _secret(logical_id: str, properties: Properties) -> Properties:
 
 
 def _generate(logical_id: str, options: Properties) -> str:
-    known = {"PasswordLength", "ExcludeCharacters", "ExcludePunctuation", "IncludeSpace"}
+    known = {
+        "ExcludeCharacters",
+        "ExcludePunctuation",
+        "GenerateStringKey",
+        "IncludeSpace",
+        "PasswordLength",
+        "SecretStringTemplate",
+    }
     if unknown := sorted(options.keys() - known):
         raise LocalError(f"{logical_id}: GenerateSecretString.{unknown[0]} is not done by the local run.")
     signs = "" if options.get("ExcludePunctuation") else string.punctuation
     excluded = options.get("ExcludeCharacters", "")
     alphabet = [sign for sign in string.ascii_letters + string.digits + signs if sign not in excluded]
-    return "".join(secrets.choice(alphabet) for _ in range(options.get("PasswordLength", SECRET_LENGTH)))
+    chosen = "".join(secrets.choice(alphabet) for _ in range(options.get("PasswordLength", SECRET_LENGTH)))
+    if "SecretStringTemplate" not in options:
+        return chosen
+    return json.dumps({**json.loads(options["SecretStringTemplate"]), options["GenerateStringKey"]: chosen})
 
 
 def _role(_logical_id: str, properties: Properties) -> Properties:

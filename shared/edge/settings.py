@@ -51,12 +51,18 @@ class ValkeySettings(NamedTuple):
 
 
 class AuthorizerSettings(NamedTuple):
-    """What the authorizer needs; `usage_key_prefix` and a tier make the value of an API Gateway key."""
+    """What the authorizer needs; `usage_key_prefix` and a tier make the value of an API Gateway key.
+
+    `jwt_issuer` is the name of our own tokens' issuer; `oidc_issuers` lists the others, in JSON, "" if there are none.
+    """
 
     aws: AwsSettings
     directory_table: str
     pepper_secret: str
     usage_key_prefix: str
+    signing_secret: str
+    jwt_issuer: str
+    oidc_issuers: str
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> AuthorizerSettings:
@@ -70,6 +76,38 @@ class AuthorizerSettings(NamedTuple):
             directory_table=_text(environment, "DIRECTORY_TABLE"),
             pepper_secret=_text(environment, "PEPPER_SECRET"),
             usage_key_prefix=_text(environment, "USAGE_KEY_PREFIX"),
+            signing_secret=_text(environment, "SIGNING_SECRET"),
+            jwt_issuer=_text(environment, "JWT_ISSUER"),
+            oidc_issuers=environment.get("OIDC_ISSUERS", ""),
+        )
+
+
+class TokensSettings(NamedTuple):
+    """What the function needs that issues tokens."""
+
+    aws: AwsSettings
+    stage: str
+    directory_table: str
+    pepper_secret: str
+    signing_secret: str
+    jwt_issuer: str
+    valkey: ValkeySettings
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> TokensSettings:
+        """Read them.
+
+        Raises:
+            SettingsError: one is missing, or means nothing.
+        """
+        return cls(
+            aws=AwsSettings.from_env(environment),
+            stage=_text(environment, "STAGE"),
+            directory_table=_text(environment, "DIRECTORY_TABLE"),
+            pepper_secret=_text(environment, "PEPPER_SECRET"),
+            signing_secret=_text(environment, "SIGNING_SECRET"),
+            jwt_issuer=_text(environment, "JWT_ISSUER"),
+            valkey=ValkeySettings.from_env(environment),
         )
 
 
@@ -104,6 +142,7 @@ class AdminSettings(NamedTuple):
     aws: AwsSettings
     stage: str
     directory_table: str
+    audit_table: str
     pepper_secret: str
     valkey: ValkeySettings
     task_root: str
@@ -119,6 +158,7 @@ class AdminSettings(NamedTuple):
             aws=AwsSettings.from_env(environment),
             stage=_text(environment, "STAGE"),
             directory_table=_text(environment, "DIRECTORY_TABLE"),
+            audit_table=_text(environment, "AUDIT_TABLE"),
             pepper_secret=_text(environment, "PEPPER_SECRET"),
             valkey=ValkeySettings.from_env(environment),
             task_root=_text(environment, "LAMBDA_TASK_ROOT"),

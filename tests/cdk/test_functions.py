@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 EVERY_FUNCTION = pytest.mark.parametrize("spec", FUNCTIONS.values(), ids=lambda spec: spec.name)
 # What stands in the template for each resource of the manifest: (type, attribute) pairs.
 ARNS = {
+    "audit": [("DynamoDB::Table", "Arn")],
     "directory": [("DynamoDB::Table", "Arn")],
     "pepper": [("SecretsManager::Secret", "Pepper")],
     "providers": [("SecretsManager::Secret", "Providers")],
+    "signing": [("SecretsManager::Secret", "Signing")],
     "valkey": [("ElastiCache::ServerlessCache", "ARN"), ("ElastiCache::User", "Arn")],
 }
 

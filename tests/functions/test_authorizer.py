@@ -332,7 +332,7 @@ def environment(moto: str) -> Iterator[dict[str, str]]:
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
     )
     kept = RECORD._replace(expires_at=4_000_000_000)._asdict()
-    plain = {"models": list(RECORD.models), "budget": {}}
+    plain: dict[str, Any] = {"models": list(RECORD.models), "budget": {}}
     table.put_item(Item={**kept, **plain, "pk": "default", "sk": f"key#{KEY.id}"})
     yield {
         "AWS_REGION": "us-east-1",
@@ -342,6 +342,8 @@ def environment(moto: str) -> Iterator[dict[str, str]]:
         "DIRECTORY_TABLE": "directory",
         "PEPPER_SECRET": secret["ARN"],
         "USAGE_KEY_PREFIX": "stack",
+        "SIGNING_SECRET": "signing",
+        "JWT_ISSUER": "https://nexus.example",
     }
     table.delete()
     vault.delete_secret(SecretId="pepper", ForceDeleteWithoutRecovery=True)
@@ -377,5 +379,7 @@ def test_is_built_without_connecting() -> None:
         "DIRECTORY_TABLE": "t",
         "PEPPER_SECRET": "p",
         "USAGE_KEY_PREFIX": "stack",
+        "SIGNING_SECRET": "signing",
+        "JWT_ISSUER": "https://nexus.example",
     }
     assert build(environment).usage_key_prefix == "stack"
