@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import redis
+from hiredis import pack_command
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 from redis.exceptions import NoScriptError
@@ -18,6 +19,8 @@ from shared.core.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+_pack: Any = pack_command  # its stub allows for one argument; redis-py's own way to it takes 20 µs more
 
 CONNECT_SECONDS = 1.0
 COMMAND_SECONDS = 0.25
@@ -69,7 +72,7 @@ class Store:
         if self._used and self._is_stale():
             self.drop()
         try:
-            self._connection.send_command(*command)
+            self._connection.send_packed_command([_pack(command)])
             answer = self._connection.read_response()
         except NoScriptError:
             raise
