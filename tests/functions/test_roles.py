@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 import pytest
 
 from functions import admin, gateway
+from functions.control import Control
 from functions.plane import Gateway
 from shared.core.principals import MAY, Principal, Role
 from shared.edge.telemetry import Telemetry
@@ -53,7 +54,7 @@ def _code(route: Route, role: str) -> tuple[int, str]:
         gateway.serve(event, Context(), client, _parts(Gateway))
         status, body = client.status, client.json
     else:
-        answer = admin.serve(event, Context(), _parts(admin.Admin))
+        answer = admin.serve(event, Context(), _parts(Control))
         status, body = answer["statusCode"], json.loads(answer["body"])
     return status, body.get("error", {}).get("code", "")
 

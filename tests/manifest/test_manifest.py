@@ -101,6 +101,7 @@ def test_a_function_needs_no_variable_that_it_was_not_promised(name: str, settin
     promised |= {"VALKEY_PORT": "6379", "VALKEY_TLS": "true"} if "VALKEY_PORT" in promised else {}
     assert settings.from_env(promised)
     for variable in FUNCTIONS[name].environment & {
+        "AUDIT_TABLE",
         "DIRECTORY_TABLE",
         "PEPPER_SECRET",
         "PROVIDERS_SECRET",
