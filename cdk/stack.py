@@ -97,6 +97,7 @@ def _data(stores: Stores, valkey: Valkey) -> dict[manifest.Resource, Data]:
     return {
         "audit": Data([stores.audit.table_arn], {"AUDIT_TABLE": stores.audit.table_name}),
         "directory": Data([stores.directory.table_arn], {"DIRECTORY_TABLE": stores.directory.table_name}),
+        "ledger": Data([stores.ledger.table_arn], {"LEDGER_TABLE": stores.ledger.table_name}),
         "pepper": Data([stores.pepper.secret_arn], {"PEPPER_SECRET": stores.pepper.secret_arn}),
         "providers": Data([stores.providers.secret_arn], {"PROVIDERS_SECRET": stores.providers.secret_arn}),
         "signing": Data([stores.signing.secret_arn], {"SIGNING_SECRET": stores.signing.secret_arn}),
@@ -118,6 +119,7 @@ def _environment(spec: manifest.Function, config: Config, data: Mapping[manifest
     known = {
         "AWS_LAMBDA_EXEC_WRAPPER": "/var/task/bootstrap",
         "JWT_ISSUER": config.jwt_issuer,
+        "LONGEST_LEASE": str(manifest.LONGEST_LEASE),
         "POWERTOOLS_METRICS_NAMESPACE": "AINexus",
         "POWERTOOLS_SERVICE_NAME": spec.name,
         "STAGE": config.stage,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from shared.core.principals import Action
 
-Resource = Literal["audit", "directory", "pepper", "providers", "signing", "valkey"]
+Resource = Literal["audit", "directory", "ledger", "pepper", "providers", "signing", "valkey"]
 Bundle = Literal["hot", "control"]
 Auth = Literal["key", "none"]
 
@@ -25,6 +25,7 @@ ALWAYS_SET: Final = (
 SET_WITH_GRANT: Final[dict[Resource, tuple[str, ...]]] = {
     "audit": ("AUDIT_TABLE",),
     "directory": ("DIRECTORY_TABLE",),
+    "ledger": ("LEDGER_TABLE",),
     "pepper": ("PEPPER_SECRET",),
     "providers": ("PROVIDERS_SECRET",),
     "signing": ("SIGNING_SECRET",),
@@ -32,7 +33,7 @@ SET_WITH_GRANT: Final[dict[Resource, tuple[str, ...]]] = {
 }
 
 
-ENCRYPTED: Final[frozenset[Resource]] = frozenset({"audit", "directory", "pepper", "providers", "signing"})
+ENCRYPTED: Final[frozenset[Resource]] = frozenset({"audit", "directory", "ledger", "pepper", "providers", "signing"})
 READING: Final = ("Get", "BatchGet", "Query", "Scan")
 KEY_FOR_READING: Final = ("kms:Decrypt", "kms:DescribeKey")
 KEY_FOR_WRITING: Final = (
@@ -73,6 +74,7 @@ class Function:
         streams: It answers chunk by chunk, so every route to it needs API Gateway's STREAM mode.
         extra_environment: Variables beyond those that every function has and those that come with its grants.
         optional_environment: Variables that exist only where the deployment configures them.
+        every_minutes: It is started so often by a schedule, without an answer to anyone; 0 for never.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Function:
     grants: tuple[Grant, ...] = ()
     extra_environment: tuple[str, ...] = ()
     optional_environment: tuple[str, ...] = ()
+    every_minutes: int = 0
 
     @property
     def environment(self) -> frozenset[str]:
@@ -132,6 +135,8 @@ class Plan:
 
 
 AUTHORIZER: Final = "authorizer"
+STREAM_SECONDS: Final = 900  # API Gateway's own limit for a stream
+LONGEST_LEASE: Final = STREAM_SECONDS + 5  # seconds: a request's claim on money outlives its invocation by that little
 
 FUNCTIONS: Final[dict[str, Function]] = {
     function.name: function
@@ -155,7 +160,7 @@ FUNCTIONS: Final[dict[str, Function]] = {
             handler="functions.gateway.handler",
             bundle="hot",
             memory_mb=512,
-            timeout_s=900,  # API Gateway's own limit for a stream
+            timeout_s=STREAM_SECONDS,
             streams=True,
             grants=(
                 Grant("directory", ("dynamodb:GetItem",)),
@@ -176,6 +181,29 @@ FUNCTIONS: Final[dict[str, Function]] = {
                 Grant("pepper", ("secretsmanager:GetSecretValue",)),
                 Grant("valkey", ("elasticache:Connect",)),
             ),
+        ),
+        Function(
+            name="budgets",
+            handler="functions.budgets.handler",
+            bundle="control",
+            memory_mb=512,
+            timeout_s=58,  # the next one starts after a minute; should two meet, they do no harm
+            grants=(
+                Grant("directory", ("dynamodb:Query",)),
+                Grant(
+                    "ledger",
+                    (
+                        "dynamodb:BatchGetItem",
+                        "dynamodb:GetItem",
+                        "dynamodb:PutItem",
+                        "dynamodb:Query",
+                        "dynamodb:UpdateItem",
+                    ),
+                ),
+                Grant("valkey", ("elasticache:Connect",)),
+            ),
+            extra_environment=("LONGEST_LEASE",),
+            every_minutes=1,
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""What outlives every deployment: the directory, the audit log, the secrets, and the key that encrypts them."""
+"""What outlives every deployment: directory, ledger, audit log, the secrets, and the key that encrypts them."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ class Stores(Construct):
             removal_policy=self._removal,
         )
         self.directory = self._table("Directory", protected=retain, forgets="forget_at")
+        self.ledger = self._table("Ledger", protected=retain, forgets="expires_at")
         self.audit = self._table("Audit", protected=retain)
         self.pepper = self._secret(
             "Pepper",

@@ -131,6 +131,10 @@ def _user_group(_logical_id: str, text: Text, _place: Place) -> Mapping[str, str
     return {"": text("UserGroupId"), "Arn": arn("elasticache", f"usergroup:{text('UserGroupId')}")}
 
 
+def _events_rule(logical_id: str, _text: Text, _place: Place) -> Mapping[str, str]:
+    return {"": logical_id, "Arn": arn("events", f"rule/{logical_id}")}
+
+
 def _web_acl(logical_id: str, _text: Text, _place: Place) -> Mapping[str, str]:
     return {"": logical_id, "Arn": arn("wafv2", f"regional/webacl/{logical_id}")}
 
@@ -157,6 +161,8 @@ RULES: Final[Mapping[str, Rule]] = {
     "AWS::ElastiCache::ServerlessCache": Substituted("a local Valkey in cluster mode", _cache),
     "AWS::ElastiCache::User": Substituted("the local Valkey asks for no user", _user),
     "AWS::ElastiCache::UserGroup": Substituted("the local Valkey asks for no user", _user_group),
+    "AWS::Events::Rule": Substituted("the local run's own clock starts the function", _events_rule),
+    "AWS::Lambda::EventInvokeConfig": Substituted("a start that fails is not repeated here either"),
     "AWS::Lambda::Function": Substituted("processes that run the zip's content under the runtime loop", _function),
     "AWS::Lambda::Permission": Substituted("the front is the only caller, and needs none"),
     "AWS::Logs::LogGroup": Substituted("one file for each function", _log_group),

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from shared.edge.aws import Aws
 
@@ -79,6 +79,25 @@ class Directory:
         stored = self._aws.read("GetItem", request).get("Item")
         found = None if stored is None else {field: decode(value) for field, value in stored.items()}
         return None if found is None or found.get("deleted") else found
+
+    def all(self, org: str, prefix: str = "") -> Iterator[dict[str, Any]]:
+        """Yield what is stored under the sort keys that begin with `prefix`, also what was deleted.
+
+        Raises:
+            AwsError: DynamoDB refuses or cannot be reached.
+            BrokenRecordError: one holds what we never write.
+        """
+        values = {":org": {"S": org}, **({":prefix": {"S": prefix}} if prefix else {})}
+        condition = "pk = :org AND begins_with(sk, :prefix)" if prefix else "pk = :org"
+        request: dict[str, Any] = {"TableName": self._table, "KeyConditionExpression": condition}
+        request |= {"ExpressionAttributeValues": values, "ConsistentRead": True}
+        while True:
+            answer = self._aws.read("Query", request)
+            for stored in answer["Items"]:
+                yield {field: decode(value) for field, value in stored.items()}
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
 def record(item: Mapping[str, Any]) -> KeyRecord:

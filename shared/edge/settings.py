@@ -165,6 +165,33 @@ class AdminSettings(NamedTuple):
         )
 
 
+class BudgetsSettings(NamedTuple):
+    """What the function needs that keeps the books; `longest_lease_s` is the longest that a request may hold money."""
+
+    aws: AwsSettings
+    stage: str
+    directory_table: str
+    ledger_table: str
+    valkey: ValkeySettings
+    longest_lease_s: int
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> BudgetsSettings:
+        """Read them.
+
+        Raises:
+            SettingsError: one is missing, or means nothing.
+        """
+        return cls(
+            aws=AwsSettings.from_env(environment),
+            stage=_text(environment, "STAGE"),
+            directory_table=_text(environment, "DIRECTORY_TABLE"),
+            ledger_table=_text(environment, "LEDGER_TABLE"),
+            valkey=ValkeySettings.from_env(environment),
+            longest_lease_s=_seconds(environment, "LONGEST_LEASE"),
+        )
+
+
 def _text(environment: Mapping[str, str], name: str) -> str:
     value = environment.get(name, "")
     if not value:
@@ -176,6 +203,13 @@ def _port(environment: Mapping[str, str], name: str) -> int:
     value = _text(environment, name)
     if not (value.isascii() and value.isdigit() and 0 < int(value) < 65536):  # noqa: PLR2004 - ports end there
         raise SettingsError(f"The environment variable {name} must be a port, not {value!r}.")
+    return int(value)
+
+
+def _seconds(environment: Mapping[str, str], name: str) -> int:
+    value = _text(environment, name)
+    if not (value.isascii() and value.isdigit()):
+        raise SettingsError(f"The environment variable {name} must be a number of seconds, not {value!r}.")
     return int(value)
 
 

@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cdk.local.emulator import start
+from cdk.local.valkey import valkey_server
+from shared.edge import counters
+from shared.edge.settings import ValkeySettings
 from tests.fakes.books import Tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import redis
+
+    from cdk.local.valkey import Valkey
     from shared.edge.ledger import Ledger
 
 
@@ -42,3 +48,18 @@ def tables(emulator: str) -> Iterator[Tables]:
 def ledger(tables: Tables) -> Ledger:
     """An empty ledger."""
     return tables.ledger()
+
+
+@pytest.fixture(scope="session")
+def _valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def store(_valkey: Valkey) -> Iterator[redis.Redis]:
+    """An empty store, as the function connects to it."""
+    settings = ValkeySettings(_valkey.host, _valkey.port, tls=False, user="", cache="")
+    with counters.connect(settings, None) as client:
+        client.flushall()
+        yield client

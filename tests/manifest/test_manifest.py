@@ -11,7 +11,7 @@ import pytest
 
 from shared import manifest
 from shared.core import principals
-from shared.edge.settings import AdminSettings, AuthorizerSettings, GatewaySettings, SettingsError
+from shared.edge.settings import AdminSettings, AuthorizerSettings, BudgetsSettings, GatewaySettings, SettingsError
 from shared.manifest import FUNCTIONS, PLANS, ROUTES, Function, Grant
 
 SET_BY_LAMBDA = {"AWS_REGION": "eu-central-1", "LAMBDA_TASK_ROOT": "/var/task"}
@@ -39,7 +39,8 @@ def test_no_function_is_granted_a_wildcard(function: Function) -> None:
 def test_every_url_has_one_owner() -> None:
     """No method of a path stands twice, and each goes to a function that exists."""
     assert Counter((route.method, route.path) for route in ROUTES).most_common(1)[0][1] == 1
-    assert {route.function for route in ROUTES} == FUNCTIONS.keys() - {manifest.AUTHORIZER}
+    clocked = {name for name, function in FUNCTIONS.items() if function.every_minutes}
+    assert {route.function for route in ROUTES} == FUNCTIONS.keys() - {manifest.AUTHORIZER} - clocked
 
 
 def test_only_health_is_open() -> None:
@@ -65,6 +66,13 @@ def test_no_function_outlives_what_calls_it() -> None:
     assert FUNCTIONS["gateway"].timeout_s <= 15 * 60
     assert FUNCTIONS["admin"].timeout_s <= 29
     assert FUNCTIONS[manifest.AUTHORIZER].timeout_s <= 10
+
+
+def test_the_clock_starts_only_what_ends_in_time() -> None:
+    """A scheduled function is over before it is started again."""
+    clocked = [function for function in FUNCTIONS.values() if function.every_minutes]
+    assert [function.name for function in clocked] == ["budgets"]
+    assert all(function.timeout_s < function.every_minutes * 60 for function in clocked)
 
 
 def test_a_grant_brings_the_address_of_what_it_grants() -> None:
@@ -93,16 +101,24 @@ def test_a_dearer_tier_is_never_slower() -> None:
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("authorizer", AuthorizerSettings), ("gateway", GatewaySettings), ("admin", AdminSettings)],
+    [
+        ("authorizer", AuthorizerSettings),
+        ("gateway", GatewaySettings),
+        ("admin", AdminSettings),
+        ("budgets", BudgetsSettings),
+    ],
 )
 def test_a_function_needs_no_variable_that_it_was_not_promised(name: str, settings: type[Any]) -> None:
     """Its settings can be read from what the manifest and Lambda set, and each address promised is needed for it."""
     promised = dict.fromkeys(FUNCTIONS[name].environment, "some-text") | SET_BY_LAMBDA
+    promised |= {"LONGEST_LEASE": "905"} if "LONGEST_LEASE" in promised else {}
     promised |= {"VALKEY_PORT": "6379", "VALKEY_TLS": "true"} if "VALKEY_PORT" in promised else {}
     assert settings.from_env(promised)
     for variable in FUNCTIONS[name].environment & {
         "AUDIT_TABLE",
         "DIRECTORY_TABLE",
+        "LEDGER_TABLE",
+        "LONGEST_LEASE",
         "PEPPER_SECRET",
         "PROVIDERS_SECRET",
         "VALKEY_HOST",
