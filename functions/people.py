@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
-from argon2 import PasswordHasher
-
+from functions.passwords import hashed
 from functions.registry import Unknown
 from functions.usd import told_budget
 from functions.visit import Repeat
@@ -47,7 +46,7 @@ def make(visit: Visit, kind: Kind, wanted: NewUser | NewTeam) -> Item:
         "pk": visit.org,
         "sk": f"{kind}#{wanted.id}",
         **plain,
-        **_hashed(wanted.model_dump(include={"password"})),
+        **_hashed(wanted.model_dump(include={"password"}, exclude_none=True)),
         "limits": wanted.limits.given(),
         "budget": wanted.budget.given(),
         "created_at": now,
@@ -160,9 +159,9 @@ def _sort_key(kind: Kind, name: str) -> str:
 
 def _hashed(given: dict[str, Any]) -> dict[str, str | None]:
     if "password" not in given:
-        return {}
+        return {}  # not the same as null, which takes it away
     password = given["password"]
-    return {"password_hash": None if password is None else PasswordHasher().hash(password)}
+    return {"password_hash": None if password is None else hashed(password)}
 
 
 def _check_team(visit: Visit, given: dict[str, Any]) -> None:

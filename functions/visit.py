@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 import secrets
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -100,7 +101,9 @@ class Repeat(NamedTuple):
         place = {"pk": visit.org, "sk": f"idem#{name}"}
         now = int(visit.control.now())
         known = visit.control.registry.find(visit.org, place["sk"])
-        digest = hashlib.sha256(visit.body).hexdigest()
+        digest = hmac.digest(
+            visit.control.keyring.pepper().encode(), visit.body, "sha256"
+        ).hex()  # it may hold a password
         fresh = known if known and known["forget_at"] > now else None
         if fresh and fresh["digest"] != digest:
             raise Repeated("This Idempotency-Key was sent with another body. Use a new one for a new request.")
