@@ -170,6 +170,20 @@ FUNCTIONS: Final[dict[str, Function]] = {
             optional_environment=("OPENAI_BASE_URL", "GPU_SERVICE_URL", "SIMULATED_BASE_URL"),
         ),
         Function(
+            name="tokens",
+            handler="functions.tokens.handler",
+            bundle="control",
+            memory_mb=512,  # one password takes 64 MiB
+            timeout_s=10,
+            grants=(
+                Grant("directory", ("dynamodb:GetItem",)),
+                Grant("pepper", ("secretsmanager:GetSecretValue",)),
+                Grant("signing", ("secretsmanager:GetSecretValue",)),
+                Grant("valkey", ("elasticache:Connect",)),
+            ),
+            extra_environment=("JWT_ISSUER",),
+        ),
+        Function(
             name="admin",
             handler="functions.admin.handler",
             bundle="control",
@@ -212,6 +226,8 @@ ROUTES: Final = (
     Route(method="GET", path="/health", function="gateway", auth="none"),
     Route(method="GET", path="/health/live", function="gateway", auth="none"),
     Route(method="GET", path="/health/ready", function="gateway", auth="none"),
+    Route(method="POST", path="/auth/token", function="tokens", auth="none"),
+    Route(method="GET", path="/.well-known/jwks.json", function="tokens", auth="none"),
     Route(method="POST", path="/v1/chat/completions", function="gateway", needs="infer"),
     Route(method="POST", path="/v1/embeddings", function="gateway", needs="infer"),
     Route(method="GET", path="/v1/models", function="gateway", needs="read"),

@@ -18,6 +18,7 @@ from functions.authorizer import Authorizer
 from functions.bearer import Bearers
 from shared.core import claims
 from shared.core.claims import Issuer, Rule
+from shared.core.principals import Principal
 from shared.core.tokens import encode
 from shared.edge.jwks import Jwks
 from shared.edge.signing import SigningKeys, derive
@@ -177,7 +178,6 @@ class Gate:
         known = [rsa_jwk(rsa_key(0), kid="rsa-1", alg="RS256"), ec_jwk(ec_key(), kid="ec-1")]
         self.provider = Provider(json.dumps({"keys": known}).encode())
         self.users = {(user.org, user.id): user for user in users or (ALICE,)}
-        self.looked_up: list[tuple[str, str]] = []
         issuers: Any = {
             OURS: (claims.own(OURS), SigningKeys(self.vault, "signing")),  # type: ignore[arg-type]
             THEIRS: (OKTA, Jwks(JWKS, self.provider.fetch, lambda: NOW)),
@@ -185,8 +185,8 @@ class Gate:
         bearers = Bearers(Verifier(issuers, lambda: NOW), lambda *who: self.users.get(who), self._key)
         self.authorizer = Authorizer(lambda *_: None, lambda: "pepper", "stack", lambda: NOW, lambda: bearers)
 
-    def _key(self, org: str, key_id: str) -> Any:
-        self.looked_up.append((org, key_id))
+    def _key(self, org: str, key_id: str) -> Principal:
+        return Principal(key_id, org, "service", "free", (), 0)
 
     def verdict(self, text: str, header: str = "Authorization") -> dict[str, Any]:
         """Ask about a request that carries `text`."""
