@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 KINDS: Final = ("key", "user", "team", "org", "model")
 _TRIES: Final = 20  # to find a moment in which nothing is charged
-_SCOPES: Final = (("user#", "user:"), ("team#", "team:"), ("model#", "model:"), ("org", "org:"))
+_SCOPES: Final = ("user", "team", "model")
 
 
 class Records(Protocol):
@@ -50,10 +50,13 @@ def close(org: str, cursor: Cursor, counters: Counters, ledger: Ledger, say: Say
 
 def project(org: str, records: Records, tell: Tell) -> None:
     """Tell the store all policies but those of keys: of a key that it does not know it hears when the key is used."""
-    for prefix, scope in _SCOPES:
-        for record in records.all(org, prefix):
-            name = record["sk"].removeprefix(prefix) if prefix.endswith("#") else org
-            tell(org, scope + name, int(record.get("version", 1)), policies.policy(record))
+    for kind in _SCOPES:
+        for record in records.all(org, f"{kind}#"):
+            name = record["sk"].removeprefix(f"{kind}#")
+            tell(org, f"{kind}:{name}", int(record.get("version", 0)), policies.policy(record))
+    for record in records.all(org, "org"):
+        if record["sk"] == "org":
+            tell(org, f"org:{org}", int(record.get("version", 0)), policies.policy(record))
 
 
 def restore(org: str, mark: str, counters: Counters, ledger: Ledger, more: Callable[[], bool]) -> bool:
