@@ -16,7 +16,17 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from functions import admin_audit, admin_blocks, admin_keys, admin_limits, admin_organizations, admin_people, control
+from functions import (
+    admin_audit,
+    admin_blocks,
+    admin_keys,
+    admin_limits,
+    admin_organizations,
+    admin_people,
+    admin_privacy,
+    admin_usage,
+    control,
+)
 from functions.key_requests import NewKey
 from functions.requests import told
 from functions.visit import FIRST_ORG, JSON, Visit
@@ -33,11 +43,22 @@ if TYPE_CHECKING:
     from shared.edge.telemetry import Telemetry
 
 OPERATOR = "operator"  # who the audit log names where the function was invoked directly
+OPENAPI, USAGE = "/openapi.json", "/admin/usage"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-_BODY_OPTIONAL = ("/rotate",)
+_BODY_OPTIONAL = ("/rotate", "/erase")
 
 app = APIGatewayRestResolver(enable_validation=True)
-for topic in (admin_keys, admin_people, admin_organizations, admin_limits, admin_blocks, admin_audit):
+TOPICS = (
+    admin_keys,
+    admin_people,
+    admin_privacy,
+    admin_organizations,
+    admin_limits,
+    admin_blocks,
+    admin_usage,
+    admin_audit,
+)
+for topic in TOPICS:
     app.include_router(topic.router)
 
 
@@ -60,8 +81,10 @@ def serve(event: Mapping[str, Any], context: Any, control: Control) -> dict[str,
     if "requestContext" not in event:
         return _bootstrap(event, control)
     try:
+        if event["path"] == OPENAPI:
+            return _openapi(context.aws_request_id)
         caller = principals.from_context(event["requestContext"].get("authorizer") or {})
-        caller.require("administer")
+        caller.require("observe" if event["path"].rstrip("/") == USAGE else "administer")
         content = _content(event)
         app.append_context(visit=_visit(event, control, caller, content))  # type: ignore[no-untyped-call]
         answer: dict[str, Any] = app.resolve(_checked(event, content), context)
@@ -69,6 +92,23 @@ def serve(event: Mapping[str, Any], context: Any, control: Control) -> dict[str,
         answer = _refusal(error, context.aws_request_id, control.telemetry)
     answer["multiValueHeaders"]["x-request-id"] = [context.aws_request_id]
     return answer
+
+
+@cache
+def described() -> str:
+    """Return what the control plane can do, as OpenAPI: made of the same routes and models that serve it."""
+    return app.get_openapi_json_schema(
+        title="AI-Nexus administration",
+        version="1",
+        description="Keys, users, teams, organizations, limits, budgets, blocks, usage and the audit log.",
+        tags=[],
+    )
+
+
+def _openapi(request_id: str) -> dict[str, Any]:
+    headers = {"content-type": JSON, "cache-control": "public, max-age=3600", "x-request-id": request_id}
+    several = {name: [value] for name, value in headers.items()}
+    return {"statusCode": 200, "multiValueHeaders": several, "body": described(), "isBase64Encoded": False}
 
 
 @app.not_found

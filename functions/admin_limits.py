@@ -11,9 +11,12 @@ from msgspec.structs import asdict
 from functions.registry import Unknown
 from functions.requests import Budget, Limits
 from functions.scopes import Scope, scope
-from functions.usd import told_budget
+from functions.usd import told_budget, usd
 from functions.visit import answer
+from shared.core import periods
+from shared.core.errors import StoreUnavailable
 from shared.core.limits import resolve
+from shared.edge.aws import AwsError
 
 if TYPE_CHECKING:
     from functions.registry import Change, Item
@@ -55,7 +58,7 @@ def _limit(name: str, wanted: Limits) -> Response[str]:
 def _budget(name: str) -> Response[str]:
     visit = _visit()
     known = _with_budget(visit, name)
-    return answer(_shown_budget(known, _record(visit, known)))
+    return answer(_shown_budget(known, _record(visit, known)) | {"spent": _spent(visit, known)})
 
 
 @router.put("/admin/budgets/<name>", tags=_TAGS, summary="Replace the budget of a scope, in US dollars")
@@ -65,6 +68,18 @@ def _budgeted(name: str, wanted: Budget) -> Response[str]:
     edited = _put(visit, known, "budget", wanted.given())
     visit.control.projection.tell(edited)
     return answer(_shown_budget(known, edited))
+
+
+def _spent(visit: Visit, known: Scope) -> dict[str, str]:
+    """Return what was booked today, this month and ever; what was spent in the last minute may be missing."""
+    day = periods.day_at(int(visit.control.now() * 1000))
+    name = f"org:{visit.org}" if known.kind == "org" else known.text
+    named = {"daily": periods.daily(day), "monthly": periods.monthly(day), "total": periods.TOTAL}
+    try:
+        found = visit.control.ledger.spent(visit.org, [(name, period) for period in named.values()])
+    except AwsError as error:
+        raise StoreUnavailable("The ledger cannot be read now. Please try again.", retry_after=1) from error
+    return {f"{label}_usd": usd(found[name, period].cost) for label, period in named.items()}
 
 
 def _with_budget(visit: Visit, name: str) -> Scope:

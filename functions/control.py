@@ -11,7 +11,8 @@ from functions.projection import Projection
 from functions.registry import Registry
 from shared.core.catalog import FILE, decode
 from shared.edge.admission import Admission, connect
-from shared.edge.aws import SECRETS, Aws, credentials_from, valkey_login
+from shared.edge.aws import DYNAMODB, SECRETS, Aws, credentials_from, valkey_login
+from shared.edge.ledger import Ledger
 from shared.edge.secrets import Secrets
 from shared.edge.telemetry import Telemetry
 
@@ -28,6 +29,7 @@ class Control(NamedTuple):
     projection: Projection
     keyring: Keyring
     models: Collection[str]  # which there are
+    ledger: Ledger
     telemetry: Telemetry
     now: Callable[[], float] = time.time
 
@@ -46,5 +48,6 @@ def build(settings: AdminSettings, environment: Mapping[str, str]) -> Control:
     admission = Admission(connect(store.host, store.port, tls=store.tls, credentials=login))
     catalog = decode(Path(settings.task_root, FILE).read_bytes())
     projection = Projection(registry, admission, catalog.tiers)
+    ledger = Ledger(Aws(DYNAMODB, settings.aws, credentials), settings.ledger_table)
     keyring = Keyring(registry, projection, pepper=lambda: vault.get(settings.pepper_secret))
-    return Control(registry, projection, keyring, catalog.models, Telemetry(settings.stage))
+    return Control(registry, projection, keyring, catalog.models, ledger, Telemetry(settings.stage))

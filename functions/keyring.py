@@ -161,6 +161,23 @@ class Keyring(NamedTuple):
         self.projection.tell(revoked, _REVOCATION_MISSED)
         return revoked
 
+    def erase(self, visit: Visit, key_id: str, name: str) -> Item:
+        """Revoke a key for good and put `name` in the place of its own, which may tell of a person.
+
+        Raises:
+            Unknown: there is none.
+            StoreUnavailable: the Directory or Valkey cannot be reached; the message says what holds.
+        """
+        tell = _teller(visit, "key.erase")
+        erased = self.registry.edit(
+            visit.org,
+            _name(visit.org, key_id),
+            lambda old: {**old, "name": name, "revoked": True},
+            lambda old, new: tell({**old, "name": name} if old else None, new),
+        )
+        self.projection.tell(erased, _REVOCATION_MISSED)
+        return erased
+
     def _chance(self, repeat: Repeat | None) -> bytes:
         """Roll dice, or come to what a repeated request came to before: the Directory keeps half of it, the pepper."""
         if repeat is None:

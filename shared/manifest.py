@@ -192,6 +192,7 @@ FUNCTIONS: Final[dict[str, Function]] = {
             grants=(
                 Grant("audit", ("dynamodb:PutItem", "dynamodb:Query")),  # nothing that could change a line
                 Grant("directory", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query")),
+                Grant("ledger", ("dynamodb:BatchGetItem", "dynamodb:Query")),
                 Grant("pepper", ("secretsmanager:GetSecretValue",)),
                 Grant("valkey", ("elasticache:Connect",)),
             ),
@@ -232,6 +233,8 @@ ROUTES: Final = (
     Route(method="POST", path="/v1/embeddings", function="gateway", needs="infer"),
     Route(method="GET", path="/v1/models", function="gateway", needs="read"),
     Route(method="GET", path="/v1/models/{id+}", function="gateway", needs="read"),
+    Route(method="GET", path="/openapi.json", function="admin", auth="none"),
+    Route(method="GET", path="/admin/usage", function="admin", needs="observe"),
     # the control plane's own table of routes goes on from here: a line for each would fill the template
     Route(method="GET", path="/admin/{id+}", function="admin", needs="administer"),
     Route(method="POST", path="/admin/{id+}", function="admin", needs="administer"),

@@ -143,6 +143,7 @@ class AdminSettings(NamedTuple):
     stage: str
     directory_table: str
     audit_table: str
+    ledger_table: str
     pepper_secret: str
     valkey: ValkeySettings
     task_root: str
@@ -159,6 +160,7 @@ class AdminSettings(NamedTuple):
             stage=_text(environment, "STAGE"),
             directory_table=_text(environment, "DIRECTORY_TABLE"),
             audit_table=_text(environment, "AUDIT_TABLE"),
+            ledger_table=_text(environment, "LEDGER_TABLE"),
             pepper_secret=_text(environment, "PEPPER_SECRET"),
             valkey=ValkeySettings.from_env(environment),
             task_root=_text(environment, "LAMBDA_TASK_ROOT"),

@@ -18,6 +18,10 @@ from shared.core.catalog import Tier
 from shared.core.errors import GatewayError
 from shared.core.principals import Principal
 from shared.edge.admission import Admission, Ask, connect
+from shared.edge.aws import DYNAMODB, Aws
+from shared.edge.ledger import Ledger
+from shared.edge.settings import AwsSettings
+from shared.edge.sigv4 import Credentials
 from shared.edge.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -27,6 +31,7 @@ NOW = 4_000_000_000  # far enough that no key has expired by the store's own clo
 TIERS = {"free": Tier(10, 100, 0, 5), "pro": Tier(600, 0, 0, 50), "enterprise": Tier(60000, 0, 0, 1000)}
 BOSS = Principal("default-bossbossboss", "default", "admin", "enterprise", (), NOW + 100)
 PEPPER = "pepper"
+LEDGER = "control-ledger"
 MODELS = frozenset({"simulated", "acme/chat:1"})
 KNOWN: Any = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
 
@@ -53,8 +58,9 @@ class House:
         self.registry = registry(table, audit, lambda: self.now, lambda: f"{next(ticks):012x}")
         projection = Projection(self.registry, self.admission, TIERS)
         keyring = Keyring(self.registry, projection, lambda: PEPPER, lambda size: bytes([next(numbers)]) * size)
+        self.ledger = Ledger(ledger_aws(table.meta.client.meta.endpoint_url), LEDGER)
         telemetry = Telemetry("test", self.log.append)
-        self.control = Control(self.registry, projection, keyring, MODELS, telemetry, lambda: self.now)
+        self.control = Control(self.registry, projection, keyring, MODELS, self.ledger, telemetry, lambda: self.now)
 
     def without_valkey(self) -> House:
         """The same, with Valkey out of reach."""
@@ -134,6 +140,11 @@ class Reply:
         """The error object."""
         error: dict[str, Any] = self.body["error"]
         return error
+
+
+def ledger_aws(url: str) -> Aws:
+    """Reach the same DynamoDB as the functions of the data plane do."""
+    return Aws(DYNAMODB, AwsSettings("us-east-1", url), lambda: Credentials("a", "b"))
 
 
 def new_table(url: str, name: str) -> Any:

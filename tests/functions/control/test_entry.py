@@ -94,6 +94,7 @@ def test_is_built_from_its_environment(moto: str, tmp_path: Path, monkeypatch: p
         "STAGE": "test",
         "DIRECTORY_TABLE": "keys",
         "AUDIT_TABLE": "audit",
+        "LEDGER_TABLE": "ledger",
         "PEPPER_SECRET": "missing",
         "VALKEY_HOST": "127.0.0.1",
         "VALKEY_PORT": "9",

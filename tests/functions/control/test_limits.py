@@ -42,7 +42,8 @@ def test_every_scope_has_limits_and_a_budget(house: House, scope: str, told: str
     assert limited.body["limits"] == {"requests_per_minute": 3}
     assert paid.body["budget"] == {"monthly_usd": "12.000000001", "total_usd": "0.00"}
     assert house.call("GET", f"/admin/limits/{scope}").body["limits"] == {"requests_per_minute": 3}
-    assert house.call("GET", f"/admin/budgets/{scope}").body == paid.body
+    nothing = {"daily_usd": "0.00", "monthly_usd": "0.00", "total_usd": "0.00"}
+    assert house.call("GET", f"/admin/budgets/{scope}").body == {**paid.body, "spent": nothing}
     policy = house.policy(told)
     assert [policy[field] for field in ("rpm", "daily", "monthly", "total")] == ["3", "", "12000000001", "0"]
     house.call("PUT", f"/admin/budgets/{scope}", {})
