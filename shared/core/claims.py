@@ -91,7 +91,8 @@ def configured(text: str) -> tuple[Issuer, ...]:
     found = []
     for entry in json.loads(text or "[]"):
         rules = {name: Rule(**entry[name]) for name in ("role", "team", "tier") if name in entry}
-        found.append(Issuer(**{**entry, **rules, "algorithms": tuple(entry["algorithms"])}))
+        given = Issuer(**{**entry, **rules})
+        found.append(given._replace(algorithms=tuple(given.algorithms)))
     return tuple(found)
 
 

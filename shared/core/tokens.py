@@ -57,11 +57,6 @@ class Token(NamedTuple):
         return _bytes(self.text.rpartition(".")[2])
 
 
-def resembles(text: str) -> bool:
-    """Tell whether this is meant to be a token: three parts with dots between them."""
-    return text.count(".") == 2  # noqa: PLR2004 - JWS, compact
-
-
 def parse(text: str) -> Token:
     """Take a token apart.
 

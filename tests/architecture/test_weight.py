@@ -40,7 +40,7 @@ def test_only_the_gateway_speaks_to_valkey() -> None:
 
 def test_a_key_pays_nothing_for_tokens() -> None:
     """What verifies tokens is loaded with the first token, and not with the function."""
-    assert imports_of("functions.authorizer") & {"jwt", "cryptography", "urllib3", "ssl", "msgspec"} == set()
+    assert imports_of("functions.authorizer") & {"jwt", "cryptography", "urllib3", "ssl", "msgspec", "base64"} == set()
     assert {"jwt", "cryptography", "urllib3"} <= imports_of("functions.bearer")
 
 
