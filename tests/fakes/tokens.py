@@ -20,7 +20,8 @@ from shared.core import claims
 from shared.core.claims import Issuer, Rule
 from shared.core.principals import Principal
 from shared.core.tokens import encode
-from shared.edge.jwks import Jwks
+from shared.edge.aws import AwsUnavailableError
+from shared.edge.jwks import Jwks, JwksUnavailableError
 from shared.edge.signing import SigningKeys, derive
 from shared.edge.users import UserRecord
 from shared.edge.verification import Verifier
@@ -54,7 +55,9 @@ class Vault:
         self.refreshed = 0
 
     def get(self, _name: str) -> str:
-        """Return what was read last."""
+        """Return what was read last; there may be nothing."""
+        if not self.kept:
+            raise AwsUnavailableError("secretsmanager", "Cut", "the line is cut")
         return self.kept
 
     def refresh(self, _name: str) -> str:
@@ -66,14 +69,17 @@ class Vault:
 
 @dataclass
 class Provider:
-    """An identity provider: its keys, and every address that was asked for."""
+    """An identity provider: its keys, and every address that was asked for; it may be down."""
 
     document: bytes = b""
     asked: list[str] = field(default_factory=list)
+    down: bool = False
 
     def fetch(self, url: str) -> bytes:
         """Serve the keys."""
         self.asked.append(url)
+        if self.down:
+            raise JwksUnavailableError("down")
         return self.document
 
 
