@@ -83,3 +83,26 @@ def test_a_forged_token_opens_nothing(stack: Stack, user: str) -> None:
     for forged in (f"{head}.{said}.{'A' * 86}", f"{head}.{said}.", unsigned):
         answer = httpx2.get(f"{stack.base_url}/v1/models", headers={"authorization": f"Bearer {forged}"}, timeout=30)
         refused(answer, 401, "invalid_api_key")
+
+
+def test_a_disabled_user_is_shut_out_at_once(stack: Stack, admin: httpx2.Client, user: str) -> None:
+    """A token that was good a moment ago is refused on the very next request, and no new one is issued."""
+    bearer = {"authorization": f"Bearer {log_in(stack, user).json()['access_token']}"}
+    with httpx2.Client(base_url=stack.base_url, headers=bearer, timeout=30) as client:
+        assert client.post("/v1/chat/completions", json=HI).status_code == 200
+        assert admin.patch(f"/admin/users/{user}", json={"disabled": True}).status_code == 200
+        refused(client.post("/v1/chat/completions", json=HI), 403, "permission_denied")
+    assert log_in(stack, user).json()["error"] == "invalid_grant"
+
+
+def test_a_users_own_limit_counts_for_its_tokens(stack: Stack, admin: httpx2.Client) -> None:
+    """What an administrator sets for a user holds whichever token the user calls with."""
+    user = f"user-{uuid.uuid4().hex[:8]}"
+    wanted = {"id": user, "name": "A", "password": PASSWORD, "tier": "pro", "limits": {"requests_per_minute": 2}}
+    assert admin.post("/admin/users", json=wanted).status_code == 201
+    codes = []
+    for _ in range(2):  # two tokens, two requests with each
+        bearer = {"authorization": f"Bearer {log_in(stack, user).json()['access_token']}"}
+        with httpx2.Client(base_url=stack.base_url, headers=bearer, timeout=30) as client:
+            codes += [client.post("/v1/chat/completions", json=HI).status_code for _ in range(2)]
+    assert codes == [200, 200, 429, 429]

@@ -69,6 +69,15 @@ def test_a_key_is_used_for_what_it_is(algorithm: str, private: Callable[[], Any]
         verifier.verify(text)
 
 
+def test_an_issuer_may_use_the_configured_algorithms_and_no_other() -> None:
+    """A token that its key would verify, signed with an algorithm that nobody allowed this issuer."""
+    text, verifier = signed("RS512", CURVES[""]())
+    issuer, keys = verifier.issuers[THEIRS]
+    assert verifier.verify(text)
+    with pytest.raises(BadToken, match="algorithm"):
+        Verifier({THEIRS: (issuer._replace(algorithms=("RS256",)), keys)}, lambda: NOW).verify(text)
+
+
 def test_a_foreign_user_is_let_in_under_its_own_name() -> None:
     """The verdict names the user so that limits and budgets can, and counts against the tier's plan."""
     verdict = Gate().verdict(foreign(theirs(plan="gold")))
