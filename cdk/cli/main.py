@@ -29,6 +29,8 @@ EPILOG: Final = """examples:
 
 variables that `nexus local` understands:
   OPENAI_API_KEY OPENAI_BASE_URL       where chat goes; with neither, to a provider called `simulated`
+  NEXUS_STREAM_SECONDS                 how long an answer may take (900, as deployed), and so how long budgets stay
+                                       closed after the store has lost its data
 
 to deploy: npx aws-cdk@2.1148.1 deploy
 """
