@@ -22,6 +22,7 @@ ENVIRONMENT = {
     "STAGE": "dev",
     "AUDIT_TABLE": "audit",
     "DIRECTORY_TABLE": "directory",
+    "LEDGER_TABLE": "ledger",
     "PEPPER_SECRET": "arn:pepper",
     "PROVIDERS_SECRET": "arn:providers",
     "USAGE_KEY_PREFIX": "nexus-1",
@@ -52,7 +53,16 @@ def test_reads_what_each_function_needs() -> None:
         VALKEY,
     )
     assert GatewaySettings.from_env(ENVIRONMENT) == (AWS, "dev", "directory", "arn:providers", VALKEY)
-    assert AdminSettings.from_env(ENVIRONMENT) == (AWS, "dev", "directory", "audit", "arn:pepper", VALKEY, "/var/task")
+    assert AdminSettings.from_env(ENVIRONMENT) == (
+        AWS,
+        "dev",
+        "directory",
+        "audit",
+        "ledger",
+        "arn:pepper",
+        VALKEY,
+        "/var/task",
+    )
 
 
 @pytest.mark.parametrize("name", sorted(ENVIRONMENT.keys() - OPTIONAL))
