@@ -32,6 +32,7 @@ T = TypeVar("T")
 
 CACHE_SECONDS = 60.0
 CACHE_ENTRIES = 1000
+AGAIN_SECONDS = 1.0
 _DOTS = 2  # of a token, between its three parts; a key has none
 
 _HOW = "Send it as Authorization: Bearer nexus_... or as x-api-key: nexus_..."
@@ -56,6 +57,7 @@ class Authorizer(NamedTuple):
     usage_key_prefix: str
     now: Callable[[], float] = time.time
     bearers: Callable[[], Bearers] | None = None  # called for tokens only; None where none are accepted
+    look_again: Callable[[str, str], KeyRecord | None] | None = None  # as `lookup`, past what is remembered
 
     def identify(self, event: Mapping[str, Any]) -> Principal:
         """Return who calls.
@@ -71,10 +73,15 @@ class Authorizer(NamedTuple):
         if key is None:
             raise RefusedError(_MALFORMED)
         record = self.lookup(key.org, key.id)
-        digests: tuple[str | None, ...] = record.hashes(self.now()) if record else (None,)
-        if not any(keys.verify(self.pepper(), key, digest) for digest in digests) or record is None:
+        if not self._opens(key, record) and record is not None and self.look_again:
+            record = self.look_again(key.org, key.id)  # a rotation may have given it another secret
+        if not self._opens(key, record) or record is None:
             raise RefusedError(_UNKNOWN)
         return _holder(record, self.now())
+
+    def _opens(self, key: keys.Key, record: KeyRecord | None) -> bool:
+        digests: tuple[str | None, ...] = record.hashes(self.now()) if record else (None,)
+        return any(keys.verify(self.pepper(), key, digest) for digest in digests)
 
     def _bearer(self, token: str) -> Principal:
         from shared.core.tokens import BadToken  # noqa: PLC0415 - see above: nothing of tokens before the first one
@@ -133,6 +140,7 @@ class Remembered(Generic[T]):
         self._lookup = lookup
         self._clock = clock
         self._kept: dict[tuple[str, str], tuple[float, T | None]] = {}
+        self._again: dict[tuple[str, str], float] = {}  # of what is kept: when it may be looked up anew
 
     def __call__(self, org: str, name: str) -> T | None:
         """Look up; what fails is not remembered."""
@@ -140,10 +148,24 @@ class Remembered(Generic[T]):
         until, record = self._kept.get(place, (0.0, None))
         if self._clock() < until:
             return record
-        record = self._lookup(org, name)
+        return self._learn(place)
+
+    def again(self, org: str, name: str) -> T | None:
+        """Look up anew what was remembered, but not again within `AGAIN_SECONDS`: guesses shall cost few reads."""
+        place = (org, name)
+        if place in self._kept and self._clock() < self._again.get(place, 0.0):
+            return self._kept[place][1]
+        record = self._learn(place)
+        self._again[place] = self._clock() + AGAIN_SECONDS
+        return record
+
+    def _learn(self, place: tuple[str, str]) -> T | None:
+        record = self._lookup(*place)
         self._kept.pop(place, None)  # so that it goes to the end: the oldest is dropped first
         if len(self._kept) >= CACHE_ENTRIES:
-            del self._kept[next(iter(self._kept))]
+            oldest = next(iter(self._kept))
+            del self._kept[oldest]
+            self._again.pop(oldest, None)
         self._kept[place] = (self._clock() + CACHE_SECONDS, record)
         return record
 
@@ -202,6 +224,7 @@ def build(environment: Mapping[str, str]) -> Authorizer:
         lookup=lookup,
         pepper=lambda: secrets.get(settings.pepper_secret),
         usage_key_prefix=settings.usage_key_prefix,
+        look_again=lookup.again,
         bearers=cache(lambda: _token_holders(settings, secrets, directory, lookup)),
     )
 

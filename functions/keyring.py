@@ -112,6 +112,8 @@ class Keyring(NamedTuple):
     def rotate(self, visit: Visit, key_id: str, overlap: int) -> Made:
         """Give a key a new secret, which opens it at once; the one before it does for `overlap` seconds more.
 
+        An authorizer that remembers the old one lets it in for up to 60 s, whatever the overlap.
+
         Raises:
             Unknown: there is none.
             Stale: it is not the version that was asked for.
