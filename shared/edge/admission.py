@@ -1,7 +1,7 @@
 """The two round trips: `admit` before the provider is called, `settle` after it; each is one script in Valkey.
 
-Also `topup` between two tries, `tell` and `project`, by which Valkey learns what the Directory says of a scope, and
-`reap`, which charges what nobody settled.
+Also `topup` between two tries, `tell`, by which Valkey learns what the Directory says of a scope, and `reap`, which
+charges what nobody settled.
 """
 
 from __future__ import annotations
@@ -9,14 +9,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from msgspec.structs import asdict
-
 from shared.core import budgets
 from shared.core.budgets import DEFAULT_MAX_TOKENS
 from shared.core.errors import Forbidden, StoreRebuilding, Unauthorized
 from shared.core.events import USAGE
 from shared.core.limits import HOUR, MINUTE, Standing, kind_of, refusal
-from shared.core.policies import policy as policy_of
 from shared.core.pricing import Worst
 from shared.edge.names import Names, holds, names, policy
 from shared.edge.store import Script, Store, connect
@@ -25,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import redis
-
-    from shared.core.catalog import Tier
 
 __all__ = ["Admission", "Ask", "Grant", "Unprojected", "connect"]
 
@@ -173,11 +168,6 @@ class Admission:
         """
         arguments = [version, *(part for pair in policy_fields.items() for part in pair)]
         return bool(self._store.run(self._project, [policy(org, scope)], arguments))
-
-    def project(self, key_id: str, *, version: int, revoked: bool, expires_at: int, tier: str, limits: Tier) -> bool:
-        """Tell Valkey of a key without a budget, whose `limits` are resolved; else as `tell`."""
-        record = {"revoked": revoked, "expires_at": expires_at, "tier": tier, "limits": asdict(limits)}
-        return self.tell(key_id.rpartition("-")[0], f"key:{key_id}", version, policy_of(record))
 
     def ping(self) -> None:
         """Find out whether the store answers.

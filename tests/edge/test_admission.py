@@ -13,6 +13,7 @@ from shared.core.catalog import Tier
 from shared.core.errors import StoreUnavailable
 from shared.core.limits import Standing
 from shared.edge.admission import Admission, Ask, Grant, connect
+from tests.edge.projecting import projected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +93,7 @@ def line(valkey: Valkey) -> Iterator[Line]:
 def remote(line: Line) -> Iterator[Admission]:
     """The scripts, through the relay; the key is known there and unlimited, the scripts are loaded."""
     opened = Admission(connect("127.0.0.1", line.port))
-    opened.project(KEY, version=1, revoked=False, expires_at=0, tier="pro", limits=Tier())
+    projected(opened, KEY, version=1, limits=Tier())
     opened.admit(ask("first"))
     opened.settle(ask("first"), GRANT, 0, USED)
     yield opened
@@ -125,7 +126,7 @@ def test_a_server_without_the_scripts_gets_them(line: Line, remote: Admission, v
 
 def test_a_silent_store_is_given_up_soon_and_its_late_answer_never_taken(line: Line, remote: Admission) -> None:
     """One command's time, no second try; what arrives afterwards belongs to a connection that is gone."""
-    remote.project(KEY, version=2, revoked=False, expires_at=0, tier="pro", limits=Tier(requests_per_minute=9))
+    projected(remote, KEY, version=2, limits=Tier(requests_per_minute=9))
     line.flows.clear()
     line.trips = 0
 
@@ -196,7 +197,7 @@ def test_every_failure_of_the_store_is_one_error(line: Line, remote: Admission, 
 
 def test_short_of_memory_nothing_is_half_done(remote: Admission, valkey: Valkey) -> None:
     """The script does not start rather than stop in the middle: neither log nor lease was written."""
-    remote.project(KEY, version=2, revoked=False, expires_at=0, tier="pro", limits=Tier(requests_per_minute=9))
+    projected(remote, KEY, version=2, limits=Tier(requests_per_minute=9))
     client = valkey.client()
     client.config_set("maxmemory", 1)
     try:
@@ -211,9 +212,7 @@ def test_short_of_memory_nothing_is_half_done(remote: Admission, valkey: Valkey)
 
 def test_many_at_once_never_exceed_the_limit(valkey: Valkey) -> None:
     """Eight clients with 20 tries each and a limit of 50: 50 pass, and never more than 7 at a time."""
-    Admission(connect(valkey.host, valkey.port)).project(
-        KEY, version=1, revoked=False, expires_at=0, tier="pro", limits=Tier(50, 0, 0, 7)
-    )
+    projected(Admission(connect(valkey.host, valkey.port)), KEY, version=1, limits=Tier(50, 0, 0, 7))
     passed: list[str] = []
     peak: list[int] = []
 
@@ -239,8 +238,8 @@ def test_many_at_once_never_exceed_the_limit(valkey: Valkey) -> None:
 
 def test_organizations_do_not_see_each_other(admission: Admission) -> None:
     """The same id in two of them is two keys, in two slots of the cluster."""
-    admission.project("acme-abcdefghijkl", version=1, revoked=False, expires_at=0, tier="pro", limits=Tier(1))
-    admission.project("umbrella-abcdefghijkl", version=1, revoked=False, expires_at=0, tier="pro", limits=Tier(1))
+    projected(admission, "acme-abcdefghijkl", version=1, limits=Tier(1))
+    projected(admission, "umbrella-abcdefghijkl", version=1, limits=Tier(1))
 
     for key in ("acme-abcdefghijkl", "umbrella-abcdefghijkl"):
         assert admission.admit(ask("r", key)).requests.remaining == 0

@@ -16,6 +16,7 @@ from shared.core.catalog import Tier
 from shared.core.errors import RateLimited, Unauthorized
 from shared.core.limits import HOUR, MINUTE, Standing
 from shared.edge.admission import Admission, Ask, Grant, Unprojected, connect
+from tests.edge.projecting import projected
 
 if TYPE_CHECKING:
     from cdk.local.valkey import Valkey
@@ -39,7 +40,7 @@ def project(
     admission: Admission, limits: Tier, version: int = 1, *, revoked: bool = False, expires_at: int = 0
 ) -> bool:
     """Write the key with `limits` into the store."""
-    return admission.project(KEY, version=version, revoked=revoked, expires_at=expires_at, tier="pro", limits=limits)
+    return projected(admission, KEY, version=version, revoked=revoked, expires_at=expires_at, limits=limits)
 
 
 def contents(client: Store) -> dict[bytes, Any]:
