@@ -10,22 +10,25 @@ import hashlib
 import re
 import tomllib
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from cdk.prices import PricesError, compile_prices
 from cdk.toml_lines import Lines, dotted
 from shared.core import catalog
 from shared.providers.registry import speaks
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pydantic_core import ErrorDetails
 
+    from shared.core.pricing import Prices
+
 TIERS = frozenset({"free", "pro", "enterprise"})
+PRICES = Path(__file__).resolve().parents[1] / "shared/data/prices.toml"
 _HOME = frozenset({"127.0.0.1", "localhost", "::1"})
 
 Variable = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
@@ -88,11 +91,11 @@ class _File(_Entry):
     tiers: dict[str, _Tier]
 
 
-def compile_catalog(path: Path) -> bytes:
-    """Return the compiled catalog: JSON that `shared.core.catalog.decode` reads; the same file gives the same bytes.
+def compile_catalog(path: Path, prices: Path = PRICES) -> bytes:
+    """Return the compiled catalog: JSON that `shared.core.catalog.decode` reads; the same files give the same bytes.
 
     Raises:
-        CatalogError: the file cannot be read, or something in it is wrong.
+        CatalogError: a file cannot be read, or something in it is wrong.
     """
     text = _read(path)
     lines = Lines(text)
@@ -104,7 +107,10 @@ def compile_catalog(path: Path) -> bytes:
         raise CatalogError("\n".join(_told(path, lines, details) for details in error.errors())) from error
     if mistakes := _mistakes(parsed):
         raise CatalogError("\n".join(f"{path}:{lines.of(field)}: {dotted(field)}: {what}" for field, what in mistakes))
-    return _compiled(parsed)
+    try:
+        return _compiled(parsed, compile_prices(prices))
+    except PricesError as error:
+        raise CatalogError(str(error)) from error
 
 
 def _read(path: Path) -> str:
@@ -116,12 +122,13 @@ def _read(path: Path) -> str:
         raise CatalogError(f"{path}: is not UTF-8 text. Save it as UTF-8.") from error
 
 
-def _compiled(parsed: _File) -> bytes:
+def _compiled(parsed: _File, prices: Prices) -> bytes:
     unversioned = catalog.Catalog(
         version="",
         providers={name: catalog.Provider(name=name, **entry.model_dump()) for name, entry in parsed.providers.items()},
         models={name: _model(name, entry) for name, entry in parsed.models.items()},
         tiers={name: catalog.Tier(**entry.model_dump()) for name, entry in parsed.tiers.items()},
+        prices=prices,
     )
     version = hashlib.sha256(msgspec.json.encode(unversioned)).hexdigest()[:12]
     return msgspec.json.encode(msgspec.structs.replace(unversioned, version=version))

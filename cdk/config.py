@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cdk.bundle import ROOT
 from cdk.dependencies import TargetName
+from cdk.oidc import OidcIssuer
 from shared import manifest
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ class Config(BaseModel):
     jwt_issuer: Url = "https://ai-nexus.invalid"
     """A configured name, never derived from the API's own address."""
 
+    oidc: Annotated[tuple[OidcIssuer, ...], BeforeValidator(_from_text), Field(max_length=10)] = ()
+    """Identity providers whose tokens are accepted beside our own."""
+
     reserved_concurrency: Annotated[dict[str, Annotated[int, Field(ge=1)]], BeforeValidator(_from_text)] = {}
     """Function name to concurrent executions set aside for it, so that open streams cannot starve the authorizer.
 
@@ -89,10 +93,25 @@ class Config(BaseModel):
             raise ValueError(f"no function is called {unknown[0]!r}; there are {', '.join(manifest.FUNCTIONS)}")
         return value
 
+    @model_validator(mode="after")
+    def _distinct_issuers(self) -> Self:
+        for what, names in {
+            "issuer": [self.jwt_issuer, *(issuer.issuer for issuer in self.oidc)],
+            "name": [issuer.name for issuer in self.oidc],
+        }.items():
+            if len(set(names)) < len(names):
+                raise ValueError(f"two issuers of tokens have the same {what}")
+        return self
+
     @property
     def name(self) -> str:
         """Name of the stack and of what must be named by hand; unique in an account and region."""
         return f"ai-nexus-{self.stage}"
+
+    @property
+    def oidc_environment(self) -> str:
+        """Write the identity providers as the authorizer reads them, "" if there are none."""
+        return json.dumps([issuer.model_dump() for issuer in self.oidc], separators=(",", ":")) if self.oidc else ""
 
     @property
     def catalog_file(self) -> Path:

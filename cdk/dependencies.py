@@ -41,7 +41,8 @@ class Target:
     platform: tuple[str, ...]
 
 
-LAMBDA: Final = Target("lambda", "3.14", ("--python-platform", "aarch64-manylinux2014", "--python-version", "3.14"))
+# The managed runtime stands on Amazon Linux 2023, whose glibc is 2.34.
+LAMBDA: Final = Target("lambda", "3.14", ("--python-platform", "aarch64-manylinux_2_28", "--python-version", "3.14"))
 
 
 def target(name: TargetName) -> Target:

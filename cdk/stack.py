@@ -42,7 +42,7 @@ class NexusStack(Stack):
             "AiNexus",
             stack_name=config.name,
             description="AI-Nexus: a serverless AI inference gateway",
-            suppress_template_indentation=True,  # half the size: CloudFormation takes 51,200 bytes without a bucket
+            suppress_template_indentation=True,  # half the size; from the bucket of the zips, 1 MB may come
             env=Environment(region=config.region) if config.region else None,
             synthesizer=DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
         )
@@ -85,6 +85,7 @@ class NexusStack(Stack):
             "DirectoryTable": stores.directory.table_name,
             "PepperSecret": stores.pepper.secret_arn,
             "ProvidersSecret": stores.providers.secret_arn,
+            "SigningSecret": stores.signing.secret_arn,
             "JwtIssuer": config.jwt_issuer,
         }
         for name, value in outputs.items():
@@ -94,9 +95,12 @@ class NexusStack(Stack):
 def _data(stores: Stores, valkey: Valkey) -> dict[manifest.Resource, Data]:
     """Say where each resource of the manifest is."""
     return {
+        "audit": Data([stores.audit.table_arn], {"AUDIT_TABLE": stores.audit.table_name}),
         "directory": Data([stores.directory.table_arn], {"DIRECTORY_TABLE": stores.directory.table_name}),
+        "ledger": Data([stores.ledger.table_arn], {"LEDGER_TABLE": stores.ledger.table_name}),
         "pepper": Data([stores.pepper.secret_arn], {"PEPPER_SECRET": stores.pepper.secret_arn}),
         "providers": Data([stores.providers.secret_arn], {"PROVIDERS_SECRET": stores.providers.secret_arn}),
+        "signing": Data([stores.signing.secret_arn], {"SIGNING_SECRET": stores.signing.secret_arn}),
         "valkey": Data(
             valkey.arns,
             {
@@ -114,13 +118,19 @@ def _environment(spec: manifest.Function, config: Config, data: Mapping[manifest
     """Set what the manifest promises to `spec`; a promise that nothing here keeps is a KeyError."""
     known = {
         "AWS_LAMBDA_EXEC_WRAPPER": "/var/task/bootstrap",
+        "JWT_ISSUER": config.jwt_issuer,
+        "LONGEST_LEASE": str(manifest.LONGEST_LEASE),
         "POWERTOOLS_METRICS_NAMESPACE": "AINexus",
         "POWERTOOLS_SERVICE_NAME": spec.name,
         "STAGE": config.stage,
         "USAGE_KEY_PREFIX": usage_key_prefix(),
         **{name: value for grant in spec.grants for name, value in data[grant.resource].environment.items()},
     }
-    optional = {"OPENAI_BASE_URL": config.openai_base_url, "GPU_SERVICE_URL": config.gpu_service_url}
+    optional = {
+        "GPU_SERVICE_URL": config.gpu_service_url,
+        "OIDC_ISSUERS": config.oidc_environment,
+        "OPENAI_BASE_URL": config.openai_base_url,
+    }
     chosen = {name: value for name, value in optional.items() if value and name in spec.optional_environment}
     return {**{name: known[name] for name in sorted(spec.environment)}, **chosen}
 

@@ -1,4 +1,4 @@
-"""The control plane's Lambda: API keys are made, listed and revoked by administrators of the same organization.
+"""The control plane's Lambda: administrators change what there is in their own organization; each topic has a file.
 
 The very first key is made by a direct invocation, `{"action": "bootstrap", "name": ...}`. That never comes through API
 Gateway, so only those can do it who may invoke the function itself.
@@ -10,112 +10,113 @@ import base64
 import binascii
 import os
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
-from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import ValidationError
 
-from functions import keyring
-from functions.key_requests import NewKey, told
-from shared.core import body, errors, keys, principals
+from functions import (
+    admin_audit,
+    admin_blocks,
+    admin_keys,
+    admin_limits,
+    admin_organizations,
+    admin_people,
+    admin_privacy,
+    admin_usage,
+    control,
+)
+from functions.key_requests import NewKey
+from functions.requests import told
+from functions.visit import FIRST_ORG, JSON, Visit
+from shared.core import body, errors, principals
 from shared.core.errors import BadRequest, GatewayError, NotFound
 from shared.core.wire import encode
 from shared.edge.settings import AdminSettings
-from shared.edge.telemetry import Event, Telemetry
+from shared.edge.telemetry import Event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from functions.keyring import Keyring
+    from functions.control import Control
+    from shared.core.principals import Principal
+    from shared.edge.telemetry import Telemetry
 
-FIRST_ORG = "default"
-JSON = "application/json"
+OPERATOR = "operator"  # who the audit log names where the function was invoked directly
+OPENAPI, USAGE = "/openapi.json", "/admin/usage"
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_BODY_OPTIONAL = ("/rotate", "/erase")
 
 app = APIGatewayRestResolver(enable_validation=True)
-
-
-class Admin(NamedTuple):
-    """What outlives a request."""
-
-    keyring: Keyring
-    telemetry: Telemetry
+TOPICS = (
+    admin_keys,
+    admin_people,
+    admin_privacy,
+    admin_organizations,
+    admin_limits,
+    admin_blocks,
+    admin_usage,
+    admin_audit,
+)
+for topic in TOPICS:
+    app.include_router(topic.router)
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's
     """Entry point of the admin function."""
-    return serve(event, context, _admin())
+    return serve(event, context, _control())
 
 
 @cache
-def _admin() -> Admin:
-    settings = AdminSettings.from_env(os.environ)
-    return Admin(keyring.build(settings, os.environ), Telemetry(settings.stage))
+def _control() -> Control:
+    return control.build(AdminSettings.from_env(os.environ), os.environ)
 
 
-def serve(event: Mapping[str, Any], context: Any, admin: Admin) -> dict[str, Any]:  # noqa: ANN401 - Lambda's
+def serve(event: Mapping[str, Any], context: Any, control: Control) -> dict[str, Any]:  # noqa: ANN401 - Lambda's
     """Answer a direct invocation with a plain object, and API Gateway with a response.
 
     Raises:
         GatewayError: a direct invocation failed; over HTTP the error becomes the response.
     """
     if "requestContext" not in event:
-        return _bootstrap(event, admin.keyring)
+        return _bootstrap(event, control)
     line = Event(context.aws_request_id, route=f"{event['httpMethod']} {event.get('resource', '')}", outcome="ok")
     try:
+        if event["path"] == OPENAPI:
+            return _openapi(context.aws_request_id)
         caller = principals.from_context(event["requestContext"].get("authorizer") or {})
         line.key_id = caller.key_id
-        caller.require("administer")
-        admin.keyring.confirm(caller.org, caller.key_id)
-        app.append_context(visit=Visit(admin.keyring, caller.org))  # type: ignore[no-untyped-call]
-        answer: dict[str, Any] = app.resolve(_checked(event), context)
+        caller.require("observe" if event["path"].rstrip("/") == USAGE else "administer")
+        control.keyring.confirm(caller)
+        content = _content(event)
+        app.append_context(visit=_visit(event, control, caller, content))  # type: ignore[no-untyped-call]
+        answer: dict[str, Any] = app.resolve(_checked(event, content), context)
     except Exception as error:  # noqa: BLE001 - the last one to see it
         known = told(error.errors()) if isinstance(error, RequestValidationError) else error
         line.outcome = errors.outcome(known)
-        answer = _refusal(known, context.aws_request_id, admin.telemetry)
+        answer = _refusal(known, context.aws_request_id, control.telemetry)
     line.status = answer["statusCode"]
-    admin.telemetry.emit(line)
+    control.telemetry.emit(line)
     answer["multiValueHeaders"]["x-request-id"] = [context.aws_request_id]
     return answer
 
 
-class Visit(NamedTuple):
-    """One request, in the organization of its caller."""
-
-    keyring: Keyring
-    org: str
-
-
-@app.post("/admin/keys")
-def _make(wanted: NewKey) -> Response[str]:
-    visit: Visit = app.context["visit"]
-    return _answer(_made(visit, wanted), status=201)
+@cache
+def described() -> str:
+    """Return what the control plane can do, as OpenAPI: made of the same routes and models that serve it."""
+    return app.get_openapi_json_schema(
+        title="AI-Nexus administration",
+        version="1",
+        description="Keys, users, teams, organizations, limits, budgets, blocks, usage and the audit log.",
+        tags=[],
+    )
 
 
-@app.get("/admin/keys")
-def _list(limit: Annotated[int, Query(ge=1, le=100)] = 20, after: str | None = None) -> Response[str]:
-    visit: Visit = app.context["visit"]
-    if after is not None and keys.org_of(after) != visit.org:
-        raise BadRequest(
-            "The cursor 'after' is not the id of a key. Use the last_id of the page before.", param="after"
-        )
-    page = visit.keyring.table.page(visit.org, limit, after)
-    data = [keyring.shown(known) for known in page.records]
-    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
-    return _answer({"object": "list", "data": data, **ends, "has_more": page.more})
-
-
-@app.get("/admin/keys/<key_id>")
-def _show(key_id: str) -> Response[str]:
-    visit: Visit = app.context["visit"]
-    return _answer(keyring.shown(visit.keyring.table.get(visit.org, key_id)))
-
-
-@app.delete("/admin/keys/<key_id>")
-def _revoke(key_id: str) -> Response[str]:
-    visit: Visit = app.context["visit"]
-    return _answer(keyring.shown(visit.keyring.revoke(visit.org, key_id)))
+def _openapi(request_id: str) -> dict[str, Any]:
+    headers = {"content-type": JSON, "cache-control": "public, max-age=3600", "x-request-id": request_id}
+    several = {name: [value] for name, value in headers.items()}
+    return {"statusCode": 200, "multiValueHeaders": several, "body": described(), "isBase64Encoded": False}
 
 
 @app.not_found
@@ -129,7 +130,7 @@ def _pass_on(error: Exception) -> NoReturn:
     raise error
 
 
-def _bootstrap(event: Mapping[str, Any], ring: Keyring) -> dict[str, Any]:
+def _bootstrap(event: Mapping[str, Any], control: Control) -> dict[str, Any]:
     asked = dict(event)
     if asked.pop("action", None) != "bootstrap":
         raise BadRequest("Invoke this function with the action bootstrap, or through API Gateway.", param="action")
@@ -137,22 +138,28 @@ def _bootstrap(event: Mapping[str, Any], ring: Keyring) -> dict[str, Any]:
         wanted = NewKey.model_validate({"tier": "enterprise", **asked, "role": "admin"})
     except ValidationError as error:
         raise told(error.errors()) from error
-    return _made(Visit(ring, FIRST_ORG), wanted)
+    return control.keyring.make(Visit(control, FIRST_ORG, OPERATOR, {}, b""), wanted).shown()
 
 
-def _made(visit: Visit, wanted: NewKey) -> dict[str, Any]:
-    key, known = visit.keyring.make(visit.org, wanted)
-    return {**keyring.shown(known), "key": key.text}
+def _visit(event: Mapping[str, Any], control: Control, caller: Principal, content: bytes) -> Visit:
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    return Visit(control, caller.org, caller.key_id, headers, content)
 
 
-def _checked(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Put a body that was decoded once, strictly, in the place of the one that came, whatever it called itself."""
-    if event["httpMethod"] != "POST":
-        return event
-    decoded = body.parse(_bytes(event))
-    kind = {"content-type": JSON}
-    text = encode(decoded).decode()
-    return {**event, "body": text, "isBase64Encoded": False, "headers": kind, "multiValueHeaders": {}}
+def _content(event: Mapping[str, Any]) -> bytes:
+    """Return the body, decoded once, strictly, and encoded again; empty where the method has none."""
+    if event["httpMethod"] not in _WITH_BODY:
+        return b""
+    sent = _bytes(event)
+    if not sent:
+        return b"{}" if event["path"].rstrip("/").endswith(_BODY_OPTIONAL) else b""
+    return encode(body.parse(sent))
+
+
+def _checked(event: Mapping[str, Any], content: bytes) -> Mapping[str, Any]:
+    """Put what was decoded in the place of what came, whatever it called itself."""
+    plain = {"isBase64Encoded": False, "headers": {"content-type": JSON}, "multiValueHeaders": {}}
+    return {**event, **plain, "body": content.decode() or None}
 
 
 def _bytes(event: Mapping[str, Any]) -> bytes:
@@ -163,10 +170,6 @@ def _bytes(event: Mapping[str, Any]) -> bytes:
         return base64.b64decode(text, validate=True)
     except binascii.Error as error:
         raise BadRequest("The request body did not arrive intact.") from error
-
-
-def _answer(value: Mapping[str, Any], status: int = 200) -> Response[str]:
-    return Response(status, JSON, encode(value).decode(), headers={"cache-control": "no-store"})
 
 
 def _refusal(error: Exception, request_id: str, telemetry: Telemetry) -> dict[str, Any]:

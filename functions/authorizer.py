@@ -2,7 +2,8 @@
 
 It reads the Directory and nothing else, so that it works while Valkey is down, and keeps what it read for a minute: a
 revoked key is refused here within that minute, and at once by the admission script and by the control plane. When the
-Directory fails it raises, and API Gateway answers 500: a caller must not be told that its good key is bad.
+Directory fails it raises, and API Gateway answers 500: a caller must not be told that its good key is bad. What tokens
+need is loaded with the first token: a key's cold start does not pay for cryptography.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from shared.core import keys
 from shared.core.principals import Principal
@@ -23,12 +24,19 @@ from shared.edge.settings import AuthorizerSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from functions.bearer import Bearers
     from shared.edge.directory import KeyRecord
+    from shared.edge.users import UserRecord
+
+T = TypeVar("T")
 
 CACHE_SECONDS = 60.0
 CACHE_ENTRIES = 1000
+AGAIN_SECONDS = 1.0
+_DOTS = 2  # of a token, between its three parts; a key has none
 
 _HOW = "Send it as Authorization: Bearer nexus_... or as x-api-key: nexus_..."
+_AGAIN = "Log in again at /auth/token, or at the identity provider that issued it."
 _MISSING = f"No API key was sent. {_HOW}"
 _MALFORMED = f"What was sent is not an API key of this gateway. {_HOW}"
 _DIFFERENT = "More than one credential was sent, and they differ. Send one API key, in one header."
@@ -48,6 +56,8 @@ class Authorizer(NamedTuple):
     pepper: Callable[[], str]
     usage_key_prefix: str
     now: Callable[[], float] = time.time
+    bearers: Callable[[], Bearers] | None = None  # called for tokens only; None where none are accepted
+    look_again: Callable[[str, str], KeyRecord | None] | None = None  # as `lookup`, past what is remembered
 
     def identify(self, event: Mapping[str, Any]) -> Principal:
         """Return who calls.
@@ -56,17 +66,30 @@ class Authorizer(NamedTuple):
             RefusedError: nobody who may.
             AwsError, BrokenRecordError: it cannot be found out now.
         """
-        key = keys.parse(_credential(event))
+        credential = _credential(event)
+        if self.bearers is not None and credential.count(".") == _DOTS:
+            return self._bearer(credential)
+        key = keys.parse(credential)
         if key is None:
             raise RefusedError(_MALFORMED)
         record = self.lookup(key.org, key.id)
-        if not keys.verify(self.pepper(), key, record.hash if record else None) or record is None:
+        if not self._opens(key, record) and record is not None and self.look_again:
+            record = self.look_again(key.org, key.id)  # a rotation may have given it another secret
+        if not self._opens(key, record) or record is None:
             raise RefusedError(_UNKNOWN)
-        if record.revoked:
-            raise RefusedError(_REVOKED)
-        if 0 < record.expires_at <= self.now():
-            raise RefusedError(_EXPIRED.format(time.strftime("%Y-%m-%d", time.gmtime(record.expires_at))))
-        return Principal(record.id, record.org, record.role, record.tier, record.models, record.expires_at)
+        return _holder(record, self.now())
+
+    def _opens(self, key: keys.Key, record: KeyRecord | None) -> bool:
+        digests: tuple[str | None, ...] = record.hashes(self.now()) if record else (None,)
+        return any(keys.verify(self.pepper(), key, digest) for digest in digests)
+
+    def _bearer(self, token: str) -> Principal:
+        from shared.core.tokens import BadToken  # noqa: PLC0415 - see above: nothing of tokens before the first one
+
+        try:
+            return self.bearers().identify(token)  # type: ignore[misc]  # the caller has looked
+        except BadToken as refusal:
+            raise RefusedError(f"{refusal} {_AGAIN}") from refusal
 
     def verdict(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Answer API Gateway: a policy for the whole API, and what the other functions or the caller are told.
@@ -87,27 +110,62 @@ class Authorizer(NamedTuple):
         }
 
 
-class Remembered:
+def _holder(record: KeyRecord, now: float) -> Principal:
+    """Return whom a key stands for.
+
+    Raises:
+        RefusedError: it is revoked, or has expired.
+    """
+    if record.revoked:
+        raise RefusedError(_REVOKED)
+    if 0 < record.expires_at <= now:
+        raise RefusedError(_EXPIRED.format(time.strftime("%Y-%m-%d", time.gmtime(record.expires_at))))
+    return Principal(
+        key_id=record.id,
+        org=record.org,
+        role=record.role,
+        tier=record.tier,
+        models=record.models,
+        expires_at=record.expires_at,
+        user=record.user or "",
+        team=record.team or "",
+    )
+
+
+class Remembered(Generic[T]):
     """A lookup that keeps its answers for a minute, the negative ones too, and no more than a thousand of them."""
 
-    def __init__(
-        self, lookup: Callable[[str, str], KeyRecord | None], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, lookup: Callable[[str, str], T | None], clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` is monotonic, in seconds."""
         self._lookup = lookup
         self._clock = clock
-        self._kept: dict[tuple[str, str], tuple[float, KeyRecord | None]] = {}
+        self._kept: dict[tuple[str, str], tuple[float, T | None]] = {}
+        self._again: dict[tuple[str, str], float] = {}  # of what is kept: when it may be looked up anew
 
-    def __call__(self, org: str, key_id: str) -> KeyRecord | None:
+    def __call__(self, org: str, name: str) -> T | None:
         """Look up; what fails is not remembered."""
-        place = (org, key_id)
+        place = (org, name)
         until, record = self._kept.get(place, (0.0, None))
         if self._clock() < until:
             return record
-        record = self._lookup(org, key_id)
+        return self._learn(place)
+
+    def again(self, org: str, name: str) -> T | None:
+        """Look up anew what was remembered, but not again within `AGAIN_SECONDS`: guesses shall cost few reads."""
+        place = (org, name)
+        if place in self._kept and self._clock() < self._again.get(place, 0.0):
+            return self._kept[place][1]
+        record = self._learn(place)
+        self._again[place] = self._clock() + AGAIN_SECONDS
+        return record
+
+    def _learn(self, place: tuple[str, str]) -> T | None:
+        record = self._lookup(*place)
         self._kept.pop(place, None)  # so that it goes to the end: the oldest is dropped first
         if len(self._kept) >= CACHE_ENTRIES:
-            del self._kept[next(iter(self._kept))]
+            oldest = next(iter(self._kept))
+            del self._kept[oldest]
+            self._again.pop(oldest, None)
         self._kept[place] = (self._clock() + CACHE_SECONDS, record)
         return record
 
@@ -160,12 +218,34 @@ def build(environment: Mapping[str, str]) -> Authorizer:
     secrets, directory = Secrets(vault), Directory(table, settings.directory_table)
     for connected in (vault, table):
         snapshot.register_before_snapshot(connected.drop)
+    # consistent, or a key made a moment ago would be remembered as unknown
+    lookup = Remembered(lambda org, key_id: directory.key(org, key_id, consistent=True))
     return Authorizer(
-        # consistent, or a key made a moment ago would be remembered as unknown
-        lookup=Remembered(lambda org, key_id: directory.key(org, key_id, consistent=True)),
+        lookup=lookup,
         pepper=lambda: secrets.get(settings.pepper_secret),
         usage_key_prefix=settings.usage_key_prefix,
+        look_again=lookup.again,
+        bearers=cache(lambda: _token_holders(settings, secrets, directory, lookup)),
     )
+
+
+def _token_holders(
+    settings: AuthorizerSettings, secrets: Secrets, directory: Directory, lookup: Remembered[KeyRecord]
+) -> Bearers:
+    from functions import bearer  # noqa: PLC0415 - cryptography is three times the rest of a cold start
+    from shared.edge import users  # noqa: PLC0415 - only tokens ask for users
+
+    def user(org: str, name: str) -> UserRecord | None:
+        item = directory.item(org, f"user#{name}", consistent=True)
+        return None if item is None else users.user(item)
+
+    def key(org: str, key_id: str) -> Principal:
+        record = lookup(org, key_id)
+        if record is None:
+            raise RefusedError(_UNKNOWN)
+        return _holder(record, time.time())
+
+    return bearer.build(settings, secrets, Remembered(user), key)
 
 
 @cache

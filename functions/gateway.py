@@ -14,8 +14,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
+from functions.call import Call
 from functions.pipeline import complete, settled
-from functions.plane import Call, Gateway, build
+from functions.plane import Gateway, build
 from functions.reply import Reply
 from shared.core import chat, embeddings, principals, routing
 from shared.core.catalog import entry, listing
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from shared.core.principals import Action, Principal
     from shared.edge.response import Out
 
+FIT = "x-nexus-fit-budget"  # "true": shorten my answers to what my budgets afford
 END_SECONDS = 2.0  # before Lambda's own deadline: time to tell the client, to settle and to log
 
 
@@ -115,6 +117,11 @@ class _Visit(NamedTuple):
         moment = Moment(self.told.request_id, int(time.time()))
         return Call(principal, self.told, time.monotonic() + left - END_SECONDS, left, moment)
 
+    def header(self, name: str) -> str:
+        """Return a header of the request, "" if it has none; `name` is in lower case."""
+        found = self.event.get("headers") or {}
+        return next((value for known, value in found.items() if known.lower() == name), "")
+
     def body(self) -> bytes:
         """Return the bytes that the client sent.
 
@@ -146,7 +153,7 @@ def _embeddings(visit: _Visit) -> None:
 def _complete(call: Call, visit: _Visit) -> None:
     if not call.principal.may_use(call.request.model):
         raise routing.unknown(call.request.model)
-    complete(call, visit.gateway, visit.reply)
+    complete(call, visit.gateway, visit.reply, fit=visit.header(FIT) == "true")
 
 
 def _models(visit: _Visit) -> None:

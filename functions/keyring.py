@@ -1,159 +1,270 @@
-"""What is done with API keys: made, shown, revoked. The Directory is written first, Valkey is told afterwards."""
+"""What is done with API keys: made, edited, rotated, revoked. The Directory comes first, Valkey next."""
 
 from __future__ import annotations
 
+import hmac
 import secrets
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from functions.key_table import KeyExists, KeyTable, UnknownKey
-from shared.core import keys, limits
-from shared.core.catalog import FILE, decode
-from shared.core.errors import StoreUnavailable, Unauthorized
-from shared.edge.admission import Admission, connect
-from shared.edge.aws import SECRETS, Aws, credentials_from, valkey_login
-from shared.edge.directory import KeyRecord
-from shared.edge.secrets import Secrets
+from functions.registry import Exists, Unknown
+from functions.usd import told_budget
+from functions.visit import Repeat
+from shared.core import keys
+from shared.core.errors import BadRequest, Unauthorized
+from shared.core.principals import is_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from functions.key_requests import NewKey
-    from shared.core.catalog import Tier
-    from shared.edge.settings import AdminSettings
+    from functions.key_requests import KeyEdit, NewKey
+    from functions.projection import Projection
+    from functions.registry import Change, Item, Registry
+    from functions.visit import Visit
+    from shared.core.principals import Principal
 
 DAY = 86400  # seconds
-_RETRY_SECONDS = 2.0
+_REVOCATION_MISSED = (
+    "The key is revoked in the directory, and refused within 60 seconds. Repeat this request, so that "
+    "it is refused at once."
+)
+
+
+class Shut(BadRequest):
+    """The key is not in a state in which this can be done."""
+
+    status = 409
+    code = "key_state"
+    should_retry = False  # an SDK tries a 409 again
+
+
+class Made(NamedTuple):
+    """A key with its record; without the key where an earlier answer showed it, and it is another one by now."""
+
+    key: keys.Key | None
+    record: Item
+
+    def shown(self) -> dict[str, Any]:
+        """Render it for the one answer that has the key."""
+        return {**shown(self.record), "key": self.key.text} if self.key else shown(self.record)
 
 
 class Keyring(NamedTuple):
-    """The keys, and those who must hear of a change. `now` is in epoch seconds, `chance` gives random bytes."""
+    """The keys, and those who must hear of a change. `chance` gives random bytes."""
 
-    table: KeyTable
-    admission: Admission
-    tiers: Mapping[str, Tier]
+    registry: Registry
+    projection: Projection
     pepper: Callable[[], str]
-    now: Callable[[], float] = time.time
     chance: Callable[[int], bytes] = secrets.token_bytes
 
-    def confirm(self, org: str, key_id: str) -> None:
+    def confirm(self, caller: Principal) -> None:
         """Let pass who may still call: the authorizer remembers a key for a minute, time enough to make another.
 
+        A token's user may be one of another issuer, of whom the Directory knows nothing.
+
         Raises:
-            Unauthorized: the key is revoked, or gone.
+            Unauthorized: the key is revoked, or gone; the user may no longer call.
             StoreUnavailable: the Directory cannot be reached.
         """
-        try:
-            revoked = self.table.get(org, key_id).revoked
-        except UnknownKey:
-            revoked = True
-        if revoked:
-            raise Unauthorized("This API key is revoked.")
+        if not is_token(caller.key_id):
+            known = self.registry.find(caller.org, f"key#{caller.key_id}")
+            if known is None or known["revoked"]:
+                raise Unauthorized("This API key is revoked.")
+            return
+        user = self.registry.find(caller.org, f"user#{caller.user}") if caller.user else None
+        if user and (user.get("disabled") or user.get("deleted")):
+            raise Unauthorized("This user may no longer call.")
 
-    def make(self, org: str, wanted: NewKey) -> tuple[keys.Key, KeyRecord]:
-        """Make a key, and return it with its record: nobody can ever see it again.
+    def make(self, visit: Visit, wanted: NewKey) -> Made:
+        """Make a key; nobody can ever see it again, unless the same request is repeated under its Idempotency-Key.
 
         Valkey may be down meanwhile, for a key it does not know is looked up on its first request.
 
         Raises:
             StoreUnavailable: the Directory cannot be reached; if it took the key all the same, nobody holds it.
         """
-        key = keys.mint(org, self.chance(keys.CHANCE_BYTES))
-        made = _record(key, wanted, keys.digest(self.pepper(), key), int(self.now()))
+        repeat = Repeat.of(visit, "key", self.chance)
+        key = keys.mint(visit.org, self._chance(repeat))
+        now = visit.control.now()
+        if repeat and (name := repeat.made(now)):
+            return self._again(key, self.registry.get(visit.org, name))
+        new = _record(key, wanted, keys.digest(self.pepper(), key), int(now))
+        memory = [repeat.memory(new["sk"])] if repeat else []
         try:
-            self.table.add(made)
-        except KeyExists:  # a write of ours whose answer was lost, and which boto3 repeated: 62 bits do not collide
-            return self.make(org, wanted)
-        self._tell(made, missed=None)
-        return key, made
+            made = self.registry.add(new, visit.change("key.create", key.id, None, shown(new)), *memory)
+        except Exists:  # a write of ours whose answer was lost, and which was repeated: 62 bits do not collide
+            return self.make(visit, wanted)
+        self.projection.tell(made, missed=None)
+        return Made(key, made)
 
-    def revoke(self, org: str, key_id: str) -> KeyRecord:
+    def get(self, org: str, key_id: str) -> Item:
+        """Return the record of a key.
+
+        Raises:
+            Unknown: there is none in `org`.
+            StoreUnavailable: the Directory cannot be reached.
+        """
+        return self.registry.get(org, _name(org, key_id))
+
+    def edit(self, visit: Visit, key_id: str, wanted: KeyEdit) -> Item:
+        """Edit a key. Its tier acts on the next request; role and models, which the authorizer keeps, within 60 s.
+
+        Raises:
+            Unknown: there is none.
+            Stale: it is not the version that was asked for.
+            Shut: it is revoked, for good.
+            StoreUnavailable: the Directory or Valkey cannot be reached; the message says what holds.
+        """
+        given = wanted.given()
+        if "expires_days" in given:
+            given["expires_at"] = int(visit.control.now()) + given.pop("expires_days") * DAY
+
+        def edit(old: Item) -> Item:
+            if old["revoked"]:
+                raise Shut("This key is revoked, and stays so. Make a new one.")
+            return {name: value for name, value in {**old, **given}.items() if value is not None}
+
+        edited = self.registry.edit(
+            visit.org, _name(visit.org, key_id), edit, _teller(visit, "key.edit"), version=visit.version()
+        )
+        self.projection.tell(edited)
+        return edited
+
+    def rotate(self, visit: Visit, key_id: str, overlap: int) -> Made:
+        """Give a key a new secret, which opens it at once; the one before it does for `overlap` seconds more.
+
+        An authorizer that remembers the old one lets it in for up to 60 s, whatever the overlap.
+
+        Raises:
+            Unknown: there is none.
+            Stale: it is not the version that was asked for.
+            Shut: it is revoked, or its last rotation is not over.
+            StoreUnavailable: the Directory cannot be reached.
+        """
+        name = _name(visit.org, key_id)
+        repeat = Repeat.of(visit, f"rotate {key_id}", self.chance)
+        now = int(visit.control.now())
+        key = keys.mint(visit.org, self._chance(repeat))._replace(id=key_id)
+        if repeat and repeat.made(now):
+            return self._again(key, self.registry.get(visit.org, name))
+        digest = keys.digest(self.pepper(), key)
+
+        def edit(old: Item) -> Item:
+            if old["revoked"]:
+                raise Shut("This key is revoked, and stays so. Make a new one.")
+            if overlap and old.get("previous_until", 0) > now:
+                raise Shut("Two secrets open this key already. Wait for the end of the overlap, or ask for none (0).")
+            previous = {"previous_hash": old["hash"], "previous_until": now + overlap}
+            return {**old, "hash": digest, "last4": key.last4, **previous, "rotated_at": now}
+
+        rotated = self.registry.edit(
+            visit.org,
+            name,
+            edit,
+            _teller(visit, "key.rotate"),
+            version=visit.version(),
+            others=lambda _: [repeat.memory(name)] if repeat else [],
+        )
+        return Made(key, rotated)
+
+    def revoke(self, visit: Visit, key_id: str) -> Item:
         """Revoke a key; done again, it only tells Valkey again.
 
         Raises:
-            UnknownKey: there is none.
+            Unknown: there is none.
             StoreUnavailable: the Directory or Valkey cannot be reached; the message says which, and what holds.
         """
-        revoked = self.table.revoke(org, key_id)
-        self._tell(
-            revoked,
-            missed="The key is revoked in the directory, and refused within 60 seconds. Repeat this request, so that "
-            "it is refused at once.",
+        revoked = self.registry.edit(
+            visit.org,
+            _name(visit.org, key_id),
+            lambda old: {**old, "revoked": True},
+            _teller(visit, "key.revoke"),
+            version=visit.version(),
         )
+        self.projection.tell(revoked, _REVOCATION_MISSED)
         return revoked
 
-    def _tell(self, known: KeyRecord, *, missed: str | None) -> None:
-        """Project a record into Valkey; when that fails, fail with the message `missed`, if it matters at all."""
-        try:
-            self.admission.project(
-                known.id,
-                version=known.version,
-                revoked=known.revoked,
-                expires_at=known.expires_at,
-                tier=known.tier,
-                limits=limits.resolve(self.tiers[known.tier], known.limits),
-            )
-        except StoreUnavailable as error:
-            if missed:
-                raise StoreUnavailable(missed, retry_after=_RETRY_SECONDS) from error
+    def erase(self, visit: Visit, key_id: str, name: str) -> Item:
+        """Revoke a key for good and put `name` in the place of its own, which may tell of a person.
+
+        Raises:
+            Unknown: there is none.
+            StoreUnavailable: the Directory or Valkey cannot be reached; the message says what holds.
+        """
+        tell = _teller(visit, "key.erase")
+        erased = self.registry.edit(
+            visit.org,
+            _name(visit.org, key_id),
+            lambda old: {**old, "name": name, "revoked": True},
+            lambda old, new: tell({**old, "name": name} if old else None, new),
+        )
+        self.projection.tell(erased, _REVOCATION_MISSED)
+        return erased
+
+    def _chance(self, repeat: Repeat | None) -> bytes:
+        """Roll dice, or come to what a repeated request came to before: the Directory keeps half of it, the pepper."""
+        if repeat is None:
+            return self.chance(keys.CHANCE_BYTES)
+        return hmac.digest(self.pepper().encode(), b"repeat\n" + repeat.salt.encode(), "sha512")[: keys.CHANCE_BYTES]
+
+    def _again(self, key: keys.Key, record: Item) -> Made:
+        return Made(key if keys.verify(self.pepper(), key, record["hash"]) else None, record)
 
 
-def shown(known: KeyRecord) -> dict[str, Any]:
-    """Render a key for administrators: everything but its hash."""
+def shown(known: Item) -> dict[str, Any]:
+    """Render a key for administrators: everything but its hashes."""
+    key_id = known["sk"].removeprefix("key#")
     return {
-        "id": known.id,
+        "id": key_id,
         "object": "api_key",
-        "name": known.name,
-        "display": keys.display(known.id, known.last4),
-        "last4": known.last4,
-        "role": known.role,
-        "tier": known.tier,
-        "team": known.team,
-        "user": known.user,
-        "models": list(known.models),
-        "limits": dict(known.limits),
-        "created_at": known.created_at,
-        "expires_at": known.expires_at,
-        "revoked": known.revoked,
+        "name": known["name"],
+        "display": keys.display(key_id, known["last4"]),
+        "last4": known["last4"],
+        "role": known["role"],
+        "tier": known["tier"],
+        "team": known.get("team"),
+        "user": known.get("user"),
+        "models": known["models"],
+        "limits": known["limits"],
+        "budget": told_budget(known.get("budget", {})),
+        "created_at": known["created_at"],
+        "expires_at": known["expires_at"],
+        "revoked": known["revoked"],
+        "rotated_at": known.get("rotated_at"),
+        "overlap_until": known.get("previous_until"),
+        "blocked_until": known.get("blocked_until"),
+        "version": known.get("version", 1),
     }
 
 
-def build(settings: AdminSettings, environment: Mapping[str, str]) -> Keyring:
-    """Make what `settings` describe; nothing is connected to before it is used.
+def _teller(visit: Visit, action: str) -> Callable[[Item | None, Item], Change]:
+    def tell(old: Item | None, new: Item) -> Change:
+        return visit.change(action, new["sk"].removeprefix("key#"), shown(old) if old else None, shown(new))
+
+    return tell
+
+
+def _name(org: str, key_id: str) -> str:
+    """Return the sort key of a key's record.
 
     Raises:
-        OSError, msgspec.DecodeError: the compiled catalog cannot be read.
+        Unknown: it can be none of `org`.
     """
-    credentials = credentials_from(environment)
-    vault = Secrets(Aws(SECRETS, settings.aws, credentials))
-    store, tiers = settings.valkey, decode(Path(settings.task_root, FILE).read_bytes()).tiers
-    login = valkey_login(store, settings.aws, credentials)
-    return Keyring(
-        table=KeyTable.open(settings.directory_table, settings.aws),
-        admission=Admission(
-            connect(store.host, store.port, tls=store.tls, credentials=login), presets=limits.fingerprint(tiers)
-        ),
-        tiers=tiers,
-        pepper=lambda: vault.get(settings.pepper_secret),
-    )
+    if keys.org_of(key_id) != org:
+        raise Unknown("key")
+    return f"key#{key_id}"
 
 
-def _record(key: keys.Key, wanted: NewKey, digest: str, now: int) -> KeyRecord:
-    return KeyRecord(
-        id=key.id,
-        org=key.org,
-        hash=digest,
-        name=wanted.name,
-        role=wanted.role,
-        tier=wanted.tier,
-        created_at=now,
-        expires_at=now + wanted.expires_days * DAY,
-        revoked=False,
-        last4=key.last4,
-        version=1,
-        limits=wanted.limits.given(),
-        models=tuple(wanted.models),
-        team=wanted.team,
-        user=wanted.user,
-    )
+def _record(key: keys.Key, wanted: NewKey, digest: str, now: int) -> Item:
+    plain = wanted.model_dump(include={"name", "role", "tier", "team", "user", "models"}, exclude_none=True)
+    return {
+        "pk": key.org,
+        "sk": f"key#{key.id}",
+        **plain,
+        "hash": digest,
+        "last4": key.last4,
+        "limits": wanted.limits.given(),
+        "budget": wanted.budget.given(),
+        "created_at": now,
+        "expires_at": now + wanted.expires_days * DAY,
+        "revoked": False,
+    }

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from shared.core.chat import Chat
-from shared.core.errors import UpstreamFailed, UpstreamUnavailable, outcome
+from functions.call import Try, price_of
+from shared.core.errors import StoreUnavailable, UpstreamFailed, UpstreamUnavailable, outcome
 from shared.core.routing import candidates
 from shared.edge.response import ClientGone
 from shared.providers.registry import adapter_for
@@ -21,9 +21,9 @@ from shared.providers.registry import adapter_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from functions.plane import Call, Gateway
+    from functions.call import Call
+    from functions.plane import Gateway
     from functions.reply import Reply
-    from shared.core.catalog import Kind
     from shared.core.routing import Candidate
     from shared.edge.http import Answer
     from shared.providers.adapter import Adapter
@@ -39,16 +39,20 @@ LEAST_SECONDS = 0.5  # with less time left no further try is made
 UNAUTHORIZED, FIRST_REFUSAL = 401, 400
 
 
-def complete(call: Call, gateway: Gateway, reply: Reply) -> None:
+def complete(call: Call, gateway: Gateway, reply: Reply, *, fit: bool = False) -> None:
     """Serve one chat completion, streamed or whole, or one list of embeddings; settle it exactly once.
+
+    `fit` lets its answers be shortened to what the caller's budgets afford.
 
     Raises:
         GatewayError: it cannot be served, or not to its end; `reply.fail` says so in the way that is still possible.
         ClientGone: the client does not read any more.
     """
-    targets = candidates(call.request.model, _kind(call), gateway.catalog, gateway.providers.configured())
+    targets = candidates(call.request.model, call.kind, gateway.catalog, gateway.providers.configured())
     call.event.model = call.request.model
+    call.weigh(targets, gateway.catalog, fit=fit)
     reply.headers.update(gateway.admit(call).headers())
+    call.keep_to_grant()
     with settled(call, gateway):
         last = _first_success(targets, call, gateway, reply)
     send = reply.push if call.event.stream else reply.whole
@@ -82,6 +86,7 @@ def _first_success(targets: list[Candidate], call: Call, gateway: Gateway, reply
             if reply.started or not error.failover or number + 1 == TRIES:
                 raise
             _rest_before(number + 1, len(targets), error, call, gateway)
+            _afford_again(error, call, gateway)
     raise AssertionError  # the last try returns or raises
 
 
@@ -96,9 +101,19 @@ def _rest_before(number: int, targets: int, error: UpstreamFailed, call: Call, g
         _waited(call, partial(gateway.pause, pause))
 
 
+def _afford_again(error: UpstreamFailed, call: Call, gateway: Gateway) -> None:
+    """Go on if the budgets can bear that all tries are billed, this further one included; or give up: `error`."""
+    try:
+        affordable = gateway.afford_again(call)
+    except StoreUnavailable:
+        affordable = False
+    if not affordable:
+        raise error
+
+
 def _exchange(candidate: Candidate, call: Call, gateway: Gateway, reply: Reply) -> bytes:
     """Have one target answer; returns the bytes that may leave only after the settlement."""
-    adapter = adapter_for(candidate.provider.dialect, _kind(call))(call.request, *candidate, call.moment)
+    adapter = adapter_for(candidate.provider.dialect, call.kind)(call.request, *candidate, call.moment)
     call.event.provider = candidate.provider.name
     with _accepted(adapter, candidate, call, gateway) as answer:
         adapter.check(answer.head)
@@ -109,35 +124,31 @@ def _exchange(candidate: Candidate, call: Call, gateway: Gateway, reply: Reply) 
         return adapter.end() + DONE
 
 
-def _kind(call: Call) -> Kind:
-    return "chat" if isinstance(call.request, Chat) else "embedding"
-
-
 def _accepted(adapter: Adapter, candidate: Candidate, call: Call, gateway: Gateway) -> Answer:
     """Send the request; an answer outside 2xx is raised as the error it is.
 
     A secret that is refused may have been rotated: it is read again, and if it is another one now, that is tried, once.
     """
     secret = gateway.providers.secret(candidate.provider)
-    answer = _sent(adapter, secret, call, gateway)
+    answer = _sent(adapter, secret, candidate, call, gateway)
     if answer.head.status == UNAUTHORIZED and (secret := gateway.providers.renewed(candidate.provider, secret)):
         answer.close()
-        call.billed.pop()
-        answer = _sent(adapter, secret, call, gateway)
+        call.tries.pop()
+        answer = _sent(adapter, secret, candidate, call, gateway)
     if answer.head.status < FIRST_REFUSAL:
         return answer
-    call.billed.pop()  # refused
+    call.tries.pop()  # refused, so not billed
     with answer:
         raise adapter.error(answer.head, answer.start_of())
 
 
-def _sent(adapter: Adapter, secret: str, call: Call, gateway: Gateway) -> Answer:
+def _sent(adapter: Adapter, secret: str, candidate: Candidate, call: Call, gateway: Gateway) -> Answer:
     """Send the request and wait for the head of the answer; from the moment it may have arrived, its tokens count."""
-    call.billed.append(adapter)
+    call.tries.append(Try(adapter, price_of(candidate, gateway.catalog), candidate.target.model))
     try:
         return _waited(call, lambda: gateway.http.post(adapter.request(secret), call.left()))
     except UpstreamUnavailable:
-        call.billed.pop()  # it did not arrive
+        call.tries.pop()  # it did not arrive
         raise
 
 

@@ -1,19 +1,16 @@
-"""What the data plane is made of: the composition root, and what one call carries through the pipeline."""
+"""What the data plane is made of: the composition root, and what it does with its stores."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from shared.core import limits
+from shared.core import limits, policies, principals
 from shared.core.catalog import FILE, decode
 from shared.core.errors import StoreUnavailable, Unauthorized, UpstreamUnavailable
-from shared.core.usage import total
 from shared.edge import snapshot
 from shared.edge.admission import Admission, Unprojected, connect
 from shared.edge.aws import DYNAMODB, SECRETS, Aws, AwsError, credentials_from, valkey_login
@@ -24,40 +21,12 @@ from shared.edge.settings import GatewaySettings
 from shared.edge.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
+    from functions.call import Call
     from shared.core.catalog import Catalog, Provider
-    from shared.core.chat import Chat
-    from shared.core.embeddings import Embeddings
-    from shared.core.limits import Standing
     from shared.core.principals import Principal
-    from shared.core.usage import Usage
-    from shared.edge.telemetry import Event
-    from shared.providers.adapter import Adapter, Moment
-
-USAGE_EVENT = "usage.v1"
-LEASE_MARGIN = 5.0  # seconds that a lease outlives the invocation it belongs to
-
-
-@dataclass(slots=True)
-class Call:
-    """One request on its way. `deadline` is monotonic seconds; `lease` says how many more the invocation may last."""
-
-    principal: Principal
-    event: Event
-    deadline: float
-    lease: float
-    moment: Moment
-    request: Chat | Embeddings = field(init=False)  # once it is parsed
-    billed: list[Adapter] = field(default_factory=list)  # the tries whose tokens count, since they may have arrived
-
-    def left(self) -> float:
-        """Seconds until the answer must have ended."""
-        return self.deadline - time.monotonic()
-
-    def usage(self) -> Usage:
-        """The tokens to be booked."""
-        return total(exchange.usage for exchange in self.billed)
+    from shared.edge.admission import Grant
 
 
 class Providers:
@@ -126,59 +95,65 @@ class Gateway(NamedTuple):
     telemetry: Telemetry
     pause: Callable[[float], None] = time.sleep
 
-    def admit(self, call: Call) -> Standing:
-        """Ask the admission script; a key that Valkey does not know is read from the Directory first.
+    def admit(self, call: Call) -> Grant:
+        """Ask the admission script; what Valkey does not know of the caller is read from the Directory first.
 
         Raises:
             GatewayError: as `Admission.admit` does.
         """
-        ask = partial(self.admission.admit, call.principal.key_id, call.event.request_id, call.lease + LEASE_MARGIN)
         try:
-            return ask()
-        except Unprojected:
-            self._project(call.principal)
-        try:
-            return ask(any_presets=True)
-        except Unprojected as error:  # flushed again, or evicted at once: the store keeps nothing now
-            raise StoreUnavailable("The gateway cannot count this request now.", retry_after=1) from error
+            call.grant = self.admission.admit(call.ask)
+        except Unprojected as unknown:
+            self._project(call.principal, unknown.scopes)
+            call.grant = self._admit_projected(call)
+        return call.grant
+
+    def afford_again(self, call: Call) -> bool:
+        """Reserve the cost of one more try, where the tries so far may all be billed and a budget applies."""
+        if not call.grant.budgeted or len(call.tries) <= call.topups:
+            return True
+        call.topups += 1
+        return self.admission.topup(call.ask, call.grant.held)
 
     def settle(self, call: Call) -> None:
         """Book what `call` used. A store that fails now takes no answer away: the event's line then has the usage."""
         event = call.event
-        event.usage = usage = call.usage()
-        booked: dict[str, str | int] = {
-            "event": USAGE_EVENT,
-            "request_id": event.request_id,
-            "key": call.principal.key_id,
-            "model": event.model,
-            "provider": event.provider,
-            "prompt": usage.prompt,
-            "completion": usage.completion,
-            "outcome": event.outcome,
-            "estimated": int(usage.estimated),
-            "ms": round((time.perf_counter() - event.started) * 1000),
-        }
+        event.usage, event.cost = call.usage(), call.cost()
         try:
-            self.admission.settle(call.principal.key_id, event.request_id, booked)
+            self.admission.settle(call.ask, call.grant, event.cost or 0, call.booked())
             event.settled = True
         except StoreUnavailable:
             event.settled = False
 
-    def _project(self, principal: Principal) -> None:
+    def _admit_projected(self, call: Call) -> Grant:
         try:
-            record = self.directory.key(principal.org, principal.key_id, consistent=True)
+            return self.admission.admit(call.ask, any_presets=True)
+        except Unprojected as error:  # flushed again, or evicted at once: the store keeps nothing now
+            raise StoreUnavailable("The gateway cannot count this request now.", retry_after=1) from error
+
+    def _project(self, principal: Principal, scopes: Iterable[str]) -> None:
+        try:
+            told = [(scope, *self._policy(principal, scope)) for scope in scopes]
         except (AwsError, BrokenRecordError) as error:
             raise StoreUnavailable("The gateway cannot look up this key now.", retry_after=1) from error
+        for scope, version, fields in told:
+            self.admission.tell(principal.org, scope, version, fields)
+
+    def _policy(self, principal: Principal, scope: str) -> tuple[int, dict[str, str | int]]:
+        """Read what the Directory says of a scope: version and fields, the same for one of which it says nothing."""
+        kind, _, name = scope.partition(":")
+        if kind != "key":
+            found = self.directory.item(principal.org, kind if kind == "org" else f"{kind}#{name}", consistent=True)
+            return int((found or {}).get("version", 0)), policies.policy(found or {})
+        edited = self.directory.item(principal.org, f"tier#{principal.tier}", consistent=True)
+        if principals.is_token(name):
+            return policies.key_policy({"tier": principal.tier, "version": 0}, self.catalog.tiers, edited)
+        record = self.directory.key(principal.org, name, consistent=True)
         if record is None:
             raise Unauthorized("This API key does not exist any more.")
-        self.admission.project(
-            principal.key_id,
-            version=record.version,
-            revoked=record.revoked,
-            expires_at=record.expires_at,
-            tier=record.tier,
-            limits=limits.resolve(self.catalog.tiers[record.tier], record.limits),
-        )
+        if record.tier != principal.tier:
+            edited = self.directory.item(principal.org, f"tier#{record.tier}", consistent=True)
+        return policies.key_policy(record._asdict(), self.catalog.tiers, edited)
 
 
 def build(environment: Mapping[str, str]) -> Gateway:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.core import errors
+from shared.core.pricing import usd
 from shared.core.wire import encode
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class Reply:
 
 
 def _served_by(event: Event) -> dict[str, str]:
+    """Say who served, and, once it is settled, for how much."""
     if not event.provider:
         return {}
-    return {"x-nexus-provider": event.provider, "x-nexus-model": event.model}
+    served = {"x-nexus-provider": event.provider, "x-nexus-model": event.model}
+    return served if event.cost is None else {**served, "x-nexus-cost-usd": usd(event.cost)}

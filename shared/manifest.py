@@ -7,9 +7,12 @@ new permission begins here; nothing in `cdk/` names an action or a path.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-Resource = Literal["directory", "pepper", "providers", "valkey"]
+if TYPE_CHECKING:
+    from shared.core.principals import Action
+
+Resource = Literal["audit", "directory", "ledger", "pepper", "providers", "signing", "valkey"]
 Bundle = Literal["hot", "control"]
 Auth = Literal["key", "none"]
 
@@ -20,14 +23,17 @@ ALWAYS_SET: Final = (
     "STAGE",
 )
 SET_WITH_GRANT: Final[dict[Resource, tuple[str, ...]]] = {
+    "audit": ("AUDIT_TABLE",),
     "directory": ("DIRECTORY_TABLE",),
+    "ledger": ("LEDGER_TABLE",),
     "pepper": ("PEPPER_SECRET",),
     "providers": ("PROVIDERS_SECRET",),
+    "signing": ("SIGNING_SECRET",),
     "valkey": ("VALKEY_CACHE", "VALKEY_HOST", "VALKEY_PORT", "VALKEY_TLS", "VALKEY_USER"),
 }
 
 
-ENCRYPTED: Final[frozenset[Resource]] = frozenset({"directory", "pepper", "providers"})
+ENCRYPTED: Final[frozenset[Resource]] = frozenset({"audit", "directory", "ledger", "pepper", "providers", "signing"})
 READING: Final = ("Get", "BatchGet", "Query", "Scan")
 KEY_FOR_READING: Final = ("kms:Decrypt", "kms:DescribeKey")
 KEY_FOR_WRITING: Final = (
@@ -68,6 +74,7 @@ class Function:
         streams: It answers chunk by chunk, so every route to it needs API Gateway's STREAM mode.
         extra_environment: Variables beyond those that every function has and those that come with its grants.
         optional_environment: Variables that exist only where the deployment configures them.
+        every_minutes: It is started so often by a schedule, without an answer to anyone; 0 for never.
     """
 
     name: str
@@ -79,6 +86,7 @@ class Function:
     grants: tuple[Grant, ...] = ()
     extra_environment: tuple[str, ...] = ()
     optional_environment: tuple[str, ...] = ()
+    every_minutes: int = 0
 
     @property
     def environment(self) -> frozenset[str]:
@@ -99,12 +107,14 @@ class Route:
     Attributes:
         path: In API Gateway's notation: `{id}` is one segment, `{id+}` is all that remain.
         auth: `key` asks the authorizer and counts against the tier's usage plan; `none` is open to anyone.
+        needs: What the caller's role must allow (`shared.core.principals.MAY`); None for what is open to anyone.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     function: str
     auth: Auth = "key"
+    needs: Action | None = None
 
     @property
     def stream(self) -> bool:
@@ -125,6 +135,8 @@ class Plan:
 
 
 AUTHORIZER: Final = "authorizer"
+STREAM_SECONDS: Final = 900  # API Gateway's own limit for a stream
+LONGEST_LEASE: Final = STREAM_SECONDS + 5  # seconds: a request's claim on money outlives its invocation by that little
 
 FUNCTIONS: Final[dict[str, Function]] = {
     function.name: function
@@ -138,15 +150,17 @@ FUNCTIONS: Final[dict[str, Function]] = {
             grants=(
                 Grant("directory", ("dynamodb:GetItem",)),
                 Grant("pepper", ("secretsmanager:GetSecretValue",)),
+                Grant("signing", ("secretsmanager:GetSecretValue",)),
             ),
-            extra_environment=("USAGE_KEY_PREFIX",),
+            extra_environment=("JWT_ISSUER", "USAGE_KEY_PREFIX"),
+            optional_environment=("OIDC_ISSUERS",),
         ),
         Function(
             name="gateway",
             handler="functions.gateway.handler",
             bundle="hot",
             memory_mb=512,
-            timeout_s=900,  # API Gateway's own limit for a stream
+            timeout_s=STREAM_SECONDS,
             streams=True,
             grants=(
                 Grant("directory", ("dynamodb:GetItem",)),
@@ -156,16 +170,55 @@ FUNCTIONS: Final[dict[str, Function]] = {
             optional_environment=("OPENAI_BASE_URL", "GPU_SERVICE_URL", "SIMULATED_BASE_URL"),
         ),
         Function(
+            name="tokens",
+            handler="functions.tokens.handler",
+            bundle="control",
+            memory_mb=512,  # one password takes 64 MiB
+            timeout_s=10,
+            grants=(
+                Grant("directory", ("dynamodb:GetItem",)),
+                Grant("pepper", ("secretsmanager:GetSecretValue",)),
+                Grant("signing", ("secretsmanager:GetSecretValue",)),
+                Grant("valkey", ("elasticache:Connect",)),
+            ),
+            extra_environment=("JWT_ISSUER",),
+        ),
+        Function(
             name="admin",
             handler="functions.admin.handler",
             bundle="control",
             memory_mb=512,
             timeout_s=29,  # API Gateway's own limit for a whole answer
             grants=(
-                Grant("directory", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem")),
+                Grant("audit", ("dynamodb:PutItem", "dynamodb:Query")),  # nothing that could change a line
+                Grant("directory", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query")),
+                Grant("ledger", ("dynamodb:BatchGetItem", "dynamodb:Query")),
                 Grant("pepper", ("secretsmanager:GetSecretValue",)),
                 Grant("valkey", ("elasticache:Connect",)),
             ),
+        ),
+        Function(
+            name="budgets",
+            handler="functions.budgets.handler",
+            bundle="control",
+            memory_mb=512,
+            timeout_s=58,  # the next one starts after a minute; should two meet, they do no harm
+            grants=(
+                Grant("directory", ("dynamodb:Query",)),
+                Grant(
+                    "ledger",
+                    (
+                        "dynamodb:BatchGetItem",
+                        "dynamodb:GetItem",
+                        "dynamodb:PutItem",
+                        "dynamodb:Query",
+                        "dynamodb:UpdateItem",
+                    ),
+                ),
+                Grant("valkey", ("elasticache:Connect",)),
+            ),
+            extra_environment=("LONGEST_LEASE",),
+            every_minutes=1,
         ),
     )
 }
@@ -174,14 +227,20 @@ ROUTES: Final = (
     Route(method="GET", path="/health", function="gateway", auth="none"),
     Route(method="GET", path="/health/live", function="gateway", auth="none"),
     Route(method="GET", path="/health/ready", function="gateway", auth="none"),
-    Route(method="POST", path="/v1/chat/completions", function="gateway"),
-    Route(method="POST", path="/v1/embeddings", function="gateway"),
-    Route(method="GET", path="/v1/models", function="gateway"),
-    Route(method="GET", path="/v1/models/{id+}", function="gateway"),
-    Route(method="POST", path="/admin/keys", function="admin"),
-    Route(method="GET", path="/admin/keys", function="admin"),
-    Route(method="GET", path="/admin/keys/{id}", function="admin"),
-    Route(method="DELETE", path="/admin/keys/{id}", function="admin"),
+    Route(method="POST", path="/auth/token", function="tokens", auth="none"),
+    Route(method="GET", path="/.well-known/jwks.json", function="tokens", auth="none"),
+    Route(method="POST", path="/v1/chat/completions", function="gateway", needs="infer"),
+    Route(method="POST", path="/v1/embeddings", function="gateway", needs="infer"),
+    Route(method="GET", path="/v1/models", function="gateway", needs="read"),
+    Route(method="GET", path="/v1/models/{id+}", function="gateway", needs="read"),
+    Route(method="GET", path="/openapi.json", function="admin", auth="none"),
+    Route(method="GET", path="/admin/usage", function="admin", needs="observe"),
+    # the control plane's own table of routes goes on from here: a line for each would fill the template
+    Route(method="GET", path="/admin/{id+}", function="admin", needs="administer"),
+    Route(method="POST", path="/admin/{id+}", function="admin", needs="administer"),
+    Route(method="PUT", path="/admin/{id+}", function="admin", needs="administer"),
+    Route(method="PATCH", path="/admin/{id+}", function="admin", needs="administer"),
+    Route(method="DELETE", path="/admin/{id+}", function="admin", needs="administer"),
 )
 
 PLANS: Final = (

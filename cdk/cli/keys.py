@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import json
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-from cdk.local.child import LocalError
-from cdk.local.client import Client
-from cdk.local.state import DEFAULT_STATE_DIR, FILE, Remembered
+from cdk.cli import access
+from cdk.cli.governance import BUDGET, LIMITS
+from cdk.cli.tables import show, table
 
 if TYPE_CHECKING:
     import argparse
 
+    from cdk.local.client import Client
+
 COLUMNS: Final = ("id", "name", "role", "tier", "state", "expires", "last4")
 PAGE: Final = 100  # keys, the most that the gateway gives at once
-LIMITS: Final = ("requests_per_minute", "requests_per_hour", "tokens_per_minute", "concurrency")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the command's own commands."""
-    parser.description = "Make, list and revoke keys; without --base-url, of the local run."
+    parser.description = "Make, list, rotate and revoke keys; without --base-url, of the local run."
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     create = commands.add_parser("create", help="make a key; it is shown this once")
     create.add_argument("--name", required=True, help="what it is for")
@@ -31,37 +30,41 @@ def add(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--models", nargs="+", metavar="MODEL", help="the only models it may use")
     create.add_argument("--expires-days", type=int, metavar="DAYS")
     for limit in LIMITS:
-        create.add_argument(f"--{limit.replace('_', '-')}", type=int, metavar="N", help=_limit_help(limit))
+        create.add_argument(f"--{limit.replace('_', '-')}", type=int, metavar="N", help="instead of the tier's")
+    for amount in BUDGET:
+        create.add_argument(f"--{amount.replace('_', '-')}", metavar="USD")
+    for owner in ("team", "user"):
+        create.add_argument(f"--{owner}", metavar="ID")
     create.set_defaults(run=_create)
     listing = commands.add_parser("list", help="show all keys, never the keys themselves")
+    listing.add_argument("--limit", type=int, metavar="N", help="one page of so many, instead of all")
+    listing.add_argument("--after", metavar="ID", help="the last id of the page before")
     listing.set_defaults(run=_list)
     revoke = commands.add_parser("revoke", help="end a key; its very next request is refused")
     revoke.add_argument("id", help="such as default-3kf9x0a1b2c3")
     revoke.set_defaults(run=_revoke)
-    for command in (create, listing, revoke):
-        command.add_argument("--base-url", help="of the gateway (default: of the local run)")
-        command.add_argument("--admin-key", help="of a key with the admin role (default: the local run's)")
-        command.add_argument("--state-dir", type=Path, default=DEFAULT_STATE_DIR, metavar="D", help="of the local run")
-        command.add_argument("--json", action="store_true", help="print what the gateway answered")
-
-
-def _limit_help(limit: str) -> str:
-    return "kept with the key; not enforced yet" if limit == "tokens_per_minute" else "instead of the tier's"
+    rotate = commands.add_parser("rotate", help="give a key a new secret; the old one lasts for the overlap")
+    rotate.add_argument("id")
+    rotate.add_argument("--overlap-seconds", type=int, metavar="N", help="0 ends the old secret at once")
+    rotate.set_defaults(run=_rotate)
+    access.add((create, listing, revoke, rotate))
 
 
 def _create(asked: argparse.Namespace) -> int:
-    plain = {name: getattr(asked, name) for name in ("name", "role", "tier", "models", "expires_days")}
+    plain = {name: getattr(asked, name) for name in ("name", "role", "tier", "team", "user", "models", "expires_days")}
     body: dict[str, Any] = {name: value for name, value in plain.items() if value is not None}
     limits = {name: value for name in LIMITS if (value := getattr(asked, name)) is not None}
-    made = _client(asked).done("POST", "/admin/keys", {**body, "limits": limits} if limits else body)
-    print(json.dumps(made, indent=2) if asked.json else f"{table([made])}\n\n{made['key']}\n(shown only now)")
-    return 0
+    budget = {name: value for name in BUDGET if (value := getattr(asked, name)) is not None}
+    for name, part in (("limits", limits), ("budget", budget)):
+        body |= {name: part} if part else {}
+    return _show_made(asked, access.client(asked).done("POST", "/admin/keys", body))
 
 
 def _list(asked: argparse.Namespace) -> int:
-    found = _all(_client(asked))
-    print(json.dumps(found, indent=2) if asked.json else table(found["data"]))
-    return 0
+    client = access.client(asked)
+    query = {name: value for name in ("limit", "after") if (value := getattr(asked, name)) is not None}
+    found = client.done("GET", f"/admin/keys?{urlencode(query)}") if query else _all(client)
+    return show(found, COLUMNS, as_json=asked.json)
 
 
 def _all(client: Client) -> dict[str, Any]:
@@ -77,36 +80,17 @@ def _all(client: Client) -> dict[str, Any]:
 
 
 def _revoke(asked: argparse.Namespace) -> int:
-    answer = _client(asked).done("DELETE", f"/admin/keys/{quote(asked.id, safe='')}")
+    answer = access.client(asked).done("DELETE", f"/admin/keys/{quote(asked.id, safe='')}")
     print(json.dumps(answer, indent=2) if asked.json else f"{asked.id} is revoked.")
     return 0
 
 
-def table(items: list[dict[str, Any]]) -> str:
-    """Return keys as aligned columns."""
-    rows = [COLUMNS, *(tuple(_shown(item, column) for column in COLUMNS) for item in items)]
-    widths = [max(len(row[number]) for row in rows) for number in range(len(COLUMNS))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+def _rotate(asked: argparse.Namespace) -> int:
+    overlap = {} if asked.overlap_seconds is None else {"overlap_seconds": asked.overlap_seconds}
+    rotated = access.client(asked).done("POST", f"/admin/keys/{quote(asked.id, safe='')}/rotate", overlap)
+    return _show_made(asked, rotated)
 
 
-def _shown(item: dict[str, Any], column: str) -> str:
-    if column == "state":
-        return "revoked" if item.get("revoked") else "active"
-    if column == "expires":
-        return time.strftime("%Y-%m-%d", time.gmtime(item["expires_at"])) if item.get("expires_at") else "never"
-    return str(item.get(column, ""))
-
-
-def _client(asked: argparse.Namespace) -> Client:
-    if asked.base_url and asked.admin_key:
-        return Client(asked.base_url, asked.admin_key)
-    folder: Path = asked.state_dir
-    memory = Remembered.load(folder) if (folder / FILE).exists() else None
-    base_url, key = asked.base_url or (memory and memory.base_url), asked.admin_key or (memory and memory.admin_key)
-    if not base_url or not key:
-        raise LocalError(
-            f"{folder} knows no local run: start one with `nexus local`, or give --base-url and --admin-key."
-        )
-    return Client(base_url, key)
+def _show_made(asked: argparse.Namespace, made: dict[str, Any]) -> int:
+    print(json.dumps(made, indent=2) if asked.json else f"{table(COLUMNS, [made])}\n\n{made['key']}\n(shown only now)")
+    return 0

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cdk.cli import keys
+from cdk.cli import access, governance, keys
 from cdk.local.child import LocalError
 from cdk.local.state import DEFAULT_STATE_DIR
 
@@ -23,9 +23,14 @@ EPILOG: Final = """examples:
   nexus keys create --name ci          a key for the gateway that runs here
   nexus keys list --json
   nexus keys revoke default-3kf9x0a1b2c3
+  nexus budgets set team:blue --monthly-usd 250
+  nexus limits set tier:free --requests-per-minute 20
+  nexus usage --by user --top 10
 
 variables that `nexus local` understands:
   OPENAI_API_KEY OPENAI_BASE_URL       where chat goes; with neither, to a provider called `simulated`
+  NEXUS_STREAM_SECONDS                 how long an answer may take (900, as deployed), and so how long budgets stay
+                                       closed after the store has lost its data
 
 to deploy: npx aws-cdk@2.1148.1 deploy
 """
@@ -55,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_local(commands.add_parser("local", help="run the deployed system's template on this machine"))
-    keys.add(commands.add_parser("keys", help="make, list and revoke keys"))
+    keys.add(commands.add_parser("keys", help="make, list, rotate and revoke keys"))
+    governance.add(commands)
+    access.add_login(commands.add_parser("login", help="keep the address of a gateway and a key for it"))
     return parser
 
 

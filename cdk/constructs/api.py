@@ -34,7 +34,10 @@ EXCUSED: Final = {
     "AwsSolutions-COG4": "Clients send API keys or JWTs of the team's own issuer, which the Lambda authorizer checks.",
 }
 EXCUSED_OPEN: Final = {
-    "AwsSolutions-APIG4": "Monitors and load balancers hold no key, and ask only for health; it tells of no tenant.",
+    "AwsSolutions-APIG4": (
+        "Monitors and load balancers hold no key, and ask only for health, which tells of no tenant. Who asks for a "
+        "token has none yet, and who verifies one reads public keys."
+    ),
 }
 EXCUSED_WITHOUT_FIREWALL: Final = {
     "AwsSolutions-APIG3": "The operator switched the web ACL off (nexus:waf), which saves its monthly price.",

@@ -10,6 +10,8 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from cdk.constructs.schedule import Schedule
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -51,6 +53,8 @@ class Function(Construct):
             log_group=log,
             logging_format=lambda_.LoggingFormat.JSON,
         )
+        if spec.every_minutes:
+            Schedule(self, self.function, minutes=spec.every_minutes)
 
     def allow(
         self,

@@ -1,4 +1,4 @@
-"""What outlives every deployment: the directory of keys, the two secrets, and the key that encrypts them."""
+"""What outlives every deployment: directory, ledger, audit log, the secrets, and the key that encrypts them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from cdk.constructs.excuses import excuse
 EXCUSED: Final = {
     "AwsSolutions-SMG4": (
         "The pepper cannot rotate on its own: each stored key hash was made with it, a new one locks every client out. "
+        "The seed of the signing keys rotates by an operator's hand, with its predecessor kept beside it for an hour. "
         "The providers' secret holds other companies' keys, which only their owner can renew, by writing a new value."
     ),
 }
@@ -34,7 +35,9 @@ class Stores(Construct):
             enable_key_rotation=True,
             removal_policy=self._removal,
         )
-        self.directory = self._table(protected=retain)
+        self.directory = self._table("Directory", protected=retain, forgets="forget_at")
+        self.ledger = self._table("Ledger", protected=retain, forgets="expires_at")
+        self.audit = self._table("Audit", protected=retain)
         self.pepper = self._secret(
             "Pepper",
             "Keys the hashes of the clients' API keys",
@@ -45,21 +48,35 @@ class Stores(Construct):
             'Provider credentials, one JSON object: {"OPENAI_API_KEY": "...", "GPU_SERVICE_TOKEN": "..."}',
             secret_string_value=SecretValue.unsafe_plain_text("{}"),  # empty: the operator fills it after deployment
         )
+        self.signing = self._secret(
+            "Signing",
+            'Seeds of the keys that sign tokens: {"current": "...", "previous": "..." or ""}',
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                secret_string_template='{"previous":""}',  # noqa: S106 - there is none before the first
+                generate_string_key="current",
+                password_length=64,
+                exclude_punctuation=True,
+            ),
+        )
         excuse(self, EXCUSED)
 
-    def _table(self, *, protected: bool) -> dynamodb.Table:
-        """Build the directory; not as TableV2, which cannot have its own key before the region is known."""
+    def _table(self, name: str, *, protected: bool, forgets: str | None = None) -> dynamodb.Table:
+        """Build a table, whose items go at the epoch second in their attribute `forgets`.
+
+        Not as TableV2, which cannot have its own key before the region is known.
+        """
         text = dynamodb.AttributeType.STRING
         recovery = dynamodb.PointInTimeRecoverySpecification(point_in_time_recovery_enabled=True)
         return dynamodb.Table(
             self,
-            "Directory",
+            name,
             partition_key=dynamodb.Attribute(name="pk", type=text),
             sort_key=dynamodb.Attribute(name="sk", type=text),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
             encryption_key=self.key,
             point_in_time_recovery_specification=recovery,
+            time_to_live_attribute=forgets,
             deletion_protection=protected,
             removal_policy=self._removal,
         )

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from cdk.local.child import LocalError
 from cdk.local.emulator import REGION, ROLE_SESSION_SECONDS
 from cdk.local.services import addresses
 from cdk.local.workers import Credentials, FunctionSpec
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_PROCESSES: Final = 64  # of one function; each takes about 30 MB once it is needed
 TYPE: Final = "AWS::Lambda::Function"
+STREAM_SECONDS: Final = "NEXUS_STREAM_SECONDS"
 NO_TLS_NO_IAM: Final = {"VALKEY_TLS": "false", "VALKEY_USER": ""}
 """The local Valkey has neither; functions that do not use it have no such variables and get none."""
 
@@ -39,6 +41,14 @@ def specs(deployment: Deployment, assets: Mapping[str, Path], around: Surroundin
         _spec(logical_id, properties, deployment, assets, around)
         for logical_id, properties in deployment.of_type(TYPE).items()
     ]
+
+
+def stream_seconds(environment: Mapping[str, str]) -> int:
+    """Return how long a stream may last: as deployed, or shorter, for who cannot wait so long for a lost store."""
+    text = environment.get(STREAM_SECONDS) or str(manifest.STREAM_SECONDS)
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= manifest.STREAM_SECONDS):
+        raise LocalError(f"{STREAM_SECONDS} must be 1 to {manifest.STREAM_SECONDS} seconds, not {text!r}.")
+    return int(text)
 
 
 def name_of(spec: FunctionSpec) -> str:
@@ -75,19 +85,21 @@ def _spec(
 ) -> FunctionSpec:
     deployed: Mapping[str, str] = properties.get("Environment", {}).get("Variables", {})
     known = manifest.FUNCTIONS.get(deployed.get("POWERTOOLS_SERVICE_NAME", ""))
+    longest = stream_seconds(around.environment)
+    lease = str(longest + manifest.LONGEST_LEASE - manifest.STREAM_SECONDS)
     return FunctionSpec(
         name=logical_id,
         handler=properties["Handler"],
         task_root=assets[properties["Code"]["S3Key"]],
         environment={
             **deployed,
-            **{name: value for name, value in NO_TLS_NO_IAM.items() if name in deployed},
+            **{name: value for name, value in {**NO_TLS_NO_IAM, "LONGEST_LEASE": lease}.items() if name in deployed},
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": around.endpoint,
             **addresses(known.optional_environment if known else (), around.services, around.environment),
         },
-        timeout_s=float(properties["Timeout"]),
+        timeout_s=float(min(properties["Timeout"], longest) if known and known.streams else properties["Timeout"]),
         memory_mb=properties["MemorySize"],
         max_processes=MAX_PROCESSES,
         function_name=deployment.resolve({"Ref": logical_id}),

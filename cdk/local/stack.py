@@ -14,6 +14,7 @@ from cdk.local.child import Child, LocalError, stop_all
 from cdk.local.deploy import Deployment, deploy
 from cdk.local.functions import Roles, Surroundings, name_of, specs
 from cdk.local.invocation import InvocationError
+from cdk.local.schedule import scheduled, timetable
 from cdk.local.state import Logs, Remembered
 from cdk.local.substitutions import Place
 from cdk.local.workers import Pool
@@ -89,7 +90,8 @@ async def running(folder: Path, chosen: Path | None, memory: Remembered, say: Sa
             async with Pool(functions, log=log, credentials=roles) as pool:
                 await _load(pool, logs)
                 say("functions loaded")
-                yield Stack(parts, deployment, pool, api, logs)
+                async with scheduled(pool, timetable(deployment, functions), log):
+                    yield Stack(parts, deployment, pool, api, logs)
     finally:
         stop_all(children, GRACE_SECONDS)
 

@@ -6,6 +6,7 @@ the same of every property.
 
 from __future__ import annotations
 
+import json
 import secrets
 import string
 from collections.abc import Callable, Mapping
@@ -73,13 +74,23 @@ def _secret(logical_id: str, properties: Properties) -> Properties:
 
 
 def _generate(logical_id: str, options: Properties) -> str:
-    known = {"PasswordLength", "ExcludeCharacters", "ExcludePunctuation", "IncludeSpace"}
+    known = {
+        "ExcludeCharacters",
+        "ExcludePunctuation",
+        "GenerateStringKey",
+        "IncludeSpace",
+        "PasswordLength",
+        "SecretStringTemplate",
+    }
     if unknown := sorted(options.keys() - known):
         raise LocalError(f"{logical_id}: GenerateSecretString.{unknown[0]} is not done by the local run.")
     signs = "" if options.get("ExcludePunctuation") else string.punctuation
     excluded = options.get("ExcludeCharacters", "")
     alphabet = [sign for sign in string.ascii_letters + string.digits + signs if sign not in excluded]
-    return "".join(secrets.choice(alphabet) for _ in range(options.get("PasswordLength", SECRET_LENGTH)))
+    chosen = "".join(secrets.choice(alphabet) for _ in range(options.get("PasswordLength", SECRET_LENGTH)))
+    if "SecretStringTemplate" not in options:
+        return chosen
+    return json.dumps({**json.loads(options["SecretStringTemplate"]), options["GenerateStringKey"]: chosen})
 
 
 def _role(_logical_id: str, properties: Properties) -> Properties:
@@ -120,6 +131,10 @@ def _user_group(_logical_id: str, text: Text, _place: Place) -> Mapping[str, str
     return {"": text("UserGroupId"), "Arn": arn("elasticache", f"usergroup:{text('UserGroupId')}")}
 
 
+def _events_rule(logical_id: str, _text: Text, _place: Place) -> Mapping[str, str]:
+    return {"": logical_id, "Arn": arn("events", f"rule/{logical_id}")}
+
+
 def _web_acl(logical_id: str, _text: Text, _place: Place) -> Mapping[str, str]:
     return {"": logical_id, "Arn": arn("wafv2", f"regional/webacl/{logical_id}")}
 
@@ -146,6 +161,8 @@ RULES: Final[Mapping[str, Rule]] = {
     "AWS::ElastiCache::ServerlessCache": Substituted("a local Valkey in cluster mode", _cache),
     "AWS::ElastiCache::User": Substituted("the local Valkey asks for no user", _user),
     "AWS::ElastiCache::UserGroup": Substituted("the local Valkey asks for no user", _user_group),
+    "AWS::Events::Rule": Substituted("the local run's own clock starts the function", _events_rule),
+    "AWS::Lambda::EventInvokeConfig": Substituted("a start that fails is not repeated here either"),
     "AWS::Lambda::Function": Substituted("processes that run the zip's content under the runtime loop", _function),
     "AWS::Lambda::Permission": Substituted("the front is the only caller, and needs none"),
     "AWS::Logs::LogGroup": Substituted("one file for each function", _log_group),

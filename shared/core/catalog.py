@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from shared.core.pricing import Prices
+
 Kind = Literal["chat", "embedding"]
 FILE = "catalog.json"  # its name in the task root
 
@@ -56,6 +58,7 @@ class Catalog(msgspec.Struct, frozen=True):
     providers: dict[str, Provider]
     models: dict[str, Model]
     tiers: dict[str, Tier]
+    prices: Prices = {}
 
 
 def decode(data: bytes) -> Catalog:

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from shared.core import body
 from shared.core.errors import BadRequest
 from shared.core.fields import typed
-from shared.core.messages import Function, Message, Named, ResponseFormat, Tool, ToolChoice
+from shared.core.messages import (
+    AudioPart,
+    FilePart,
+    Function,
+    ImagePart,
+    Message,
+    Named,
+    ResponseFormat,
+    Tool,
+    ToolChoice,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 MAX_STOPS = 4
+_BOUNDS = ("max_completion_tokens", "max_tokens")
+_USUAL_TIERS = frozenset({None, "auto", "default", "flex"})  # the others cost more than the prices that are known
+_UNBOUNDED_PARTS = frozenset({AudioPart, FilePart})
 
 
 class Chat(Struct, frozen=True):
@@ -26,6 +43,8 @@ class Chat(Struct, frozen=True):
     n: int
     max_tokens: int | None  # the larger of `max_tokens` and `max_completion_tokens`, per choice; None if unbounded
     size: int  # bytes of the body: bounds the tokens of the prompt
+    images: int = 0  # whose tokens it does not bound
+    unbounded: str = ""  # the field that makes the price of the answer unforeseeable, if there is one
 
 
 class StreamOptions(Struct):
@@ -98,6 +117,7 @@ def parse(data: bytes) -> Chat:
     raw = body.parse(data)
     fields = typed(raw, _Fields)
     _check_together(fields)
+    parts = [part for message in fields.messages if type(message.content) is list for part in message.content]
     return Chat(
         raw=raw,
         model=fields.model,
@@ -106,7 +126,29 @@ def parse(data: bytes) -> Chat:
         n=fields.n or 1,
         max_tokens=max(fields.max_tokens or 0, fields.max_completion_tokens or 0) or None,
         size=len(data),
+        images=sum(type(part) is ImagePart for part in parts),
+        unbounded=_unbounded(fields, parts),
     )
+
+
+def bounded(chat: Chat, max_tokens: int) -> Chat:
+    """Return the same request with answers of at most `max_tokens`."""
+    given = [name for name in _BOUNDS if chat.raw.get(name) is not None] or _BOUNDS[:1]
+    lowered = {name: min(chat.raw.get(name) or max_tokens, max_tokens) for name in given}
+    return replace(chat, raw={**chat.raw, **lowered}, max_tokens=max_tokens)
+
+
+def _unbounded(fields: _Fields, parts: Sequence[object]) -> str:
+    """Name the field for which providers charge by rates of its own, or more tokens than the body or `max_tokens`."""
+    if fields.service_tier not in _USUAL_TIERS:
+        return "service_tier"
+    if fields.web_search_options is not None:
+        return "web_search_options"
+    if fields.prediction is not None:
+        return "prediction"
+    if fields.audio is not None or "audio" in (fields.modalities or ()):
+        return "modalities"
+    return "messages" if any(type(part) in _UNBOUNDED_PARTS for part in parts) else ""
 
 
 def _check_together(fields: _Fields) -> None:

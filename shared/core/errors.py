@@ -2,6 +2,7 @@
 
     GatewayError
     ├── BadRequest              400  a field of the request is wrong; `param` names it
+    │   └── UnpricedModel       400  a budget applies, and nobody knows what this may cost
     ├── Unauthorized            401  no key, a wrong key, a revoked key
     ├── Forbidden               403  a good key that may not do this
     ├── NotFound                404  no such path
@@ -9,8 +10,10 @@
     ├── MethodNotAllowed        405
     ├── TooLarge                413
     ├── RateLimited             429  the caller's own limit; `details` say which, how much and until when
+    ├── BudgetExhausted         429  money is spent; SDKs must not try again
     ├── InternalError           500  our mistake: whatever is not in this tree
     ├── StoreUnavailable        503  the admission script could not run
+    │   └── StoreRebuilding     503  it ran, and the books are not complete yet
     └── UpstreamFailed               the provider's doing: another target may do better (`failover`)
         ├── UpstreamError       502  it answered with what is no answer
         ├── UpstreamTimeout     504  it did not answer in time
@@ -76,6 +79,12 @@ class BadRequest(GatewayError):
     code = "invalid_request"
 
 
+class UnpricedModel(BadRequest):
+    """Nothing bounds what this may cost, and a budget applies."""
+
+    code = "unpriced_model"
+
+
 class Unauthorized(GatewayError):
     """There is no key, or it opens nothing."""
 
@@ -129,6 +138,14 @@ class RateLimited(GatewayError):
     code = "rate_limit_exceeded"
 
 
+class BudgetExhausted(GatewayError):
+    """The money of one scope (key, user, team, organization, model) is spent, or does not suffice for this request."""
+
+    status = 429
+    type = code = "insufficient_quota"
+    should_retry = False
+
+
 class InternalError(GatewayError):
     """Our own mistake. The client learns nothing of it but that it is ours."""
 
@@ -138,6 +155,12 @@ class StoreUnavailable(GatewayError):
 
     status = 503
     code = "store_unavailable"
+
+
+class StoreRebuilding(StoreUnavailable):
+    """What was spent is being read back from the ledger; until then nothing is spent."""
+
+    code = "store_rebuilding"
 
 
 class UpstreamFailed(GatewayError):

@@ -22,28 +22,31 @@ HOUR = 3600  # seconds: the window of requests_per_hour
 _PHRASES = {
     "requests_per_minute": "requests per minute",
     "requests_per_hour": "requests per hour",
+    "tokens_per_minute": "tokens per minute",
     "concurrency": "requests at the same time",
 }
+KINDS = {"org": "organization"}  # as clients call a kind of scope where it is not the scope's own word
 
 
 class Standing(NamedTuple):
     """Where an admitted request stands in its tightest window.
 
-    `remaining` counts requests; `reset` is in seconds until the oldest counted one leaves. A `limit` of 0 is none.
+    `remaining` counts requests or tokens; `reset` is in seconds until the oldest counted one leaves. A `limit` of 0 is
+    none.
     """
 
     limit: int
     remaining: int
     reset: float
 
-    def headers(self) -> dict[str, str]:
-        """Return the `x-ratelimit-*-requests` headers, in OpenAI's notation; none for an unlimited key."""
+    def headers(self, counted: str = "requests") -> dict[str, str]:
+        """Return the `x-ratelimit-*` headers of what is `counted`, in OpenAI's notation; none for an unlimited key."""
         if not self.limit:
             return {}
         return {
-            "x-ratelimit-limit-requests": str(self.limit),
-            "x-ratelimit-remaining-requests": str(self.remaining),
-            "x-ratelimit-reset-requests": f"{self.reset:.3f}s",
+            f"x-ratelimit-limit-{counted}": str(self.limit),
+            f"x-ratelimit-remaining-{counted}": str(self.remaining),
+            f"x-ratelimit-reset-{counted}": f"{self.reset:.3f}s",
         }
 
 
@@ -52,18 +55,39 @@ def fingerprint(presets: Mapping[str, Tier]) -> str:
     return hashlib.sha256(encode(presets, order="deterministic")).hexdigest()[:16]
 
 
+def scopes(org: str, key: str, user: str = "", team: str = "", model: str = "") -> tuple[str, ...]:
+    """Name whom a request counts against: the caller's key, user and team, the organization, and the model in it."""
+    named = (f"key:{key}", user and f"user:{user}", team and f"team:{team}", f"org:{org}", model and f"model:{model}")
+    return tuple(filter(None, named))
+
+
+def kind_of(scope: str) -> str:
+    """Return what kind of thing a scope is, in the words of clients."""
+    kind = scope.partition(":")[0]
+    return KINDS.get(kind, kind)
+
+
 def resolve(preset: Tier, own: Mapping[str, int | None]) -> Tier:
     """Lay a key's own limits over the preset of its tier; a missing one, or None, keeps the preset."""
     known = asdict(preset)
     return replace(preset, **{name: int(value) for name, value in own.items() if value is not None and name in known})
 
 
-def refusal(scope: str, limit: int, used: int, wait: float, now: float) -> RateLimited:
-    """Say which limit (`scope`) is reached, and when to try again: `wait` seconds after `now`, in epoch seconds."""
+def refusal(kind: str, rule: str, *, limit: int, used: int, wait: float | None, now: float) -> RateLimited:
+    """Say which limit (`rule`) of whom (`kind`) is reached, and when to try again: `wait` seconds after `now`.
+
+    `now` is in epoch seconds. Without `wait` the request is larger than the limit itself, and never passes.
+    """
+    said = f"This {kind} may make {limit} {_PHRASES.get(rule, rule)}"
+    details: dict[str, object] = {"scope": kind, "rule": rule, "limit": limit, "used": used, "reserved": 0}
+    if wait is None:
+        raised = RateLimited(f"{said}; this request alone may take more. Lower max_tokens.", details=details)
+        raised.should_retry = False
+        return raised
     seconds = max(1, math.ceil(wait))
     return RateLimited(
-        f"This key may make {limit} {_PHRASES.get(scope, scope)}; {used} are counted. Try again in {seconds} s.",
+        f"{said}; {used} are counted. Try again in {seconds} s.",
         retry_after=seconds,
-        details={"scope": scope, "limit": limit, "used": used, "reserved": 0, "resets_at": math.ceil(now + wait)},
-        headers=Standing(limit, 0, wait).headers(),
+        details={**details, "resets_at": math.ceil(now + wait)},
+        headers=Standing(limit, 0, wait).headers("tokens" if rule == "tokens_per_minute" else "requests"),
     )

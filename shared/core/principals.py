@@ -1,7 +1,12 @@
-"""Who calls, as the authorizer tells the other functions: flat strings in API Gateway's context, one value here."""
+"""Who calls, and what a role may do: flat strings in API Gateway's context, one value here, one table for all routes.
+
+A key is its own principal. A user's token has no key: its id names the organization, the tier and the user, so that
+the limits of the tier follow from the id alone, and nothing has to be stored before its first request.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:
@@ -9,23 +14,32 @@ if TYPE_CHECKING:
 
 Role = Literal["admin", "developer", "viewer", "service"]
 Tier = Literal["free", "pro", "enterprise"]
-Action = Literal["administer", "infer", "read"]  # keys and the like; chat and embeddings; the lists of models
+Action = Literal[
+    "administer",  # keys, users, teams, limits, budgets, blocks; the audit log
+    "infer",  # chat and embeddings: whatever costs money
+    "observe",  # usage, metrics, analytics
+    "read",  # the lists of models
+]
 
 ROLES: tuple[Role, ...] = get_args(Role)
 TIERS: tuple[Tier, ...] = get_args(Tier)
+ACTIONS: tuple[Action, ...] = get_args(Action)
 MAY: Mapping[str, frozenset[Action]] = {
-    "admin": frozenset({"administer", "infer", "read"}),
-    "developer": frozenset({"infer", "read"}),
+    "admin": frozenset({"administer", "infer", "observe", "read"}),
+    "developer": frozenset({"infer", "observe", "read"}),
     "service": frozenset({"infer", "read"}),
-    "viewer": frozenset({"read"}),
+    "viewer": frozenset({"observe", "read"}),
 }
-_NEEDS: Mapping[Action, str] = {
-    action: ", ".join(role for role in MAY if action in MAY[role]) for action in get_args(Action)
-}
+USER_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # of our own users; those of another issuer hold a colon
+_NEEDS: Mapping[Action, str] = {action: ", ".join(role for role in MAY if action in MAY[role]) for action in ACTIONS}
+_TOKEN = "-jwt-"  # noqa: S105 - what tells the two kinds of ids apart: behind a key's organization stands no hyphen
 
 
 class Principal(NamedTuple):
-    """The caller, by its key; `models` is empty for all of them, `expires_at` is in epoch seconds."""
+    """The caller, by its key; `models` is empty for all of them, `expires_at` is in epoch seconds.
+
+    `user` and `team` are "" where there is none.
+    """
 
     key_id: str
     org: str
@@ -33,6 +47,8 @@ class Principal(NamedTuple):
     tier: str
     models: tuple[str, ...]
     expires_at: int
+    user: str = ""
+    team: str = ""
 
     def may(self, action: Action) -> bool:
         """Tell whether the role allows `action`; an unknown role allows nothing."""
@@ -58,6 +74,16 @@ class Principal(NamedTuple):
         return {**self._asdict(), "models": ",".join(self.models), "expires_at": str(self.expires_at)}
 
 
+def token_key_id(org: str, tier: str, user: str) -> str:
+    """Return what stands for the key where a user calls with a token."""
+    return f"{org}{_TOKEN}{tier}-{user}"
+
+
+def is_token(key_id: str) -> bool:
+    """Tell whether this is a user with a token: no key of this id is in the Directory."""
+    return key_id.partition("-")[2].startswith(_TOKEN[1:])
+
+
 def from_context(context: Mapping[str, str]) -> Principal:
     """Read what `Principal.context` wrote; API Gateway adds members of its own.
 
@@ -72,6 +98,8 @@ def from_context(context: Mapping[str, str]) -> Principal:
             tier=context["tier"],
             models=tuple(filter(None, context["models"].split(","))),
             expires_at=int(context["expires_at"]),
+            user=context["user"],
+            team=context["team"],
         )
     except (KeyError, ValueError) as error:
         from shared.core.errors import Unauthorized  # noqa: PLC0415 - the authorizer must not load the JSON codec

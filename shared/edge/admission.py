@@ -1,42 +1,82 @@
 """The two round trips: `admit` before the provider is called, `settle` after it; each is one script in Valkey.
 
-Also `project`, which tells Valkey what the Directory says of a key. All keys of a script share the hash tag `{org}`.
+Also `topup` between two tries, `tell`, by which Valkey learns what the Directory says of a scope, and `reap`, which
+charges what nobody settled.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-import redis
-from redis.backoff import NoBackoff
-from redis.credentials import CredentialProvider
-from redis.exceptions import NoScriptError
-from redis.maint_notifications import MaintNotificationsConfig
-from redis.retry import Retry
-
-from shared.core.errors import StoreUnavailable, Unauthorized
-from shared.core.limits import HOUR, MINUTE, Standing, refusal
+from shared.core import budgets
+from shared.core.budgets import DEFAULT_MAX_TOKENS
+from shared.core.errors import Forbidden, StoreRebuilding, Unauthorized
+from shared.core.events import USAGE
+from shared.core.limits import HOUR, MINUTE, Standing, kind_of, refusal
+from shared.core.pricing import Worst
+from shared.edge.names import Names, holds, names, policy
+from shared.edge.store import Script, Store, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from shared.core.catalog import Tier
+    import redis
 
-CONNECT_SECONDS = 1.0
-COMMAND_SECONDS = 0.25
-IDLE_SECONDS = 50.0  # of wall time; NAT forgets a silent connection after 350 s
+__all__ = ["Admission", "Ask", "Grant", "Unprojected", "connect"]
+
 SETTLED_SECONDS = 1800  # twice the longest life of an invocation: no settle comes later than that
-USAGE_EVENTS = 10_000  # about; what the stream keeps until it is drained
-RETRY_SECONDS = 1.0  # what a client is told when the store does not answer
+REBUILT_SECONDS = 5.0  # until a client should ask again while the books are being rebuilt
+MOST_REAPED = 100  # at once
+EXPIRED = "expired"  # outcome of a request that nobody settled
 
 _MICRO = 1_000_000
+_NOTHING = Worst(0, 0, 0)
 
 
 class Unprojected(Exception):  # noqa: N818 - a state of the store, to be mended and not to be shown
-    """Valkey knows nothing of this key: it is new, or the cache was flushed. Project it and ask again."""
+    """Valkey knows nothing of these `scopes`: they are new, or the cache was flushed. Project them and ask again."""
+
+    def __init__(self, scopes: Sequence[str] = ()) -> None:
+        super().__init__(*scopes)
+        self.scopes = tuple(scopes)
+
+
+class Ask(NamedTuple):
+    """What is to be decided on. `scopes` begins with that of the key; `lease` is in seconds.
+
+    `worst` is None where nothing is charged; `unbounded` names the field for which no price holds, "model" where it has
+    none at all. `answers` is how many are asked for, 0 for what is no text; `max_tokens` is of one of them, 0 if unset;
+    `ceiling` is the model's, 0 if unknown; `fit` lets `max_tokens` be lowered to what is left.
+    """
+
+    org: str
+    scopes: tuple[str, ...]
+    request_id: str
+    lease: float
+    worst: Worst | None = None
+    unbounded: str = ""
+    answers: int = 0
+    max_tokens: int = 0
+    ceiling: int = 0
+    fit: bool = False
+
+
+class Grant(NamedTuple):
+    """An admission. `max_tokens` is 0 where it stays what the client said; `held` is in nano-dollars."""
+
+    requests: Standing
+    tokens: Standing
+    max_tokens: int
+    held: int
+    budgeted: bool
+    day: str
+    month: str
+
+    def headers(self) -> dict[str, str]:
+        """Return what a client is told of it."""
+        told = self.requests.headers() | self.tokens.headers("tokens")
+        return {**told, "x-nexus-max-tokens": str(self.max_tokens)} if self.max_tokens else told
 
 
 class Admission:
@@ -51,76 +91,94 @@ class Admission:
         others, before the catalog was changed, counts as unprojected.
         """
         self._presets = presets
-        self._connection: Any = connection  # redis-py leaves most of its methods without types
+        self._store = Store(connection, clock)
         self._clock = clock
-        self._used = 0.0  # when the open connection was used last; 0.0: none is open
-        self._admit = _Script("admit")
-        self._settle = _Script("settle")
-        self._project = _Script("project")
+        self._admit, self._settle = Script("admit"), Script("settle")
+        self._topup, self._project = Script("topup"), Script("project")
 
-    def admit(self, key_id: str, request_id: str, lease: float, *, any_presets: bool = False) -> Standing:
-        """Decide on a request, and hold one of the key's concurrent slots for `lease` seconds at most.
+    def admit(self, ask: Ask, *, any_presets: bool = False) -> Grant:
+        """Decide on a request; hold a concurrent slot and its worst cost in every scope, for `ask.lease` at most.
 
         Asked again with the same `request_id` it answers the same and counts nothing. With `any_presets`, limits that
         were resolved with others do too: two versions of a deployment would else undo each other's projections.
 
         Raises:
-            Unprojected: nothing is known of the key, or only by presets of the past.
-            Unauthorized: it is revoked, or has expired.
-            RateLimited: one of its limits is reached. Nothing was written.
-            StoreUnavailable: the script could not run.
+            Unprojected: nothing is known of the key, or only by presets of the past, or, until the organization's books
+                are open, of another scope.
+            Unauthorized, Forbidden: the key or another scope is revoked, blocked or has expired.
+            RateLimited, BudgetExhausted: a limit or budget is reached. Nothing was written.
+            UnpricedModel: a budget applies, and the request has no bound.
+            StoreUnavailable: the script could not run, or the books are being rebuilt.
         """
-        names = _Names(key_id)
-        lease_ms = max(1, round(lease * 1000))
-        keys = [names.key, names.rate, names.leases]
-        presets = "" if any_presets else self._presets
-        verdict, *facts = self._run(self._admit, keys, [request_id, lease_ms, MINUTE * _MICRO, HOUR * _MICRO, presets])
-        match verdict:
-            case b"admitted":
-                limit, remaining, reset = facts
-                return Standing(limit, remaining, reset / _MICRO)
-            case b"refused":
-                scope, limit, used, wait = facts
-                raise refusal(scope.decode(), limit, used, wait / _MICRO, self._clock())
-            case b"unprojected":
-                raise Unprojected
-            case _:
-                raise Unauthorized(f"This API key {'is revoked' if verdict == b'revoked' else 'has expired'}.")
+        known = names(ask.org, ask.scopes)
+        worst = ask.worst or _NOTHING
+        arguments: list[str | int] = [
+            ask.request_id,
+            max(1, round(ask.lease * 1000)),
+            MINUTE * _MICRO,
+            HOUR * _MICRO,
+            "" if ask.worst is None else "0" if ask.unbounded else "1",
+            worst.fixed,
+            worst.each,
+            worst.tokens,
+            ask.answers,
+            ask.max_tokens,
+            ask.ceiling,
+            DEFAULT_MAX_TOKENS,
+            int(ask.fit),
+            "" if any_presets else self._presets,
+            *ask.scopes,
+        ]
+        verdict, *facts = self._store.run(self._admit, [known.hold(ask.request_id), *known.admit], arguments)
+        if verdict != b"admitted":
+            self._refuse(verdict, facts, ask)
+        granted, held, budgeted, day, month = facts[6:]
+        requests = Standing(facts[0], facts[1], facts[2] / _MICRO)
+        tokens = Standing(facts[3], facts[4], facts[5] / _MICRO)
+        return Grant(requests, tokens, granted, held, bool(budgeted), day.decode(), month.decode())
 
-    def settle(self, key_id: str, request_id: str, usage: Mapping[str, str | int]) -> bool:
-        """End the lease and book `usage`: a `usage.v1` event with `outcome`, `prompt`, `completion` among its fields.
+    def settle(self, ask: Ask, grant: Grant, cost: int, usage: Mapping[str, str | int]) -> bool:
+        """End the lease and book `cost`, nano-dollars, and `usage`: a `usage.v1` event, `outcome`, `prompt` and so on.
 
         Returns whether this was the first settlement of the request; the others change nothing.
 
         Raises:
             StoreUnavailable: the script could not run. It may be tried again.
         """
-        names = _Names(key_id)
-        keys = [names.settled(request_id), names.leases, names.usage, names.counters]
-        event = [part for pair in usage.items() for part in pair]
-        counts = [usage["outcome"], usage["prompt"], usage["completion"]]
-        return bool(self._run(self._settle, keys, [request_id, SETTLED_SECONDS, USAGE_EVENTS, *counts, *event]))
+        known = names(ask.org, ask.scopes)
+        return self._close(known, ask.request_id, ["settle", cost], [grant.day, grant.month], usage)
 
-    def project(self, key_id: str, *, version: int, revoked: bool, expires_at: int, tier: str, limits: Tier) -> bool:
-        """Tell Valkey what the Directory says; returns False, and changes nothing, where it knows a newer version.
-
-        `expires_at` is in epoch seconds, 0 for never; `limits` are resolved, 0 for none.
+    def topup(self, ask: Ask, amount: int) -> bool:
+        """Reserve `amount` nano-dollars more for an admitted request; returns False where a budget does not afford it.
 
         Raises:
             StoreUnavailable: the script could not run.
         """
-        fields = {
-            "state": "revoked" if revoked else "active",
-            "expires_at": expires_at,
-            "tier": tier,
-            "rpm": limits.requests_per_minute,
-            "rph": limits.requests_per_hour,
-            "tpm": limits.tokens_per_minute,
-            "concurrency": limits.concurrency,
-            "presets": self._presets,
-        }
+        known = names(ask.org, ask.scopes)
+        return bool(self._store.run(self._topup, [known.hold(ask.request_id), *known.topup], [amount]))
+
+    def reap(self, org: str, most: int = MOST_REAPED) -> int:
+        """Charge what was reserved by requests whose lease has run out unsettled; returns how many there were.
+
+        Raises:
+            StoreUnavailable: a script could not run; what it did not reach is reaped next time.
+        """
+        seconds, micro = self._store.call("TIME")
+        now = int(seconds) * 1000 + int(micro) // 1000
+        overdue = self._store.call("ZRANGEBYSCORE", holds(org), "-inf", now, "LIMIT", 0, most)
+        return sum(self._reap(org, request_id.decode()) for request_id in overdue)
+
+    def tell(self, org: str, scope: str, version: int, policy_fields: Mapping[str, str | int]) -> bool:
+        """Tell Valkey what the Directory says of a scope, as `shared.core.policies` puts it.
+
+        Returns False, and changes nothing, where Valkey knows a newer version.
+
+        Raises:
+            StoreUnavailable: the script could not run.
+        """
+        fields = {**policy_fields, "presets": self._presets}
         arguments = [version, *(part for pair in fields.items() for part in pair)]
-        return bool(self._run(self._project, [_Names(key_id).key], arguments))
+        return bool(self._store.run(self._project, [policy(org, scope)], arguments))
 
     def ping(self) -> None:
         """Find out whether the store answers.
@@ -128,98 +186,71 @@ class Admission:
         Raises:
             StoreUnavailable: it does not.
         """
-        self._call("PING")
+        self._store.call("PING")
 
     def drop(self) -> None:
         """Close the connection; the next call opens another."""
-        self._used = 0.0
-        self._connection.disconnect()
+        self._store.drop()
 
-    def _run(self, script: _Script, keys: list[str], arguments: list[str | int]) -> Any:  # noqa: ANN401 - the script's
-        call = (script.digest, len(keys), *keys, *arguments)
-        try:
-            return self._call("EVALSHA", *call)
-        except NoScriptError:  # a new or flushed server
-            self._call("SCRIPT", "LOAD", script.source)
-            return self._call("EVALSHA", *call)
+    def _close(
+        self, known: Names, request_id: str, how: list[str | int], dates: list[str], usage: Mapping[str, str | int]
+    ) -> bool:
+        event = dict(usage)
+        counts = [event.pop("outcome"), event.pop("prompt"), event.pop("completion")]
+        keys = [known.settled(request_id), known.hold(request_id), *known.settle]
+        flat = [part for pair in event.items() for part in pair]
+        arguments = [request_id, SETTLED_SECONDS, *how, *counts, *dates, *flat]
+        return bool(self._store.run(self._settle, keys, arguments))
 
-    def _call(self, *command: str | int | bytes) -> Any:  # noqa: ANN401 - the command's
-        """Make one round trip; after a failure the connection goes: a late answer might be taken for the next one's."""
-        if self._used and self._is_stale():
-            self.drop()
-        try:
-            self._connection.send_command(*command)
-            answer = self._connection.read_response()
-        except NoScriptError:
-            raise
-        except (redis.RedisError, OSError) as error:
-            self.drop()
-            raise StoreUnavailable(
-                "The gateway cannot count this request now, so it does not serve it. Please try again.",
-                retry_after=RETRY_SECONDS,
-            ) from error
-        self._used = self._clock()
-        return answer
+    def _reap(self, org: str, request_id: str) -> bool:
+        hold = self._store.call("HMGET", names(org, ()).hold(request_id), "scopes", "day", "month")
+        if hold[0] is None:  # settled meanwhile
+            return False
+        scopes = tuple(hold[0].decode().split("\n"))
+        whose = dict(scope.split(":", 1) for scope in scopes)
+        usage = {
+            "event": USAGE,
+            "org": org,
+            "key": whose["key"],
+            "user": whose.get("user", ""),
+            "team": whose.get("team", ""),
+            "model": whose.get("model", ""),
+            "outcome": EXPIRED,
+            "prompt": 0,
+            "completion": 0,
+            "estimated": 1,
+        }
+        return self._close(names(org, scopes), request_id, ["reap", 0], [hold[1].decode(), hold[2].decode()], usage)
 
-    def _is_stale(self) -> bool:
-        """Nobody knows what became of a connection after a freeze; on a sound one nothing waits to be read."""
-        if self._clock() - self._used > IDLE_SECONDS:
-            return True
-        try:
-            return bool(self._connection.can_read())
-        except redis.ConnectionError:
-            return True
+    def _refuse(self, verdict: bytes, facts: list[Any], ask: Ask) -> NoReturn:
+        match verdict:
+            case b"refused":
+                self._refuse_amount(facts, ask)
+            case b"unprojected":
+                raise Unprojected([ask.scopes[number - 1] for number in facts])
+            case b"closed":
+                raise StoreRebuilding(
+                    "What was spent so far is being counted anew, and nothing is spent until that is done.",
+                    retry_after=REBUILT_SECONDS,
+                )
+            case b"unpriced":
+                field = "" if ask.unbounded == "model" else ask.unbounded
+                raise budgets.unpriced(ask.scopes[-1].partition(":")[2], field)
+            case _:
+                _turn_away(verdict, kind_of(ask.scopes[facts[0] - 1]))
 
-
-def connect(
-    host: str, port: int, *, tls: bool = False, credentials: Callable[[], tuple[str, str]] | None = None
-) -> redis.Connection:
-    """Return a connection that opens when first used, and never waits or tries longer than it says above.
-
-    `credentials` gives user and password (an IAM token) each time it is opened. One connection, not a client with a
-    pool: a process serves one request at a time, and the pool would double the CPU of each call.
-    """
-    return (redis.SSLConnection if tls else redis.Connection)(
-        host=host,
-        port=port,
-        credential_provider=_Credentials(credentials) if credentials else None,
-        socket_connect_timeout=CONNECT_SECONDS,
-        socket_timeout=COMMAND_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-        protocol=3,
-        # each of these would cost a new connection a round trip of its own
-        driver_info=None,
-        maint_notifications_config=MaintNotificationsConfig(enabled=False),
-    )
+    def _refuse_amount(self, facts: list[Any], ask: Ask) -> NoReturn:
+        number, name, limit, used, reserved, microseconds = facts
+        kind, rule, now = kind_of(ask.scopes[number - 1]), name.decode(), self._clock()
+        wait = None if microseconds < 0 else microseconds / _MICRO
+        if rule in budgets.RULES:
+            raise budgets.exhausted(kind, rule, limit=limit, used=used, reserved=reserved, wait=wait, now=now)
+        raise refusal(kind, rule, limit=limit, used=used, wait=wait, now=now)
 
 
-class _Credentials(CredentialProvider):
-    def __init__(self, source: Callable[[], tuple[str, str]]) -> None:
-        self._source = source
-
-    def get_credentials(self) -> tuple[str, str]:
-        return self._source()
-
-
-class _Script:
-    """One `.lua` file beside this one, called by its digest."""
-
-    def __init__(self, name: str) -> None:
-        self.source = Path(__file__).with_name(f"{name}.lua").read_bytes()
-        self.digest = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
-
-
-class _Names:
-    """What one API key's keys are called in Valkey; its organization is the part before the last dash."""
-
-    def __init__(self, key_id: str) -> None:
-        tag = f"{{{key_id.rpartition('-')[0]}}}"
-        self._tag = tag
-        self.key = f"{tag}:key:{key_id}"
-        self.rate = f"{tag}:rate:{key_id}"
-        self.leases = f"{tag}:leases:{key_id}"
-        self.usage = f"{tag}:usage"
-        self.counters = f"{tag}:counters"
-
-    def settled(self, request_id: str) -> str:
-        return f"{self._tag}:settled:{request_id}"
+def _turn_away(verdict: bytes, kind: str) -> NoReturn:
+    """Say why nobody may pass for now: `verdict` is revoked, blocked or expired."""
+    said = {b"revoked": "is revoked", b"expired": "has expired", b"blocked": "is blocked for some time"}[verdict]
+    if kind == "key" and verdict != b"blocked":
+        raise Unauthorized(f"This API key {said}.")
+    raise Forbidden(f"The {kind} of this request {said}." if kind != "key" else f"This API key {said}.")

@@ -113,6 +113,15 @@ class Aws:
             self._pause(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311 - jitter, not a secret
             return self._call(action, request)
 
+    def write(self, action: str, request: Mapping[str, object]) -> dict[str, Any]:
+        """Call `action` once: of one that fails on the way nobody knows whether it took place.
+
+        Raises:
+            AwsUnavailableError: it failed.
+            AwsError: AWS refuses, and nothing took place.
+        """
+        return self._call(action, request)
+
     def drop(self) -> None:
         """Close the connection; the next call opens another."""
         self._connection.drop()

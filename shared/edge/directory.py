@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from shared.edge.aws import Aws
 
@@ -17,7 +18,9 @@ class BrokenRecordError(Exception):
 class KeyRecord(NamedTuple):
     """One API key as stored; times are epoch seconds, `hash` is the keyed digest of the whole key in hex.
 
-    `limits` holds only what differs from the preset of the tier; `models` is empty for all of them.
+    `limits` holds only what differs from the preset of the tier; `models` is empty for all of them. `budget` is in
+    whole nano-dollars by `daily_nano`, `monthly_nano`, `total_nano`. After a rotation the digest before it,
+    `previous_hash`, opens the key too until `previous_until`. A blocked key is shut until `blocked_until`.
     """
 
     id: str
@@ -35,6 +38,16 @@ class KeyRecord(NamedTuple):
     models: tuple[str, ...] = ()
     team: str | None = None
     user: str | None = None
+    budget: Mapping[str, int] = MappingProxyType({})
+    blocked_until: int = 0
+    previous_hash: str | None = None
+    previous_until: int = 0
+
+    def hashes(self, now: float) -> tuple[str, ...]:
+        """Return the digests that open the key at `now`, in epoch seconds."""
+        if self.previous_hash and now < self.previous_until:
+            return (self.hash, self.previous_hash)
+        return (self.hash,)
 
 
 class Directory:
@@ -51,10 +64,40 @@ class Directory:
             AwsError: DynamoDB refuses or cannot be reached.
             BrokenRecordError: the item is not one of ours.
         """
-        place = {"pk": {"S": org}, "sk": {"S": f"key#{key_id}"}}
+        found = self.item(org, f"key#{key_id}", consistent=consistent)
+        return None if found is None else record(found)
+
+    def item(self, org: str, name: str, *, consistent: bool = False) -> dict[str, Any] | None:
+        """Return what is stored under a sort key, such as `team#blue`, or None; one that was deleted is not there.
+
+        Raises:
+            AwsError: DynamoDB refuses or cannot be reached.
+            BrokenRecordError: it holds what we never write.
+        """
+        place = {"pk": {"S": org}, "sk": {"S": name}}
         request = {"TableName": self._table, "Key": place, "ConsistentRead": consistent}
-        item = self._aws.read("GetItem", request).get("Item")
-        return None if item is None else record({name: decode(value) for name, value in item.items()})
+        stored = self._aws.read("GetItem", request).get("Item")
+        found = None if stored is None else {field: decode(value) for field, value in stored.items()}
+        return None if found is None or found.get("deleted") else found
+
+    def all(self, org: str, prefix: str = "") -> Iterator[dict[str, Any]]:
+        """Yield what is stored under the sort keys that begin with `prefix`, also what was deleted.
+
+        Raises:
+            AwsError: DynamoDB refuses or cannot be reached.
+            BrokenRecordError: one holds what we never write.
+        """
+        values = {":org": {"S": org}, **({":prefix": {"S": prefix}} if prefix else {})}
+        condition = "pk = :org AND begins_with(sk, :prefix)" if prefix else "pk = :org"
+        request: dict[str, Any] = {"TableName": self._table, "KeyConditionExpression": condition}
+        request |= {"ExpressionAttributeValues": values, "ConsistentRead": True}
+        while True:
+            answer = self._aws.read("Query", request)
+            for stored in answer["Items"]:
+                yield {field: decode(value) for field, value in stored.items()}
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
 def record(item: Mapping[str, Any]) -> KeyRecord:
@@ -80,6 +123,10 @@ def record(item: Mapping[str, Any]) -> KeyRecord:
             models=tuple(item.get("models", ())),
             team=item.get("team"),
             user=item.get("user"),
+            budget={name: int(value) for name, value in item.get("budget", {}).items()},
+            blocked_until=int(item.get("blocked_until", 0)),
+            previous_hash=item.get("previous_hash"),
+            previous_until=int(item.get("previous_until", 0)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BrokenRecordError(f"An API key in the directory cannot be read: {error!r}") from error

@@ -1,7 +1,7 @@
 #!lua
--- Write what the Directory says of one key, unless something newer is here: two writers may pass each other.
+-- Write what the Directory says of one scope, unless something newer is here: two writers may pass each other.
 --
--- KEYS  1 the key's projection (hash)
+-- KEYS  1 the scope's policy (hash)
 -- ARGV  1 version   2 and on: the fields, name and value
 --
 -- Answers 1, or 0 when a newer version was found and kept.

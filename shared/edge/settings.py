@@ -51,12 +51,18 @@ class ValkeySettings(NamedTuple):
 
 
 class AuthorizerSettings(NamedTuple):
-    """What the authorizer needs; `usage_key_prefix` and a tier make the value of an API Gateway key."""
+    """What the authorizer needs; `usage_key_prefix` and a tier make the value of an API Gateway key.
+
+    `jwt_issuer` is the name of our own tokens' issuer; `oidc_issuers` lists the others, in JSON, "" if there are none.
+    """
 
     aws: AwsSettings
     directory_table: str
     pepper_secret: str
     usage_key_prefix: str
+    signing_secret: str
+    jwt_issuer: str
+    oidc_issuers: str
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> AuthorizerSettings:
@@ -70,6 +76,38 @@ class AuthorizerSettings(NamedTuple):
             directory_table=_text(environment, "DIRECTORY_TABLE"),
             pepper_secret=_text(environment, "PEPPER_SECRET"),
             usage_key_prefix=_text(environment, "USAGE_KEY_PREFIX"),
+            signing_secret=_text(environment, "SIGNING_SECRET"),
+            jwt_issuer=_text(environment, "JWT_ISSUER"),
+            oidc_issuers=environment.get("OIDC_ISSUERS", ""),
+        )
+
+
+class TokensSettings(NamedTuple):
+    """What the function needs that issues tokens."""
+
+    aws: AwsSettings
+    stage: str
+    directory_table: str
+    pepper_secret: str
+    signing_secret: str
+    jwt_issuer: str
+    valkey: ValkeySettings
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> TokensSettings:
+        """Read them.
+
+        Raises:
+            SettingsError: one is missing, or means nothing.
+        """
+        return cls(
+            aws=AwsSettings.from_env(environment),
+            stage=_text(environment, "STAGE"),
+            directory_table=_text(environment, "DIRECTORY_TABLE"),
+            pepper_secret=_text(environment, "PEPPER_SECRET"),
+            signing_secret=_text(environment, "SIGNING_SECRET"),
+            jwt_issuer=_text(environment, "JWT_ISSUER"),
+            valkey=ValkeySettings.from_env(environment),
         )
 
 
@@ -104,6 +142,8 @@ class AdminSettings(NamedTuple):
     aws: AwsSettings
     stage: str
     directory_table: str
+    audit_table: str
+    ledger_table: str
     pepper_secret: str
     valkey: ValkeySettings
     task_root: str
@@ -119,9 +159,38 @@ class AdminSettings(NamedTuple):
             aws=AwsSettings.from_env(environment),
             stage=_text(environment, "STAGE"),
             directory_table=_text(environment, "DIRECTORY_TABLE"),
+            audit_table=_text(environment, "AUDIT_TABLE"),
+            ledger_table=_text(environment, "LEDGER_TABLE"),
             pepper_secret=_text(environment, "PEPPER_SECRET"),
             valkey=ValkeySettings.from_env(environment),
             task_root=_text(environment, "LAMBDA_TASK_ROOT"),
+        )
+
+
+class BudgetsSettings(NamedTuple):
+    """What the function needs that keeps the books; `longest_lease_s` is the longest that a request may hold money."""
+
+    aws: AwsSettings
+    stage: str
+    directory_table: str
+    ledger_table: str
+    valkey: ValkeySettings
+    longest_lease_s: int
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> BudgetsSettings:
+        """Read them.
+
+        Raises:
+            SettingsError: one is missing, or means nothing.
+        """
+        return cls(
+            aws=AwsSettings.from_env(environment),
+            stage=_text(environment, "STAGE"),
+            directory_table=_text(environment, "DIRECTORY_TABLE"),
+            ledger_table=_text(environment, "LEDGER_TABLE"),
+            valkey=ValkeySettings.from_env(environment),
+            longest_lease_s=_seconds(environment, "LONGEST_LEASE"),
         )
 
 
@@ -136,6 +205,13 @@ def _port(environment: Mapping[str, str], name: str) -> int:
     value = _text(environment, name)
     if not (value.isascii() and value.isdigit() and 0 < int(value) < 65536):  # noqa: PLR2004 - ports end there
         raise SettingsError(f"The environment variable {name} must be a port, not {value!r}.")
+    return int(value)
+
+
+def _seconds(environment: Mapping[str, str], name: str) -> int:
+    value = _text(environment, name)
+    if not (value.isascii() and value.isdigit()):
+        raise SettingsError(f"The environment variable {name} must be a number of seconds, not {value!r}.")
     return int(value)
 
 

@@ -1,16 +1,79 @@
 #!lua
--- Close one request: end its lease and book what it used. The second call with the same id changes nothing.
+-- Close one request: what it cost in, what was reserved out, its leases ended, its use written down for the ledger. Once:
+-- the second call with the same id changes nothing.
 --
--- KEYS  1 the mark that this request is settled   2 the leases of its key   3 the stream of usage   4 the counters (hash)
--- ARGV  1 request id   2 seconds the mark is kept   3 length of the stream, about
---       4 outcome   5 prompt tokens   6 completion tokens   7 and on: the fields of the usage event, name and value
+-- KEYS  1 the mark of what became of this request   2 its hold (hash)   3 all holds   4 the stream of usage
+--       5 the counters (hash)   6 and on, three for each scope, in the order of the admission:
+--       leases   tokens (hash)   spending (hash)
+-- ARGV  1 request id   2 seconds the mark is kept   3 "settle", or "reap": its lease has run out and nobody settled
+--       4 what it cost, nano-dollars ("reap": the whole reservation, whatever this says)
+--       5 outcome   6 prompt tokens   7 completion tokens   8 and 9 day and month of its admission, if known
+--       10 and on: the fields of the usage event, name and value
 --
--- Answers 1, or 0 when this request was settled before. A lease that has run out does not matter: late use is use.
+-- Answers 1, or 0 when there was nothing to do. A request that was reaped before is corrected to what it did cost, by a
+-- second event (seq 2); one of which nothing is known any more (the store was flushed) is charged all the same.
 
-if not redis.call("SET", KEYS[1], "1", "NX", "EX", ARGV[2]) then return 0 end
-redis.call("ZREM", KEYS[2], ARGV[1])
-redis.call("XADD", KEYS[3], "MAXLEN", "~", ARGV[3], "*", unpack(ARGV, 7))
-redis.call("HINCRBY", KEYS[4], "requests:" .. ARGV[4], 1)
-redis.call("HINCRBY", KEYS[4], "prompt_tokens:" .. ARGV[4], ARGV[5])
-redis.call("HINCRBY", KEYS[4], "completion_tokens:" .. ARGV[4], ARGV[6])
+local EACH = 3
+local mark = redis.call("GET", KEYS[1])
+if mark == "settled" then return 0 end
+local hold = redis.call("HMGET", KEYS[2], "amount", "day", "month", "reserved", "leased", "counted", "expires")
+local time = redis.call("TIME")
+local cost, held, seq = tonumber(ARGV[4]), tonumber(hold[1] or 0), 1
+local day, month = hold[2] or ARGV[8], hold[3] or ARGV[9]
+
+if ARGV[3] == "reap" then
+  if not hold[1] or tonumber(hold[7]) > time[1] * 1000 + math.floor(time[2] / 1000) then return 0 end
+  cost = held
+elseif mark then
+  held = tonumber(string.match(mark, "%d+"))
+  cost, seq = cost - held, 2
+end
+
+local function whole(number)
+  return string.format("%.0f", number)
+end
+
+local function place(number, which)
+  return KEYS[5 + (number - 1) * EACH + which]
+end
+
+local function each(list, act)
+  for number in string.gmatch(list or "", "%d+") do act(tonumber(number)) end
+end
+
+local periods = { "d:" .. day, "m:" .. month, "t" }
+each(hold[5], function(number) redis.call("ZREM", place(number, 1), ARGV[1]) end)
+each(hold[6], function(number)
+  local counted = redis.call("HGET", place(number, 2), ARGV[1])
+  if counted and ARGV[3] == "settle" then
+    local used = ARGV[6] + ARGV[7]
+    redis.call("HSET", place(number, 2), ARGV[1], whole(used))
+    redis.call("HINCRBY", place(number, 2), "sum", whole(used - counted))
+  end
+end)
+if hold[1] then
+  each(hold[4], function(number)
+    for _, period in ipairs(periods) do
+      if redis.call("HINCRBY", place(number, 3), "r:" .. period, whole(-held)) == 0 then
+        redis.call("HDEL", place(number, 3), "r:" .. period)
+      end
+    end
+  end)
+  redis.call("DEL", KEYS[2])
+  redis.call("ZREM", KEYS[3], ARGV[1])
+end
+if cost ~= 0 then
+  for number = 1, (#KEYS - 5) / EACH do
+    for _, period in ipairs(periods) do redis.call("HINCRBY", place(number, 3), "c:" .. period, whole(cost)) end
+  end
+end
+
+redis.call("SET", KEYS[1], ARGV[3] == "reap" and "reaped:" .. whole(held) or "settled", "EX", ARGV[2])
+redis.call(
+  "XADD", KEYS[4], "*", "request_id", ARGV[1], "seq", seq, "cost", whole(cost), "held", whole(held), "day", day,
+  "outcome", ARGV[5], "prompt", ARGV[6], "completion", ARGV[7], unpack(ARGV, 10)
+)
+redis.call("HINCRBY", KEYS[5], "requests:" .. ARGV[5], 1)
+redis.call("HINCRBY", KEYS[5], "prompt_tokens:" .. ARGV[5], ARGV[6])
+redis.call("HINCRBY", KEYS[5], "completion_tokens:" .. ARGV[5], ARGV[7])
 return 1

@@ -47,6 +47,7 @@ class Event:
     stream: bool = False
     tries: int = 0
     usage: Usage = field(default_factory=Usage)
+    cost: int | None = None  # nano-dollars; None: nothing was to be charged, or there is no price for it
     settled: bool | None = None  # None: nothing was to be settled; False: it was, and the store did not take it
     upstream: float = 0.0  # spent waiting for providers until the first chunk left
     first_chunk: float | None = None  # from the start
@@ -109,6 +110,7 @@ def _line(event: Event, stage: str, now: float) -> dict[str, Any]:
         "tries": event.tries,
         "estimated": event.usage.estimated,
         "settled": event.settled,
+        "cost_nano": event.cost,
         **values,
     }
 

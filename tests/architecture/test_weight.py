@@ -38,6 +38,12 @@ def test_only_the_gateway_speaks_to_valkey() -> None:
     assert imports_of("functions.authorizer") & {"redis", "asyncio"} == set()
 
 
+def test_a_key_pays_nothing_for_tokens() -> None:
+    """What verifies tokens is loaded with the first token, and not with the function."""
+    assert imports_of("functions.authorizer") & {"jwt", "cryptography", "urllib3", "ssl", "msgspec", "base64"} == set()
+    assert {"jwt", "cryptography", "urllib3"} <= imports_of("functions.bearer")
+
+
 def test_the_scale_tells_heavy_from_light() -> None:
     """A module that does load a banned package is seen."""
     assert "pydantic" in imports_of("pydantic")

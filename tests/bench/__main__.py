@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import cold_start, gateway_cpu, streaming
+from tests.bench import admissions, cold_start, gateway_cpu, streaming
 from tests.bench.stack import Stack, running
 
 
@@ -29,6 +29,8 @@ def main() -> None:
             _cold_starts(stack)
             _processor(stack)
             _streams(stack)
+    print()
+    admissions.main()
 
 
 def _cold_starts(stack: Stack) -> None:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.errors import Forbidden, Unauthorized
-from shared.core.principals import ROLES, TIERS, Principal, from_context
+from shared.core.keys import mint
+from shared.core.principals import ACTIONS, ROLES, TIERS, USER_ID, Principal, from_context, is_token, token_key_id
 
 NAMES = st.text(st.characters(exclude_characters=","), min_size=1)
 PRINCIPALS = st.builds(
@@ -18,6 +19,8 @@ PRINCIPALS = st.builds(
     tier=st.sampled_from(TIERS),
     models=st.lists(NAMES, max_size=3).map(tuple),
     expires_at=st.integers(),
+    user=st.text(),
+    team=st.text(),
 )
 ANYONE = Principal("default-abcdefghijkl", "default", "developer", "free", (), 1)
 
@@ -48,10 +51,10 @@ def test_an_unreadable_identity_is_none() -> None:
 @pytest.mark.parametrize(
     ("role", "allowed"),
     [
-        ("admin", {"administer", "infer", "read"}),
-        ("developer", {"infer", "read"}),
+        ("admin", {"administer", "infer", "observe", "read"}),
+        ("developer", {"infer", "observe", "read"}),
         ("service", {"infer", "read"}),
-        ("viewer", {"read"}),
+        ("viewer", {"observe", "read"}),
         ("", set()),
         ("root", set()),
     ],
@@ -59,7 +62,7 @@ def test_an_unreadable_identity_is_none() -> None:
 def test_a_role_allows_what_its_line_says(role: str, allowed: set[str]) -> None:
     """Viewers only look, admins do everything, and an unknown role does nothing; a refusal says which roles may."""
     principal = ANYONE._replace(role=role)
-    assert {action for action in ("administer", "infer", "read") if principal.may(action)} == allowed
+    assert {action for action in ACTIONS if principal.may(action)} == allowed
     if "infer" not in allowed:
         with pytest.raises(Forbidden, match="admin, developer, service"):
             principal.require("infer")
@@ -72,3 +75,11 @@ def test_a_key_may_be_for_some_models_only() -> None:
     assert bound.may_use("simulated")
     assert not bound.may_use("Simulated")
     assert not bound.may_use("")
+
+
+@given(st.from_regex(USER_ID, fullmatch=True), st.sampled_from(TIERS), st.binary(min_size=48, max_size=48))
+def test_a_token_is_never_taken_for_a_key(user: str, tier: str, chance: bytes) -> None:
+    """The id of a user's token and that of a key cannot be the same, whatever the user is called."""
+    assert is_token(token_key_id("default", tier, user))
+    assert is_token(token_key_id("jwt", tier, f"okta:{user}"))
+    assert not is_token(mint("jwt", chance).id)

@@ -11,7 +11,9 @@ import pytest
 
 from shared.core.catalog import Tier
 from shared.core.errors import StoreUnavailable
-from shared.edge.admission import Admission, connect
+from shared.core.limits import Standing
+from shared.edge.admission import Admission, Ask, Grant, connect
+from tests.edge.projecting import projected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
 
 KEY = "default-abcdefghijkl"
 USED: dict[str, str | int] = {"outcome": "ok", "prompt": 3, "completion": 4}
+NONE = Standing(0, 0, 0)
+GRANT = Grant(NONE, NONE, 0, 0, budgeted=False, day="2026-11-21", month="2026-11")
+
+
+def ask(request: str, key: str = KEY) -> Ask:
+    """Return the question whether a request of a key may pass."""
+    return Ask(key.partition("-")[0], (f"key:{key}",), request, 60)
 
 
 class Line:
@@ -84,9 +93,9 @@ def line(valkey: Valkey) -> Iterator[Line]:
 def remote(line: Line) -> Iterator[Admission]:
     """The scripts, through the relay; the key is known there and unlimited, the scripts are loaded."""
     opened = Admission(connect("127.0.0.1", line.port))
-    opened.project(KEY, version=1, revoked=False, expires_at=0, tier="pro", limits=Tier())
-    opened.admit(KEY, "first", 60)
-    opened.settle(KEY, "first", USED)
+    projected(opened, KEY, version=1, limits=Tier())
+    opened.admit(ask("first"))
+    opened.settle(ask("first"), GRANT, 0, USED)
     yield opened
     opened.drop()
 
@@ -95,12 +104,12 @@ def test_a_request_takes_exactly_two_round_trips(line: Line, remote: Admission) 
     """One before, one after, over the one connection; a new connection costs one more."""
     line.trips = 0
     for number in range(5):
-        remote.admit(KEY, f"r{number}", 60)
-        remote.settle(KEY, f"r{number}", USED)
+        remote.admit(ask(f"r{number}"))
+        remote.settle(ask(f"r{number}"), GRANT, 0, USED)
     assert (line.trips, line.connections) == (10, 1)
 
     remote.drop()
-    remote.admit(KEY, "more", 60)
+    remote.admit(ask("more"))
     assert (line.trips, line.connections) == (12, 2)
 
 
@@ -109,26 +118,26 @@ def test_a_server_without_the_scripts_gets_them(line: Line, remote: Admission, v
     valkey.client().script_flush()
     line.trips = 0
 
-    remote.admit(KEY, "r", 60)
-    remote.admit(KEY, "s", 60)
+    remote.admit(ask("r"))
+    remote.admit(ask("s"))
 
     assert line.trips == 3 + 1
 
 
 def test_a_silent_store_is_given_up_soon_and_its_late_answer_never_taken(line: Line, remote: Admission) -> None:
     """One command's time, no second try; what arrives afterwards belongs to a connection that is gone."""
-    remote.project(KEY, version=2, revoked=False, expires_at=0, tier="pro", limits=Tier(requests_per_minute=9))
+    projected(remote, KEY, version=2, limits=Tier(requests_per_minute=9))
     line.flows.clear()
     line.trips = 0
 
     with pytest.raises(StoreUnavailable) as failure:
-        remote.admit(KEY, "lost", 60)
+        remote.admit(ask("lost"))
     assert failure.value.retry_after == 1
     assert line.trips == 1
 
     line.flows.set()
-    assert remote.admit(KEY, "next", 60).remaining == 7  # the lost one was counted, its answer is not this one
-    assert remote.settle(KEY, "next", USED) is True
+    assert remote.admit(ask("next")).requests.remaining == 7  # the lost one was counted, its answer is not this one
+    assert remote.settle(ask("next"), GRANT, 0, USED) is True
 
 
 def test_a_connection_that_broke_while_idle_is_replaced(line: Line, remote: Admission) -> None:
@@ -136,9 +145,9 @@ def test_a_connection_that_broke_while_idle_is_replaced(line: Line, remote: Admi
     line.cut()
     while line.connections == 1:  # until the other side has seen it, too: it may take a moment
         with suppress(StoreUnavailable):
-            remote.admit(KEY, "r", 60)
+            remote.admit(ask("r"))
 
-    assert remote.settle(KEY, "r", USED)
+    assert remote.settle(ask("r"), GRANT, 0, USED)
 
 
 def test_a_connection_that_was_silent_for_long_is_not_trusted(line: Line) -> None:
@@ -159,10 +168,10 @@ def test_nonsense_from_the_store_is_its_failure(line: Line, remote: Admission) -
     """What is no answer of the protocol is a 503, and the next call is clean."""
     line.spoil = True
     with pytest.raises(StoreUnavailable):
-        remote.admit(KEY, "r", 60)
+        remote.admit(ask("r"))
 
     line.spoil = False
-    assert remote.settle(KEY, "r", USED)
+    assert remote.settle(ask("r"), GRANT, 0, USED)
 
 
 @pytest.mark.parametrize("loss", ["refused", "wrong type", "short of memory"])
@@ -174,12 +183,13 @@ def test_every_failure_of_the_store_is_one_error(line: Line, remote: Admission, 
             line.stop()
             remote.drop()
         case "wrong type":
-            client.set(f"{{default}}:leases:{KEY}", "text")
+            client.delete(f"{{default}}:policy:key:{KEY}")
+            client.set(f"{{default}}:policy:key:{KEY}", "text")
         case _:
             client.config_set("maxmemory", 1)
     try:
         with pytest.raises(StoreUnavailable) as failure:
-            remote.admit(KEY, "r", 60)
+            remote.admit(ask("r"))
     finally:
         client.config_set("maxmemory", 0)
     assert (failure.value.status, failure.value.retry_after) == (503, 1)
@@ -187,24 +197,22 @@ def test_every_failure_of_the_store_is_one_error(line: Line, remote: Admission, 
 
 def test_short_of_memory_nothing_is_half_done(remote: Admission, valkey: Valkey) -> None:
     """The script does not start rather than stop in the middle: neither log nor lease was written."""
-    remote.project(KEY, version=2, revoked=False, expires_at=0, tier="pro", limits=Tier(requests_per_minute=9))
+    projected(remote, KEY, version=2, limits=Tier(requests_per_minute=9))
     client = valkey.client()
     client.config_set("maxmemory", 1)
     try:
         with pytest.raises(StoreUnavailable):
-            remote.admit(KEY, "r", 60)
+            remote.admit(ask("r"))
     finally:
         client.config_set("maxmemory", 0)
 
-    assert client.llen(f"{{default}}:rate:{KEY}") == 0
-    assert client.zscore(f"{{default}}:leases:{KEY}", "r") is None
+    assert client.llen(f"{{default}}:rate:key:{KEY}") == 0
+    assert client.zscore(f"{{default}}:leases:key:{KEY}", "r") is None
 
 
 def test_many_at_once_never_exceed_the_limit(valkey: Valkey) -> None:
     """Eight clients with 20 tries each and a limit of 50: 50 pass, and never more than 7 at a time."""
-    Admission(connect(valkey.host, valkey.port)).project(
-        KEY, version=1, revoked=False, expires_at=0, tier="pro", limits=Tier(50, 0, 0, 7)
-    )
+    projected(Admission(connect(valkey.host, valkey.port)), KEY, version=1, limits=Tier(50, 0, 0, 7))
     passed: list[str] = []
     peak: list[int] = []
 
@@ -213,10 +221,10 @@ def test_many_at_once_never_exceed_the_limit(valkey: Valkey) -> None:
         for number in range(20):
             request = f"{name}-{number}"
             with suppress(Exception):
-                admission.admit(KEY, request, 60)
+                admission.admit(ask(request))
                 passed.append(request)
-                peak.append(int(client.zcard(f"{{default}}:leases:{KEY}")))
-                admission.settle(KEY, request, USED)
+                peak.append(int(client.zcard(f"{{default}}:leases:key:{KEY}")))
+                admission.settle(ask(request), GRANT, 0, USED)
 
     threads = [threading.Thread(target=work, args=(name,)) for name in range(8)]
     for thread in threads:
@@ -230,11 +238,11 @@ def test_many_at_once_never_exceed_the_limit(valkey: Valkey) -> None:
 
 def test_organizations_do_not_see_each_other(admission: Admission) -> None:
     """The same id in two of them is two keys, in two slots of the cluster."""
-    admission.project("acme-abcdefghijkl", version=1, revoked=False, expires_at=0, tier="pro", limits=Tier(1))
-    admission.project("umbrella-abcdefghijkl", version=1, revoked=False, expires_at=0, tier="pro", limits=Tier(1))
+    projected(admission, "acme-abcdefghijkl", version=1, limits=Tier(1))
+    projected(admission, "umbrella-abcdefghijkl", version=1, limits=Tier(1))
 
     for key in ("acme-abcdefghijkl", "umbrella-abcdefghijkl"):
-        assert admission.admit(key, "r", 60).remaining == 0
+        assert admission.admit(ask("r", key)).requests.remaining == 0
 
 
 def test_a_new_connection_signs_in_with_fresh_credentials(valkey: Valkey) -> None:

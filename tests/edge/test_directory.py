@@ -72,7 +72,30 @@ def test_reads_a_record_as_it_was_written(table: Any, directory: Directory, cons
         "org": "default",
         "models": ("simulated",),
         "user": None,
+        "budget": {},
+        "blocked_until": 0,
+        "previous_hash": None,
+        "previous_until": 0,
     }
+
+
+def test_a_rotated_key_opens_by_both_secrets_for_a_while() -> None:
+    """The digest before the rotation counts until the overlap ends, and from that second on no more."""
+    rotated = record({**ITEM, "previous_hash": "11ee", "previous_until": 100})
+    assert rotated.hashes(99.9) == ("00ff", "11ee")
+    assert rotated.hashes(100) == ("00ff",)
+    assert record(ITEM).hashes(0) == ("00ff",)
+
+
+def test_reads_any_item_but_no_deleted_one(table: Any, directory: Directory) -> None:
+    """Users, teams and the like come as they are stored; a tombstone is nobody."""
+    table.put_item(Item={"pk": "default", "sk": "team#blue", "version": 2, "budget": {"daily_nano": 10**15}})
+    table.put_item(Item={"pk": "default", "sk": "team#red", "version": 2, "deleted": True})
+    found = directory.item("default", "team#blue", consistent=True)
+    assert found is not None
+    assert found["budget"] == {"daily_nano": 10**15}
+    assert directory.item("default", "team#red", consistent=True) is None
+    assert directory.item("other", "team#blue") is None
 
 
 def test_knows_what_is_not_there(table: Any, directory: Directory) -> None:

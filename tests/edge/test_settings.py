@@ -10,13 +10,19 @@ from shared.edge.settings import (
     AwsSettings,
     GatewaySettings,
     SettingsError,
+    TokensSettings,
     ValkeySettings,
 )
 
 ENVIRONMENT = {
     "AWS_REGION": "eu-west-1",
+    "JWT_ISSUER": "https://nexus.example",
+    "OIDC_ISSUERS": "[]",
+    "SIGNING_SECRET": "arn:signing",
     "STAGE": "dev",
+    "AUDIT_TABLE": "audit",
     "DIRECTORY_TABLE": "directory",
+    "LEDGER_TABLE": "ledger",
     "PEPPER_SECRET": "arn:pepper",
     "PROVIDERS_SECRET": "arn:providers",
     "USAGE_KEY_PREFIX": "nexus-1",
@@ -27,16 +33,36 @@ ENVIRONMENT = {
     "VALKEY_CACHE": "nexus-cache",
     "LAMBDA_TASK_ROOT": "/var/task",
 }
-OPTIONAL = {"VALKEY_USER", "VALKEY_CACHE"}
+OPTIONAL = {"OIDC_ISSUERS", "VALKEY_CACHE", "VALKEY_USER"}
+ISSUER = "https://nexus.example"
 AWS = AwsSettings("eu-west-1", None)
 VALKEY = ValkeySettings("cache.local", 6379, tls=True, user="nexus", cache="nexus-cache")
 
 
 def test_reads_what_each_function_needs() -> None:
     """Values arrive typed; nothing is read that the function does not use."""
-    assert AuthorizerSettings.from_env(ENVIRONMENT) == (AWS, "directory", "arn:pepper", "nexus-1")
+    secrets = ("arn:pepper", "nexus-1", "arn:signing")
+    assert AuthorizerSettings.from_env(ENVIRONMENT) == (AWS, "directory", *secrets, ISSUER, "[]")
+    assert TokensSettings.from_env(ENVIRONMENT) == (
+        AWS,
+        "dev",
+        "directory",
+        "arn:pepper",
+        "arn:signing",
+        ISSUER,
+        VALKEY,
+    )
     assert GatewaySettings.from_env(ENVIRONMENT) == (AWS, "dev", "directory", "arn:providers", VALKEY)
-    assert AdminSettings.from_env(ENVIRONMENT) == (AWS, "dev", "directory", "arn:pepper", VALKEY, "/var/task")
+    assert AdminSettings.from_env(ENVIRONMENT) == (
+        AWS,
+        "dev",
+        "directory",
+        "audit",
+        "ledger",
+        "arn:pepper",
+        VALKEY,
+        "/var/task",
+    )
 
 
 @pytest.mark.parametrize("name", sorted(ENVIRONMENT.keys() - OPTIONAL))
@@ -44,7 +70,7 @@ def test_names_the_variable_that_is_missing(name: str) -> None:
     """Absent and empty are the same, and at least one function refuses to start over it."""
     for environment in ({**ENVIRONMENT, name: ""}, {key: ENVIRONMENT[key] for key in ENVIRONMENT.keys() - {name}}):
         with pytest.raises(SettingsError, match=name):  # noqa: PT012 - any of the three
-            for settings in (AuthorizerSettings, GatewaySettings, AdminSettings):
+            for settings in (AuthorizerSettings, GatewaySettings, AdminSettings, TokensSettings):
                 settings.from_env(environment)
 
 

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.authorizer import CACHE_ENTRIES, CACHE_SECONDS, Authorizer, RefusedError, Remembered, build
+from functions.authorizer import (
+    AGAIN_SECONDS,
+    CACHE_ENTRIES,
+    CACHE_SECONDS,
+    Authorizer,
+    RefusedError,
+    Remembered,
+    build,
+)
 from shared.core import keys
 from shared.core.principals import from_context
 from shared.edge.aws import AwsError
@@ -39,6 +47,7 @@ RECORD = KeyRecord(
     version=1,
     limits={},
     models=("simulated", "gpt-4o"),
+    team="blue",
 )
 PLAIN = re.compile(r"[ !#-\[\]-~]+")  # printable ASCII without quotes and backslashes
 
@@ -107,6 +116,8 @@ def test_lets_a_good_key_in_and_says_whose_it_is() -> None:
         "pro",
         ("simulated", "gpt-4o"),
         NOW + 10,
+        "",
+        "blue",
     )
 
 
@@ -286,6 +297,38 @@ def test_remembers_for_a_minute() -> None:
     assert found.revoked
 
 
+def test_a_rotated_key_opens_by_its_new_secret_at_once() -> None:
+    """What is remembered does not shut it out; the old secret opens too while the overlap lasts."""
+    shelf = Shelf(RECORD)
+    lookup = Remembered(shelf, Clock())
+    door = Authorizer(lookup, lambda: PEPPER, "stack", lambda: 100.0, look_again=lookup.again)
+    assert door.identify(_event(_bearer(KEY))).key_id == KEY.id
+    renewed = KEY._replace(secret="n" * 43)
+    after: dict[str, Any] = {"hash": keys.digest(PEPPER, renewed), "previous_hash": RECORD.hash, "previous_until": 101}
+    shelf.records = {("default", KEY.id): RECORD._replace(**after)}
+    assert door.identify(_event(_bearer(renewed))).key_id == KEY.id
+    assert door.identify(_event(_bearer(KEY))).key_id == KEY.id
+    assert len(shelf.asked) == 2
+
+
+def test_guessing_costs_few_reads() -> None:
+    """A thousand wrong secrets in one moment make one read more in a second, and none for a key that does not exist."""
+    shelf, clock = Shelf(RECORD), Clock()
+    lookup = Remembered(shelf, clock)
+    door = Authorizer(lookup, lambda: PEPPER, "stack", lambda: 100.0, look_again=lookup.again)
+    door.identify(_event(_bearer(KEY)))
+    for number in range(100):
+        for key in (KEY, OTHER):
+            with pytest.raises(RefusedError):
+                door.identify(_event(_bearer(key._replace(secret=f"{number:043d}"))))
+    assert shelf.asked.count(("default", KEY.id)) == 2
+    assert shelf.asked.count(("default", OTHER.id)) == 1
+    clock.now = AGAIN_SECONDS
+    with pytest.raises(RefusedError):
+        door.identify(_event(_bearer(KEY._replace(secret="x" * 43))))
+    assert shelf.asked.count(("default", KEY.id)) == 3
+
+
 def test_remembers_no_failure() -> None:
     """After an outage the next request asks again."""
     shelf = Shelf(RECORD)
@@ -329,7 +372,8 @@ def environment(moto: str) -> Iterator[dict[str, str]]:
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
     )
     kept = RECORD._replace(expires_at=4_000_000_000)._asdict()
-    table.put_item(Item={**kept, "models": list(RECORD.models), "pk": "default", "sk": f"key#{KEY.id}"})
+    plain: dict[str, Any] = {"models": list(RECORD.models), "budget": {}}
+    table.put_item(Item={**kept, **plain, "pk": "default", "sk": f"key#{KEY.id}"})
     yield {
         "AWS_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": moto,
@@ -338,6 +382,8 @@ def environment(moto: str) -> Iterator[dict[str, str]]:
         "DIRECTORY_TABLE": "directory",
         "PEPPER_SECRET": secret["ARN"],
         "USAGE_KEY_PREFIX": "stack",
+        "SIGNING_SECRET": "signing",
+        "JWT_ISSUER": "https://nexus.example",
     }
     table.delete()
     vault.delete_secret(SecretId="pepper", ForceDeleteWithoutRecovery=True)
@@ -373,5 +419,7 @@ def test_is_built_without_connecting() -> None:
         "DIRECTORY_TABLE": "t",
         "PEPPER_SECRET": "p",
         "USAGE_KEY_PREFIX": "stack",
+        "SIGNING_SECRET": "signing",
+        "JWT_ISSUER": "https://nexus.example",
     }
     assert build(environment).usage_key_prefix == "stack"

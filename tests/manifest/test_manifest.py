@@ -10,7 +10,8 @@ from typing import Any, get_args
 import pytest
 
 from shared import manifest
-from shared.edge.settings import AdminSettings, AuthorizerSettings, GatewaySettings, SettingsError
+from shared.core import principals
+from shared.edge.settings import AdminSettings, AuthorizerSettings, BudgetsSettings, GatewaySettings, SettingsError
 from shared.manifest import FUNCTIONS, PLANS, ROUTES, Function, Grant
 
 SET_BY_LAMBDA = {"AWS_REGION": "eu-central-1", "LAMBDA_TASK_ROOT": "/var/task"}
@@ -38,17 +39,29 @@ def test_no_function_is_granted_a_wildcard(function: Function) -> None:
 def test_every_url_has_one_owner() -> None:
     """No method of a path stands twice, and each goes to a function that exists."""
     assert Counter((route.method, route.path) for route in ROUTES).most_common(1)[0][1] == 1
-    assert {route.function for route in ROUTES} == FUNCTIONS.keys() - {manifest.AUTHORIZER}
+    clocked = {name for name, function in FUNCTIONS.items() if function.every_minutes}
+    assert {route.function for route in ROUTES} == FUNCTIONS.keys() - {manifest.AUTHORIZER} - clocked
 
 
-def test_only_health_is_open() -> None:
-    """A route that asks for no key tells nothing but whether the gateway is alive."""
-    assert {route.path for route in ROUTES if route.auth == "none"} == {"/health", "/health/live", "/health/ready"}
+def test_only_health_and_the_way_in_are_open() -> None:
+    """A route without a key says whether the gateway lives, gives a token, helps to verify one, or describes itself."""
+    health = {"/health", "/health/live", "/health/ready"}
+    tokens = {"/auth/token", "/.well-known/jwks.json"}
+    assert {route.path for route in ROUTES if route.auth == "none"} == {"/openapi.json"} | health | tokens
+
+
+def test_every_route_says_what_a_caller_must_be_allowed() -> None:
+    """A route with a key names a permission that some role has; an open one names none."""
+    allowed = {action for actions in principals.MAY.values() for action in actions}
+    for route in ROUTES:
+        assert (route.needs is None) == (route.auth == "none"), route
+        assert route.needs is None or route.needs in allowed
 
 
 def test_a_route_streams_where_its_function_does() -> None:
     """The gateway's answers are passed on as they come, the administration's are whole."""
-    assert {(route.function, route.stream) for route in ROUTES} == {("gateway", True), ("admin", False)}
+    assert {route.function for route in ROUTES if route.stream} == {"gateway"}
+    assert {route.stream for route in ROUTES if route.function == "gateway"} == {True}
 
 
 def test_no_function_outlives_what_calls_it() -> None:
@@ -56,6 +69,13 @@ def test_no_function_outlives_what_calls_it() -> None:
     assert FUNCTIONS["gateway"].timeout_s <= 15 * 60
     assert FUNCTIONS["admin"].timeout_s <= 29
     assert FUNCTIONS[manifest.AUTHORIZER].timeout_s <= 10
+
+
+def test_the_clock_starts_only_what_ends_in_time() -> None:
+    """A scheduled function is over before it is started again."""
+    clocked = [function for function in FUNCTIONS.values() if function.every_minutes]
+    assert [function.name for function in clocked] == ["budgets"]
+    assert all(function.timeout_s < function.every_minutes * 60 for function in clocked)
 
 
 def test_a_grant_brings_the_address_of_what_it_grants() -> None:
@@ -84,15 +104,24 @@ def test_a_dearer_tier_is_never_slower() -> None:
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("authorizer", AuthorizerSettings), ("gateway", GatewaySettings), ("admin", AdminSettings)],
+    [
+        ("authorizer", AuthorizerSettings),
+        ("gateway", GatewaySettings),
+        ("admin", AdminSettings),
+        ("budgets", BudgetsSettings),
+    ],
 )
 def test_a_function_needs_no_variable_that_it_was_not_promised(name: str, settings: type[Any]) -> None:
     """Its settings can be read from what the manifest and Lambda set, and each address promised is needed for it."""
     promised = dict.fromkeys(FUNCTIONS[name].environment, "some-text") | SET_BY_LAMBDA
+    promised |= {"LONGEST_LEASE": "905"} if "LONGEST_LEASE" in promised else {}
     promised |= {"VALKEY_PORT": "6379", "VALKEY_TLS": "true"} if "VALKEY_PORT" in promised else {}
     assert settings.from_env(promised)
     for variable in FUNCTIONS[name].environment & {
+        "AUDIT_TABLE",
         "DIRECTORY_TABLE",
+        "LEDGER_TABLE",
+        "LONGEST_LEASE",
         "PEPPER_SECRET",
         "PROVIDERS_SECRET",
         "VALKEY_HOST",

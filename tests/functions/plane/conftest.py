@@ -11,6 +11,7 @@ import pytest
 from cdk.local.valkey import valkey_server
 from functions.plane import build
 from shared.core.catalog import FILE, Catalog, Model, Provider, Target, Tier
+from shared.core.pricing import Price, Rates
 from shared.edge import snapshot
 from shared.edge.telemetry import Telemetry
 from tests.functions.plane.rig import Aws, Rig, item, well
@@ -36,6 +37,12 @@ CATALOG = Catalog(
         "far": Model("far", "chat", (Target("elsewhere", "far"),), "elsewhere"),
     },
     tiers={"free": Tier(2, 10, 0, 1), "pro": Tier(600, 0, 0, 50)},
+    prices={
+        "openai": {
+            "gpt-4o-2024": Price(Rates(2_500_000_000, 1_250_000_000, 10_000_000_000)),
+            "text-embedding-3-small": Price(Rates(20_000_000, 20_000_000, 0)),
+        },
+    },
 )
 
 

@@ -135,6 +135,8 @@ class Rig:
             "tier": "pro",
             "models": "",
             "expires_at": "0",
+            "user": "",
+            "team": "",
         }
         identity |= options.pop("identity", {})
         event = {
@@ -162,7 +164,7 @@ class Rig:
 
     def leases(self) -> int:
         """How many requests hold a slot."""
-        return int(self.valkey.zcard(f"{{default}}:leases:{KEY}"))
+        return int(self.valkey.zcard(f"{{default}}:leases:key:{KEY}"))
 
 
 @dataclass
@@ -171,6 +173,7 @@ class Aws:
 
     secrets: dict[str, str]
     item: dict[str, Any] | None
+    others: list[dict[str, Any]] = field(default_factory=list)  # further records of the Directory
     calls: list[str] = field(default_factory=list)
     fails: bool = False
 
@@ -184,7 +187,8 @@ class Aws:
             wire.answer(json.dumps({"SecretString": json.dumps(self.secrets)}).encode())
         else:
             assert request.json["ConsistentRead"] is True
-            wire.answer(json.dumps({"Item": self.item} if self.item else {}).encode())
+            found = [one for one in (self.item, *self.others) if one and one["sk"] == request.json["Key"]["sk"]]
+            wire.answer(json.dumps({"Item": found[0]} if found else {}).encode())
 
 
 def item(**changes: Any) -> dict[str, Any]:

@@ -42,18 +42,19 @@ def test_the_first_request_of_a_key_projects_it(rig: Rig) -> None:
     assert rig.chat(stream=False).status == 200
     assert rig.chat(stream=False).status == 200
 
-    assert rig.aws.calls == ["GetSecretValue", "GetItem"]
-    assert rig.valkey.hget(f"{{default}}:key:{KEY}", "rpm") == b"600"
+    assert rig.aws.calls == ["GetSecretValue", *["GetItem"] * 4]  # key, its tier, organization, model
+    assert rig.valkey.hget(f"{{default}}:policy:key:{KEY}", "rpm") == b"600"
 
 
 def test_a_tiers_new_limits_hold_for_keys_that_are_known(rig: Rig) -> None:
-    """A catalog that was changed and deployed counts from the next request on, for one look into the Directory."""
+    """A catalog that was changed and deployed counts from the next request on, for one look at the key and its tier."""
     assert rig.chat(stream=False).headers["x-ratelimit-limit-requests"] == "600"
+    known = rig.aws.calls.count("GetItem")
 
     changed = rig.restarted(tiers={"pro": Tier(requests_per_minute=7)})
     assert changed.chat(stream=False).headers["x-ratelimit-limit-requests"] == "7"
     assert changed.chat(stream=False).headers["x-ratelimit-limit-requests"] == "7"
-    assert rig.aws.calls.count("GetItem") == 2
+    assert rig.aws.calls.count("GetItem") == known + 2  # the key, and its tier
 
 
 def test_two_versions_of_a_deployment_serve_side_by_side(rig: Rig) -> None:
@@ -102,7 +103,8 @@ def test_the_limit_is_told_before_and_when_it_is_reached(rig: Rig) -> None:
 
     assert left == ["1", "0"]
     error = refused(client, 429, "rate_limit_exceeded")
-    assert (error["scope"], error["limit"], error["used"], error["reserved"]) == ("requests_per_minute", 2, 2, 0)
+    assert (error["scope"], error["rule"], error["limit"]) == ("key", "requests_per_minute", 2)
+    assert (error["used"], error["reserved"]) == (2, 0)
     assert 55 <= int(client.headers["retry-after"]) <= 60
     assert error["resets_at"] > 1_700_000_000
     assert client.headers["x-ratelimit-remaining-requests"] == "0"
@@ -114,7 +116,7 @@ def test_own_limits_of_a_key_beat_its_tier(rig: Rig) -> None:
     rig.aws.item = item(limits={"requests_per_hour": 1})
     assert rig.chat().status == 200
 
-    assert refused(rig.chat(), 429, "rate_limit_exceeded")["scope"] == "requests_per_hour"
+    assert refused(rig.chat(), 429, "rate_limit_exceeded")["rule"] == "requests_per_hour"
 
 
 def test_unknown_and_forbidden_models_look_the_same(rig: Rig) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from functions.plane import LEASE_MARGIN
+from functions.call import LEASE_MARGIN
 from shared.edge.response import ClientGone
 from tests.functions.plane.rig import ANSWER, CHAT, Client, Context, chunk, item, usage_chunk, well
 
@@ -463,7 +463,7 @@ def test_the_lease_outlives_the_invocation(rig: Rig) -> None:
     left: list[float] = []
 
     def look(wire: Wire, request: Request) -> None:
-        [(_, ends)] = rig.valkey.zrange("{default}:leases:default-abcdefghijkl", 0, -1, withscores=True)
+        [(_, ends)] = rig.valkey.zrange("{default}:leases:key:default-abcdefghijkl", 0, -1, withscores=True)
         seconds, micro = rig.valkey.time()
         left.append(ends / 1000 - seconds - micro / 1e6)
         well(wire, request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -68,6 +69,17 @@ def test_a_secret_is_named_for_the_journal_and_meant_by_its_arn() -> None:
     assert pepper["SecretString"].isalnum()
     assert given["Name"] == f"{UNKEPT}Given"
     assert may["Resource"] == {"Fn::GetAtt": ["Pepper", "Id"]}
+
+
+def test_a_secret_may_be_generated_into_an_object() -> None:
+    """The template's members stay, and the generated one is chance."""
+    options = {"SecretStringTemplate": '{"previous":""}', "GenerateStringKey": "current", "PasswordLength": 50}
+    secret = {"Type": "AWS::SecretsManager::Secret", "Properties": {"GenerateSecretString": options}}
+    made = [
+        json.loads(planned({"Seed": secret}).body["Resources"]["Seed"]["Properties"]["SecretString"]) for _ in range(2)
+    ]
+    assert [(entry["previous"], len(entry["current"])) for entry in made] == [("", 50)] * 2
+    assert made[0] != made[1]
 
 
 def test_a_resource_whose_condition_does_not_hold_is_left_out() -> None:

@@ -1,0 +1,160 @@
+"""`nexus users`, `teams`, `limits`, `budgets`, `blocks`, `usage`, `audit`: thin clients of those routes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlencode
+
+from cdk.cli import access
+from cdk.cli.tables import show
+
+if TYPE_CHECKING:
+    import argparse
+
+LIMITS: Final = ("requests_per_minute", "requests_per_hour", "tokens_per_minute", "concurrency")
+BUDGET: Final = ("daily_usd", "monthly_usd", "total_usd")
+SCOPE: Final = "key:ID, user:ID, team:ID, model:NAME or org"
+PEOPLE: Final = {
+    "users": ("id", "name", "email", "role", "tier", "team", "disabled"),
+    "teams": ("id", "name", "limits", "budget"),
+}
+USAGE: Final = ("id", "cost_usd", "requests", "prompt_tokens", "completion_tokens")
+
+
+def add(commands: Any) -> None:  # noqa: ANN401 - argparse does not name its type
+    """Add all of them to the command's own commands."""
+    for kind in PEOPLE:
+        _add_people(commands.add_parser(kind, help=f"make, list and delete {kind}"), kind)
+    scopes = "limits", "budgets"
+    for topic, fields, what in zip(scopes, (LIMITS, BUDGET), ("limits", "budget"), strict=True):
+        _add_scope(commands.add_parser(topic, help=f"look at and set the {what} of a scope"), topic, fields)
+    _add_blocks(commands.add_parser("blocks", help="shut keys and users out for a time"))
+    _add_usage(commands.add_parser("usage", help="who spent what"))
+    _add_audit(commands.add_parser("audit", help="who changed what"))
+
+
+def _commands(parser: argparse.ArgumentParser) -> Any:  # noqa: ANN401 - argparse does not name its type
+    return parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+
+def _paged(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", type=int, default=100, metavar="N")
+    parser.add_argument("--after", metavar="ID", help="the last id of the page before")
+
+
+def _add_people(parser: argparse.ArgumentParser, kind: str) -> None:
+    columns = PEOPLE[kind]
+    commands = _commands(parser)
+    create, listing, delete = (commands.add_parser(name) for name in ("create", "list", "delete"))
+    create.add_argument("id")
+    for field in ("name", "email", "role", "tier", "team") if kind == "users" else ("name",):
+        create.add_argument(f"--{field}", required=field == "name")
+    _paged(listing)
+    delete.add_argument("id")
+    more: list[argparse.ArgumentParser] = []
+    if kind == "users":
+        for name, method in (("export", "GET"), ("erase", "POST")):
+            command = commands.add_parser(name, help=f"{name} all that is held of a user")
+            command.add_argument("id")
+            command.set_defaults(run=_personal, method=method, topic=name)
+            more.append(command)
+    create.set_defaults(run=_create)
+    listing.set_defaults(run=_list)
+    delete.set_defaults(run=_delete)
+    for command in (create, listing, delete):
+        command.set_defaults(columns=columns, topic=kind)
+    access.add((create, listing, delete, *more))
+
+
+def _add_scope(parser: argparse.ArgumentParser, topic: str, fields: tuple[str, ...]) -> None:
+    commands = _commands(parser)
+    get, put = commands.add_parser("get"), commands.add_parser("set", help="replaces all of them; none given is none")
+    for command in (get, put):
+        command.add_argument("scope", help=SCOPE + (" or tier:NAME" if topic == "limits" else ""))
+        command.set_defaults(topic=topic, fields=fields)
+    for field in fields:
+        put.add_argument(f"--{field.replace('_', '-')}", type=int if topic == "limits" else str, metavar="N")
+    get.set_defaults(run=_get_scope)
+    put.set_defaults(run=_set_scope)
+    access.add((get, put))
+
+
+def _add_blocks(parser: argparse.ArgumentParser) -> None:
+    commands = _commands(parser)
+    create, listing, delete = (commands.add_parser(name) for name in ("create", "list", "delete"))
+    create.add_argument("kind", choices=("key", "user"))
+    create.add_argument("id")
+    create.add_argument("--seconds", type=int, required=True)
+    create.add_argument("--reason")
+    _paged(listing)
+    delete.add_argument("id", help="such as user:ada")
+    create.set_defaults(run=_create)
+    listing.set_defaults(run=_list)
+    delete.set_defaults(run=_delete)
+    for command in (create, listing, delete):
+        command.set_defaults(columns=("id", "until", "over", "reason"), topic="blocks")
+    access.add((create, listing, delete))
+
+
+def _add_usage(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--by", choices=("day", "key", "user", "team", "model"), default="day")
+    parser.add_argument("--from", metavar="DAY", help="such as 2026-11-01 (default: 30 days ago)")
+    parser.add_argument("--to", metavar="DAY", help="the last day (default: today, UTC)")
+    parser.add_argument("--top", type=int, metavar="N", help="only the dearest")
+    parser.set_defaults(run=_usage)
+    access.add((parser,))
+
+
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    _paged(parser)
+    parser.set_defaults(run=_list, topic="audit", columns=("at", "who", "action", "target"))
+    access.add((parser,))
+
+
+def _create(asked: argparse.Namespace) -> int:
+    fields = ("id", "name", "email", "role", "tier", "team", "kind", "seconds", "reason")
+    body = {name: value for name in fields if (value := getattr(asked, name, None)) is not None}
+    made = access.client(asked).done("POST", f"/admin/{asked.topic}", body)
+    return show(made, asked.columns, as_json=asked.json)
+
+
+def _list(asked: argparse.Namespace) -> int:
+    query = {name: value for name in ("limit", "after") if (value := getattr(asked, name)) is not None}
+    return show(_get(asked, f"/admin/{asked.topic}?{urlencode(query)}"), asked.columns, as_json=asked.json)
+
+
+def _delete(asked: argparse.Namespace) -> int:
+    answer = access.client(asked).done("DELETE", f"/admin/{asked.topic}/{quote(asked.id, safe=':')}")
+    return show(answer, ("id", "deleted"), as_json=asked.json)
+
+
+def _personal(asked: argparse.Namespace) -> int:
+    path = f"/admin/users/{quote(asked.id, safe='')}/{asked.topic}"
+    answer = access.client(asked).done(asked.method, path)
+    return show(answer, ("id", "erased", "keys_revoked"), as_json=asked.json or asked.topic == "export")
+
+
+def _get_scope(asked: argparse.Namespace) -> int:
+    return _show_scope(asked, _get(asked, f"/admin/{asked.topic}/{quote(asked.scope, safe=':')}"))
+
+
+def _set_scope(asked: argparse.Namespace) -> int:
+    body = {name: value for name in asked.fields if (value := getattr(asked, name)) is not None}
+    path = f"/admin/{asked.topic}/{quote(asked.scope, safe=':')}"
+    return _show_scope(asked, access.client(asked).done("PUT", path, body))
+
+
+def _show_scope(asked: argparse.Namespace, answer: dict[str, Any]) -> int:
+    columns = ("limits", "effective") if asked.topic == "limits" else ("budget", "spent")
+    return show(answer, ("scope", *(name for name in columns if name in answer)), as_json=asked.json)
+
+
+def _usage(asked: argparse.Namespace) -> int:
+    named = {name: getattr(asked, name) for name in ("by", "from", "to", "top")}
+    query = urlencode({name: value for name, value in named.items() if value is not None})
+    return show(_get(asked, f"/admin/usage?{query}"), USAGE, as_json=asked.json)
+
+
+def _get(asked: argparse.Namespace, path: str) -> dict[str, Any]:
+    answer: dict[str, Any] = access.client(asked).done("GET", path)
+    return answer

@@ -1,0 +1,107 @@
+"""Compiles `prices.toml`, which people write in dollars per million tokens, into whole nano-dollars; never a float."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cdk.toml_lines import Lines, dotted
+from shared.core.pricing import NANO, Price, Prices, Rates
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Usd = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=9, allow_inf_nan=False)]
+_LONG = ("long_from", "long_input", "long_output")
+
+
+class PricesError(Exception):
+    """The prices are wrong; the message has one line per mistake: `file:line: field: what is wrong`."""
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Price(_Entry):
+    input: Usd
+    cached_input: Usd | None = None
+    output: Usd = Decimal(0)
+    per_request: Usd = Decimal(0)
+    per_image: Usd = Decimal(0)
+    long_from: Annotated[int, Field(gt=0, strict=True)] | None = None
+    long_input: Usd | None = None
+    long_cached_input: Usd | None = None
+    long_output: Usd | None = None
+
+    @model_validator(mode="after")
+    def _together(self) -> _Price:
+        given = [name for name in _LONG if getattr(self, name) is not None]
+        if given and len(given) < len(_LONG):
+            raise ValueError(f"has {' and '.join(given)}, and so needs all of {', '.join(_LONG)}")
+        if (self.long_input or self.input) < self.input or (self.long_output or self.output) < self.output:
+            raise ValueError("charges less for a long prompt than for a short one, so nothing bounds its cost")
+        return self
+
+    def price(self) -> Price:
+        """Return it as the hot path reads it."""
+        return Price(
+            rates=_rates(self.input, self.cached_input, self.output),
+            per_request=_nano(self.per_request),
+            per_image=_nano(self.per_image),
+            long_from=self.long_from or 0,
+            long=_rates(self.long_input, self.long_cached_input, self.long_output or Decimal(0))
+            if self.long_input is not None
+            else None,
+        )
+
+
+class _Provider(_Entry):
+    source: Annotated[str, Field(pattern=r"^https://\S+$")]
+    date: date
+    models: dict[Annotated[str, Field(pattern=r"^(\*|[\w.:/@+-]{1,128})$")], _Price]
+
+
+class _File(BaseModel):
+    providers: dict[str, _Provider]
+
+
+def compile_prices(path: Path) -> Prices:
+    """Return the price of each model by provider.
+
+    Raises:
+        PricesError: the file cannot be read, or something in it is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = tomllib.loads(text, parse_float=Decimal)
+    except (OSError, ValueError) as error:
+        raise PricesError(f"{path}: cannot be read as TOML: {error}") from error
+    try:
+        parsed = _File.model_validate({"providers": found})
+    except ValidationError as error:
+        raise PricesError("\n".join(_told(path, Lines(text), error))) from error
+    return {
+        name: {model: entry.price() for model, entry in provider.models.items()}
+        for name, provider in parsed.providers.items()
+    }
+
+
+def _told(path: Path, lines: Lines, error: ValidationError) -> list[str]:
+    told = []
+    for details in error.errors():
+        field = tuple(str(part) for part in details["loc"][1:] if part != "[key]")
+        told.append(f"{path}:{lines.of(field)}: {dotted(field)}: {details['msg']}")
+    return told
+
+
+def _rates(given: Decimal, cached: Decimal | None, output: Decimal) -> Rates:
+    return Rates(_nano(given), _nano(given if cached is None else cached), _nano(output))
+
+
+def _nano(usd: Decimal) -> int:
+    return int(usd * NANO)

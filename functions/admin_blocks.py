@@ -1,0 +1,84 @@
+"""`/admin/blocks`: keys and users shut out for a time, by the admission script, from their very next request on."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.api_gateway import Router
+
+from functions.block_requests import NewBlock
+from functions.registry import Unknown
+from functions.scopes import Scope, scope
+from functions.visit import Cursor, Limit, answer, checked_cursor, listed
+
+if TYPE_CHECKING:
+    from functions.registry import Change, Item
+    from functions.visit import Visit
+
+router = Router()  # type: ignore[no-untyped-call]
+_TAGS = ["blocks"]
+_ID = re.compile(r"(key|user):[a-z0-9][a-z0-9._-]{0,63}")
+
+
+def _visit() -> Visit:
+    visit: Visit = router.context["visit"]
+    return visit
+
+
+@router.post("/admin/blocks", tags=_TAGS, summary="Block a key or a user for a time, in place of an earlier block")
+def _block(wanted: NewBlock) -> Response[str]:
+    visit = _visit()
+    target = scope(visit, f"{wanted.kind}:{wanted.id}")
+    until = int(visit.control.now()) + wanted.seconds
+    block = {**_place(visit, target), "until": until, "reason": wanted.reason, "created_at": int(visit.control.now())}
+    _set(visit, target, block, "block.create")
+    return answer(_shown(block), status=201)
+
+
+@router.get("/admin/blocks", tags=_TAGS, summary="List blocks; those that are over have state `over`")
+def _list(limit: Limit = 20, after: Cursor = None) -> Response[str]:
+    visit = _visit()
+    page = visit.control.registry.page(visit.org, "block#", limit, checked_cursor(after, _ID))
+    now = visit.control.now()
+    return listed(page.items, lambda item: {**_shown(item), "over": item["until"] <= now}, more=page.more)
+
+
+@router.delete("/admin/blocks/<block_id>", tags=_TAGS, summary="End a block")
+def _unblock(block_id: str) -> Response[str]:
+    visit = _visit()
+    target = scope(visit, block_id)
+    if target.kind not in {"key", "user"}:
+        raise Unknown("block")
+    visit.control.registry.get(visit.org, f"block#{target.text}")
+    _set(visit, target, {**_place(visit, target), "deleted": True}, "block.delete")
+    return answer({"id": target.text, "object": "block", "deleted": True})
+
+
+def _place(visit: Visit, target: Scope) -> Item:
+    return {"pk": visit.org, "sk": f"block#{target.text}"}
+
+
+def _set(visit: Visit, target: Scope, block: Item, action: str) -> None:
+    """Write a block, and when it ends into the record that admission's policy is made of, in one step."""
+    registry, until = visit.control.registry, block.get("until", 0)
+
+    def tell(old: Item | None, _new: Item) -> Change:
+        before = {"blocked_until": (old or {}).get("blocked_until", 0)}
+        return visit.change(action, target.text, before, {"blocked_until": until, "reason": block.get("reason")})
+
+    blocked = registry.edit(
+        visit.org,
+        target.sort_key,
+        lambda old: {**old, "blocked_until": until},
+        tell,
+        others=lambda _: [(registry.find(visit.org, block["sk"]), block)],
+    )
+    visit.control.projection.tell(blocked)
+
+
+def _shown(block: Item) -> dict[str, Any]:
+    kind, _, name = block["sk"].removeprefix("block#").partition(":")
+    told = {"id": f"{kind}:{name}", "object": "block", "kind": kind, "target": name, "until": block["until"]}
+    return {**told, "reason": block.get("reason"), "created_at": block.get("created_at")}

@@ -1,0 +1,133 @@
+"""`/admin/limits/{scope}` and `/admin/budgets/{scope}`: how fast, and for how much. Edits act on the next request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.api_gateway import Router
+from msgspec.structs import asdict
+
+from functions.registry import Unknown
+from functions.requests import Budget, Limits
+from functions.scopes import Scope, scope
+from functions.usd import told_budget, usd
+from functions.visit import answer
+from shared.core import periods
+from shared.core.errors import StoreUnavailable
+from shared.core.limits import resolve
+from shared.edge.aws import AwsError
+
+if TYPE_CHECKING:
+    from functions.registry import Change, Item
+    from functions.visit import Visit
+
+router = Router()  # type: ignore[no-untyped-call]
+_TAGS = ["limits and budgets"]
+
+
+def _visit() -> Visit:
+    visit: Visit = router.context["visit"]
+    return visit
+
+
+@router.get(
+    "/admin/limits/<name>", tags=_TAGS, summary="Look at the limits of key:ID, user:ID, team:ID, model:NAME, org"
+)
+def _limits(name: str) -> Response[str]:
+    visit = _visit()
+    known = scope(visit, name)
+    return answer(_shown_limits(visit, known, _record(visit, known)))
+
+
+@router.put("/admin/limits/<name>", tags=_TAGS, summary="Replace the limits of a scope, or the preset of tier:NAME")
+def _limit(name: str, wanted: Limits) -> Response[str]:
+    visit = _visit()
+    known = scope(visit, name)
+    edited = _put(visit, known, "limits", wanted.given())
+    if known.kind == "tier":
+        visit.control.projection.retell(visit.org, known.text.removeprefix("tier:"))
+    else:
+        visit.control.projection.tell(edited)
+    return answer(_shown_limits(visit, known, edited))
+
+
+@router.get(
+    "/admin/budgets/<name>", tags=_TAGS, summary="Look at the budget of key:ID, user:ID, team:ID, model:NAME, org"
+)
+def _budget(name: str) -> Response[str]:
+    visit = _visit()
+    known = _with_budget(visit, name)
+    return answer(_shown_budget(known, _record(visit, known)) | {"spent": _spent(visit, known)})
+
+
+@router.put("/admin/budgets/<name>", tags=_TAGS, summary="Replace the budget of a scope, in US dollars")
+def _budgeted(name: str, wanted: Budget) -> Response[str]:
+    visit = _visit()
+    known = _with_budget(visit, name)
+    edited = _put(visit, known, "budget", wanted.given())
+    visit.control.projection.tell(edited)
+    return answer(_shown_budget(known, edited))
+
+
+def _spent(visit: Visit, known: Scope) -> dict[str, str]:
+    """Return what was booked today, this month and ever; what was spent in the last minute may be missing."""
+    day = periods.day_at(int(visit.control.now() * 1000))
+    name = f"org:{visit.org}" if known.kind == "org" else known.text
+    named = {"daily": periods.daily(day), "monthly": periods.monthly(day), "total": periods.TOTAL}
+    try:
+        found = visit.control.ledger.spent(visit.org, [(name, period) for period in named.values()])
+    except AwsError as error:
+        raise StoreUnavailable("The ledger cannot be read now. Please try again.", retry_after=1) from error
+    return {f"{label}_usd": usd(found[name, period].cost) for label, period in named.items()}
+
+
+def _with_budget(visit: Visit, name: str) -> Scope:
+    known = scope(visit, name)
+    if known.kind == "tier":
+        raise Unknown("scope")
+    return known
+
+
+def _record(visit: Visit, known: Scope) -> Item:
+    found = visit.control.registry.find(visit.org, known.sort_key)
+    record = known.fresh(visit.org) if found is None or found.get("deleted") else found
+    if record is None:
+        raise Unknown(known.kind)
+    return record
+
+
+def _put(visit: Visit, known: Scope, field: str, value: dict[str, int]) -> Item:
+    def tell(old: Item | None, new: Item) -> Change:
+        before = _audited((old or {}).get(field, {}), field)
+        return visit.change(f"{field}.put", known.text, before, _audited(new[field], field))
+
+    return visit.control.registry.edit(
+        visit.org,
+        known.sort_key,
+        lambda old: {**old, field: value},
+        tell,
+        version=visit.version(),
+        fresh=known.fresh(visit.org),
+    )
+
+
+def _audited(value: dict[str, int], field: str) -> dict[str, Any]:
+    return told_budget(value) if field == "budget" else dict(value)
+
+
+def _shown_limits(visit: Visit, known: Scope, record: Item) -> dict[str, Any]:
+    """Render the scope's own limits, and for keys and tiers those that hold; 0 is unlimited."""
+    own = record.get("limits", {})
+    told = {"object": "limits", "scope": known.text, "limits": own, "version": record.get("version", 0)}
+    tier = {"key": record.get("tier"), "tier": known.text.removeprefix("tier:")}.get(known.kind)
+    if tier is None:
+        return told
+    preset = visit.control.projection.tiers[tier]
+    edited = record if known.kind == "tier" else visit.control.registry.find(visit.org, f"tier#{tier}")
+    return {**told, "effective": asdict(resolve(resolve(preset, (edited or {}).get("limits", {})), own))}
+
+
+def _shown_budget(known: Scope, record: Item) -> dict[str, Any]:
+    budget = told_budget(record.get("budget", {}))
+    return {"object": "budget", "scope": known.text, "budget": budget, "version": record.get("version", 0)}

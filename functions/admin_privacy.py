@@ -1,0 +1,76 @@
+"""`/admin/users/{id}/export` and `/erase`: what is held of a person, and the end of it.
+
+Prompts and answers are stored nowhere, so there are none to hand out. The sums of money stay, by the user's id alone:
+an id says nothing of a person once the record with the name is gone, so ids should not be names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.api_gateway import Router
+
+from functions import keyring, people
+from functions.admin_usage import told
+from functions.visit import answer
+from shared.core import periods
+from shared.core.errors import StoreUnavailable
+from shared.edge.aws import AwsError
+from shared.edge.booking import KEPT_DAYS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from functions.registry import Item
+    from functions.visit import Visit
+
+router = Router()  # type: ignore[no-untyped-call]
+_TAGS = ["users"]
+_PAGE = 100
+ERASED = "erased"  # the name of a key whose user is
+
+
+def _visit() -> Visit:
+    visit: Visit = router.context["visit"]
+    return visit
+
+
+@router.get("/admin/users/<user_id>/export", tags=_TAGS, summary="Export all that is held of a user")
+def _export(user_id: str) -> Response[str]:
+    visit = _visit()
+    known = people.get(visit, "user", user_id)
+    owned = [keyring.shown(record) for record in _keys(visit, user_id)]
+    held = {"user": people.shown(known), "keys": owned, "usage": _usage(visit, user_id)}
+    return answer({"object": "user_export", "id": user_id, **held})
+
+
+@router.post("/admin/users/<user_id>/erase", tags=_TAGS, summary="Erase a user and revoke the user's keys; sums stay")
+def _erase(user_id: str) -> Response[str]:
+    visit = _visit()
+    people.get(visit, "user", user_id)
+    count = 0
+    for record in _keys(visit, user_id):
+        visit.control.keyring.erase(visit, record["sk"].removeprefix("key#"), ERASED)
+        count += 1
+    people.delete(visit, "user", user_id, "erase")  # last: until then the request can be repeated
+    return answer({"object": "user", "id": user_id, "erased": True, "keys_revoked": count})
+
+
+def _keys(visit: Visit, user_id: str) -> Iterator[Item]:
+    after, more = None, True
+    while more:
+        page = visit.control.registry.page(visit.org, "key#", _PAGE, after)
+        yield from (record for record in page.items if record.get("user") == user_id)
+        more = page.more
+        after = page.items[-1]["sk"].removeprefix("key#") if page.items else None
+
+
+def _usage(visit: Visit, user_id: str) -> list[dict[str, Any]]:
+    today = periods.number_of(periods.day_at(int(visit.control.now() * 1000)))
+    days = periods.day_of(today - KEPT_DAYS), periods.day_of(today)
+    try:
+        found = visit.control.ledger.days(visit.org, "user", *days)
+        return [{"day": day, **told(spent)} for day, name, spent in found if name == user_id]
+    except AwsError as error:
+        raise StoreUnavailable("The ledger cannot be read now. Please try again.", retry_after=1) from error

@@ -1,0 +1,98 @@
+"""Keeps the books of one organization: everything that is done for it each minute, in the order that loses nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from functions import rebuilding, thresholds
+from functions.drain import Drained, drain
+from shared.core import periods
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from functions.rebuilding import Records, Say, Tell
+    from shared.edge.counters import Counters
+    from shared.edge.ledger import Ledger
+
+EVENT: Final = "books"  # the line that says what was done
+MOST_REAPED: Final = 100  # at once
+MOST_PURGED: Final = 40  # days at once
+KEPT_DAYS: Final = 2  # today and yesterday, whose last requests may still be on their way
+
+
+class Books(NamedTuple):
+    """The stores, and who hears of what happens; `lease_ms` is the longest that a request may hold money.
+
+    Attributes:
+        reap: Charges what was reserved by requests that ended without a word; says how many of an organization's.
+        tell: Projects one policy into the store, unless a newer one is there.
+    """
+
+    counters: Counters
+    ledger: Ledger
+    directory: Records
+    reap: Callable[[str, int], int]
+    tell: Tell
+    say: Say
+    lease_ms: int
+
+    def keep(self, org: str, more: Callable[[], bool]) -> int:
+        """Do all there is to do, while `more()` says so; return the ms until a closed organization may open, or 0.
+
+        Raises:
+            AwsError, redis.RedisError, StoreUnavailable: a store failed. What was not done is done the next time.
+        """
+        cursor = self.ledger.cursor(org)
+        state = self.counters.state(org)
+        if cursor is None:
+            self.ledger.begin(org, self.counters.today())
+            if not state.opened:  # nothing was ever booked, so nobody had a budget that could be overspent
+                self.counters.open_new(org)
+        elif rebuilding.is_lost(state, cursor):
+            mark = rebuilding.close(org, cursor, self.counters, self.ledger, self.say)
+            return self._rebuild(org, mark, more)
+        self._book(org, more)
+        self._purge(org)
+        return 0
+
+    def _book(self, org: str, more: Callable[[], bool]) -> None:
+        reaped = 0
+        while more() and (done := self.reap(org, MOST_REAPED)):
+            reaped += done
+        drained = drain(org, self.counters, self.ledger, more)
+        thresholds.look(org, self.counters, self.ledger, self.say)
+        if reaped or drained != Drained():
+            level = "ERROR" if drained.broken else "INFO"
+            self.say({"level": level, "event": EVENT, "org": org, "reaped": reaped, **drained._asdict()})
+
+    def _rebuild(self, org: str, mark: str, more: Callable[[], bool]) -> int:
+        self._book(org, more)
+        rebuilding.project(org, self.directory, self.tell)
+        left = int(mark) + self.lease_ms - self.counters.now()
+        if left > 0:
+            return left
+        if not rebuilding.restore(org, mark, self.counters, self.ledger, more):
+            return 1
+        self.say({"level": "INFO", "event": EVENT, "org": org, "reopened": True, "closed_at": int(mark)})
+        return 0
+
+    def _purge(self, org: str) -> None:
+        """Remove the counters of periods that are over, day by day, so that a hash does not grow for ever."""
+        cursor = self.ledger.cursor(org)
+        over = periods.number_of(self.counters.today()) - KEPT_DAYS
+        if cursor is None or not cursor.purged or over <= periods.number_of(cursor.purged):
+            return
+        first = periods.number_of(cursor.purged) + 1
+        for number in range(first, min(over, first + MOST_PURGED) + 1):
+            day = periods.day_of(number)
+            self._forget(org, periods.daily(day))
+            if periods.monthly(periods.day_of(number + 1)) != periods.monthly(day):
+                self._forget(org, periods.monthly(day))
+            self.ledger.purged(org, day)
+
+    def _forget(self, org: str, period: str) -> None:
+        for kind in rebuilding.KINDS:
+            names = self.ledger.sums(org, kind, period)
+            if names:
+                self.counters.forget(org, [f"{kind}:{name}" for name in names], period)

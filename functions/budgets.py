@@ -1,0 +1,103 @@
+"""The function that keeps the books: started each minute, for every organization. Two at once do no harm."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from functions.books import Books
+from shared.core.wire import encode
+from shared.edge import counters
+from shared.edge.admission import Admission, connect
+from shared.edge.aws import DYNAMODB, Aws, credentials_from, valkey_login
+from shared.edge.directory import Directory
+from shared.edge.ledger import Ledger
+from shared.edge.settings import BudgetsSettings
+from shared.edge.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+FIRST_ORG: Final = "default"
+ORGS: Final = "organization#"  # in the first one's records: each of the others
+SPARE_MS: Final = 10_000  # of the invocation, for the step that is under way
+
+
+class Clerk(NamedTuple):
+    """What outlives an invocation. `pause` waits for so many seconds."""
+
+    books: Books
+    directory: Directory
+    telemetry: Telemetry
+    pause: Callable[[float], None] = time.sleep
+
+    def work(self, left_ms: Callable[[], int], request_id: str) -> None:
+        """Keep the books of every organization; wait for one that may open before the invocation must end.
+
+        Raises:
+            Exception: the last failure there was; it kept nobody else's books from being kept.
+        """
+        waiting: dict[str, int] = {}
+        failure: Exception | None = None
+        for org in self._turn():
+            try:
+                waiting[org] = self.books.keep(org, lambda: left_ms() > SPARE_MS)
+            except Exception as error:  # noqa: BLE001 - it is raised below, when all others have had their turn
+                self.telemetry.fault(error, request_id)
+                failure = error
+        for org, milliseconds in sorted(waiting.items(), key=lambda item: item[1]):
+            if 0 < milliseconds < left_ms() - SPARE_MS:
+                self.pause(milliseconds / 1000)
+                self.books.keep(org, lambda: left_ms() > SPARE_MS)
+        if failure:
+            raise failure
+
+    def _turn(self) -> Iterator[str]:
+        """Yield all organizations, each minute beginning with another, so that none is always the last."""
+        others = (record["sk"].removeprefix(ORGS) for record in self.directory.all(FIRST_ORG, ORGS))
+        known = sorted({FIRST_ORG, *others})
+        first = int(time.time() / 60) % len(known)
+        yield from known[first:] + known[:first]
+
+
+def handler(_event: Mapping[str, Any], context: Any) -> None:  # noqa: ANN401 - Lambda's
+    """Entry point of the schedule."""
+    _clerk().work(context.get_remaining_time_in_millis, context.aws_request_id)
+
+
+@cache
+def _clerk() -> Clerk:
+    return build(os.environ)
+
+
+def build(environment: Mapping[str, str]) -> Clerk:
+    """Make what `environment` describes; nothing is connected to before it is used.
+
+    Raises:
+        SettingsError: a variable is missing, or means nothing.
+    """
+    settings = BudgetsSettings.from_env(environment)
+    credentials = credentials_from(environment)
+    login = valkey_login(settings.valkey, settings.aws, credentials)
+    dynamodb = Aws(DYNAMODB, settings.aws, credentials)
+    directory = Directory(dynamodb, settings.directory_table)
+    store = settings.valkey
+    admission = Admission(connect(store.host, store.port, tls=store.tls, credentials=login))
+    books = Books(
+        counters=counters.Counters(counters.connect(store, login)),
+        ledger=Ledger(dynamodb, settings.ledger_table),
+        directory=directory,
+        reap=admission.reap,
+        tell=admission.tell,
+        say=_say,
+        lease_ms=settings.longest_lease_s * 1000,
+    )
+    return Clerk(books, directory, Telemetry(settings.stage))
+
+
+def _say(line: Mapping[str, Any]) -> None:
+    sys.stdout.buffer.write(encode(line) + b"\n")
+    sys.stdout.buffer.flush()

@@ -1,0 +1,140 @@
+"""What one request carries through the pipeline: who asks, what it may cost, what was tried, what is booked."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from shared.core import events, limits, pricing
+from shared.core.chat import Chat, bounded
+from shared.core.usage import Usage, total
+from shared.edge.admission import Ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from shared.core.catalog import Catalog, Kind
+    from shared.core.embeddings import Embeddings
+    from shared.core.pricing import Price
+    from shared.core.principals import Principal
+    from shared.core.routing import Candidate
+    from shared.edge.admission import Grant
+    from shared.edge.telemetry import Event
+    from shared.providers.adapter import Adapter, Moment
+
+LEASE_MARGIN = 5.0  # seconds that a lease outlives the invocation it belongs to
+
+
+class Try(NamedTuple):
+    """One exchange that may be billed, by which price, if there is one, and with whom."""
+
+    adapter: Adapter
+    price: Price | None
+    target: str
+
+
+def price_of(candidate: Candidate, catalog: Catalog) -> Price | None:
+    """Return what a target takes, None if nobody has said it."""
+    return pricing.find(catalog.prices, candidate.provider.name, candidate.target.model)
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way. `deadline` is monotonic seconds; `lease` says how many more the invocation may last."""
+
+    principal: Principal
+    event: Event
+    deadline: float
+    lease: float
+    moment: Moment
+    request: Chat | Embeddings = field(init=False)  # once it is parsed
+    ask: Ask = field(init=False)  # of admission
+    grant: Grant = field(init=False)  # by admission
+    tries: list[Try] = field(default_factory=list)  # those that may be billed, the last one included
+    topups: int = 0
+
+    def __post_init__(self) -> None:
+        """Ask for no more than a place, until a model is asked for."""
+        who = self.principal
+        scopes = limits.scopes(who.org, who.key_id, who.user, who.team)
+        self.ask = Ask(who.org, scopes, self.event.request_id, self.lease + LEASE_MARGIN)
+
+    @property
+    def kind(self) -> Kind:
+        """What is asked for."""
+        return "chat" if isinstance(self.request, Chat) else "embedding"
+
+    def left(self) -> float:
+        """Seconds until the answer must have ended."""
+        return self.deadline - time.monotonic()
+
+    def weigh(self, targets: Iterable[Candidate], catalog: Catalog, *, fit: bool) -> None:
+        """Find out what the request may cost at most, and ask for that; `fit` lets its answers be shortened."""
+        request, who = self.request, self.principal
+        found = [price_of(one, catalog) for one in targets]
+        known = [price for price in found if price]
+        unbounded = "model" if len(known) < len(found) else ""
+        answers = max_tokens = images = 0
+        if isinstance(request, Chat):
+            answers, max_tokens, images = request.n, request.max_tokens or 0, request.images
+            unbounded = unbounded or request.unbounded
+        self.ask = self.ask._replace(
+            scopes=limits.scopes(who.org, who.key_id, who.user, who.team, request.model),
+            worst=pricing.worst(known, request.size, answers, images),
+            unbounded=unbounded,
+            answers=answers,
+            max_tokens=max_tokens,
+            ceiling=catalog.models[request.model].max_output,
+            fit=fit,
+        )
+
+    def keep_to_grant(self) -> None:
+        """Ask the provider for no longer answers than were granted."""
+        if self.grant.max_tokens and isinstance(self.request, Chat):
+            self.request = bounded(self.request, self.grant.max_tokens)
+
+    def usage(self) -> Usage:
+        """The tokens to be booked: of all tries that may be billed."""
+        return total(one.adapter.usage for one in self.tries)
+
+    def cost(self) -> int | None:
+        """Nano-dollars to be booked, of all tries that may be billed; None if one has no price."""
+        costs = [self._cost(one) for one in self.tries]
+        return None if None in costs else sum(cost or 0 for cost in costs)
+
+    def _cost(self, one: Try) -> int | None:
+        """Charge what the provider counted; if it did not, the longest prompt and what was heard, or all that is held.
+
+        So it is never less than what may be billed, as far as that can be known, and no guess is above what was held.
+        """
+        if one.price is None:
+            return None
+        used = one.adapter.usage
+        images = getattr(self.request, "images", 0)
+        if not used.estimated:
+            return pricing.cost(used, one.price, images)
+        if not used.completion or self.ask.worst is None:
+            return self.grant.held
+        heard = Usage(self.ask.worst.tokens, used.completion)
+        return min(self.grant.held, pricing.cost(heard, one.price, images))
+
+    def booked(self) -> dict[str, str | int]:
+        """Return the fields of the usage event that only the gateway knows."""
+        event, who, used = self.event, self.principal, self.event.usage
+        return {
+            "event": events.USAGE,
+            "org": who.org,
+            "key": who.key_id,
+            "user": who.user,
+            "team": who.team,
+            "model": event.model,
+            "provider": event.provider,
+            "target": self.tries[-1].target if self.tries else "",
+            "prompt": used.prompt,
+            "completion": used.completion,
+            "cached": used.cached,
+            "outcome": event.outcome,
+            "estimated": int(used.estimated),
+            "ms": round((time.perf_counter() - event.started) * 1000),
+        }

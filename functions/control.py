@@ -1,0 +1,55 @@
+"""What the control plane is made of: the composition root of the admin function."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from functions.keyring import Keyring
+from functions.projection import Projection
+from functions.registry import Registry
+from shared.core import limits
+from shared.core.catalog import FILE, decode
+from shared.edge.admission import Admission, connect
+from shared.edge.aws import DYNAMODB, SECRETS, Aws, credentials_from, valkey_login
+from shared.edge.ledger import Ledger
+from shared.edge.secrets import Secrets
+from shared.edge.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from shared.edge.settings import AdminSettings
+
+
+class Control(NamedTuple):
+    """What outlives a request. `now` is in epoch seconds."""
+
+    registry: Registry
+    projection: Projection
+    keyring: Keyring
+    models: Collection[str]  # which there are
+    ledger: Ledger
+    telemetry: Telemetry
+    now: Callable[[], float] = time.time
+
+
+def build(settings: AdminSettings, environment: Mapping[str, str]) -> Control:
+    """Make what `settings` describe; nothing is connected to before it is used.
+
+    Raises:
+        OSError, msgspec.DecodeError: the compiled catalog cannot be read.
+    """
+    credentials = credentials_from(environment)
+    vault = Secrets(Aws(SECRETS, settings.aws, credentials))
+    store = settings.valkey
+    login = valkey_login(store, settings.aws, credentials)
+    registry = Registry.open(settings.directory_table, settings.audit_table, settings.aws)
+    catalog = decode(Path(settings.task_root, FILE).read_bytes())
+    connection = connect(store.host, store.port, tls=store.tls, credentials=login)
+    admission = Admission(connection, presets=limits.fingerprint(catalog.tiers))
+    projection = Projection(registry, admission, catalog.tiers)
+    ledger = Ledger(Aws(DYNAMODB, settings.aws, credentials), settings.ledger_table)
+    keyring = Keyring(registry, projection, pepper=lambda: vault.get(settings.pepper_secret))
+    return Control(registry, projection, keyring, catalog.models, ledger, Telemetry(settings.stage))

@@ -1,0 +1,96 @@
+"""Moves usage from the store's stream into the ledger: each charge once, whatever dies in between, however many drain.
+
+A step books some charges and moves the cursor, wholly or not at all; only then are the events forgotten. A charge that
+is in the ledger already, because the stream is read again or somebody settled twice, is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from shared.core import events
+from shared.edge.booking import MOST_ITEMS, charge_key, fitting
+from shared.edge.counters import position
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shared.core.events import Usage
+    from shared.edge.counters import Counters
+    from shared.edge.ledger import Cursor, Ledger
+
+_LOST_RACES: Final = 5  # another drains as well, and gets on with it
+
+
+class Drained(NamedTuple):
+    """What was done: charges booked, charges that were known, and events that nobody could read."""
+
+    booked: int = 0
+    known: int = 0
+    broken: int = 0
+
+
+class _Batch(NamedTuple):
+    fresh: list[tuple[str, Usage]]  # with the ids of their events
+    done: Drained
+    last: str
+
+
+def drain(org: str, counters: Counters, ledger: Ledger, more: Callable[[], bool]) -> Drained:
+    """Book what is in the stream of `org`, as long as there is some and `more()` says to go on."""
+    total, lost = Drained(), 0
+    cursor = _cursor(ledger, org)
+    counters.trim(org, cursor.last)  # what an earlier run booked, and did not come to forget
+    while lost < _LOST_RACES and more():
+        found = counters.read(org, cursor.last, MOST_ITEMS)
+        if not found:
+            break
+        batch = _sorted(org, found, ledger)
+        if not ledger.book(org, cursor, [charge for _, charge in batch.fresh], batch.last):
+            lost, cursor = lost + 1, _cursor(ledger, org)
+            continue
+        counters.trim(org, batch.last)
+        cursor = cursor._replace(last=batch.last)
+        total = Drained(*map(sum, zip(total, batch.done, strict=True)))
+    return total
+
+
+def _cursor(ledger: Ledger, org: str) -> Cursor:
+    cursor = ledger.cursor(org)
+    if cursor is None:
+        raise LookupError(f"The ledger has lost the cursor of {org}.")
+    return cursor
+
+
+def _sorted(org: str, found: list[tuple[str, dict[str, str]]], ledger: Ledger) -> _Batch:
+    """Tell the new charges from the known ones, as many as one step can take."""
+    read = [(event_id, _read(org, event_id, fields, ledger)) for event_id, fields in found]
+    seen = ledger.booked(org, [charge for _, charge in read if charge])
+    fresh: list[tuple[str, Usage]] = []
+    known = 0
+    for event_id, charge in read:
+        if charge and charge_key(charge) in seen:
+            known += 1
+        elif charge:
+            seen.add(charge_key(charge))
+            fresh.append((event_id, charge))
+    broken = sum(charge is None for _, charge in read)
+    taken = fitting([charge for _, charge in fresh])
+    if taken == len(fresh):
+        return _Batch(fresh, Drained(taken, known, broken), read[-1][0])
+    last = max((event_id for event_id, _ in read if _before(event_id, fresh[taken][0])), key=position)
+    return _Batch(fresh[:taken], Drained(taken), last)  # the rest is read, and counted, again
+
+
+def _before(event_id: str, other: str) -> bool:
+    return position(event_id) < position(other)
+
+
+def _read(org: str, event_id: str, fields: dict[str, str], ledger: Ledger) -> Usage | None:
+    """Read an event; one that cannot be read is set aside, lest it stop all that come after it."""
+    try:
+        return events.usage(fields, org=org, at=position(event_id)[0])
+    except events.BrokenEventError:
+        ledger.set_aside(org, event_id, json.dumps(fields)[:10_000])
+        return None

@@ -1,0 +1,171 @@
+"""Users and teams: who they are, and that Valkey hears at once of those who may no longer.
+
+A name and an address are personal: they are in the user's record and nowhere else, not in the audit log either.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Literal
+
+from functions.passwords import hashed
+from functions.registry import Unknown
+from functions.usd import told_budget
+from functions.visit import Repeat
+from shared.core.errors import BadRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from functions.people_requests import Edit, NewTeam, NewUser
+    from functions.registry import Change, Item
+    from functions.visit import Visit
+
+Kind = Literal["user", "team"]
+
+PERSONAL = ("name", "email")
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_ENDS_TOKENS = frozenset({"role", "tier", "team", "models", "password_hash", "disabled"})
+
+
+def make(visit: Visit, kind: Kind, wanted: NewUser | NewTeam) -> Item:
+    """Make a user or a team.
+
+    Raises:
+        Exists: there is one with this id.
+        BadRequest: the user's team is none.
+        StoreUnavailable: the Directory or Valkey cannot be reached; the message says what holds.
+    """
+    repeat = Repeat.of(visit, kind)
+    if repeat and (name := repeat.made(visit.control.now())):
+        return visit.control.registry.get(visit.org, name)
+    now = int(visit.control.now())
+    plain = wanted.model_dump(exclude_none=True, exclude={"id", "password", "limits", "budget"})
+    _check_team(visit, plain)
+    new: Item = {
+        "pk": visit.org,
+        "sk": f"{kind}#{wanted.id}",
+        **plain,
+        **_hashed(wanted.model_dump(include={"password"}, exclude_none=True)),
+        "limits": wanted.limits.given(),
+        "budget": wanted.budget.given(),
+        "created_at": now,
+        **({"tokens_since": now} if kind == "user" else {}),
+    }
+    memory = [repeat.memory(new["sk"])] if repeat else []
+    change = visit.change(f"{kind}.create", wanted.id, None, _impersonal(new))
+    made = visit.control.registry.add(new, change, *memory)
+    visit.control.projection.tell(made)
+    return made
+
+
+def edit(visit: Visit, kind: Kind, name: str, wanted: Edit) -> Item:
+    """Edit a user or a team; an edit of what a user may ends the user's tokens.
+
+    Raises:
+        Unknown: there is none.
+        Stale: it is not the version that was asked for.
+        BadRequest: the user's new team is none.
+        StoreUnavailable: the Directory or Valkey cannot be reached; the message says what holds.
+    """
+    given = wanted.given()
+    _check_team(visit, given)
+    given |= _hashed(given)
+    given.pop("password", None)
+
+    def change(old: Item) -> Item:
+        new = {key: value for key, value in {**old, **given}.items() if value is not None}
+        ended = kind == "user" and any(old.get(field) != new.get(field) for field in _ENDS_TOKENS)
+        return {**new, "tokens_since": int(visit.control.now())} if ended else new
+
+    sort_key = _sort_key(kind, name)
+    edited = visit.control.registry.edit(
+        visit.org, sort_key, change, _teller(visit, f"{kind}.edit"), version=visit.version()
+    )
+    visit.control.projection.tell(edited)
+    return edited
+
+
+def delete(visit: Visit, kind: Kind, name: str, action: str = "delete") -> Item:
+    """Delete a user or a team: what is left is a tombstone. Whoever calls as a deleted user is refused.
+
+    Raises:
+        Unknown: there is none.
+        Stale: it is not the version that was asked for.
+        StoreUnavailable: the Directory or Valkey cannot be reached; the message says what holds.
+    """
+    place = {"pk": visit.org, "sk": _sort_key(kind, name)}
+    deleted = visit.control.registry.edit(
+        visit.org,
+        place["sk"],
+        lambda _: {**place, "deleted": True},
+        _teller(visit, f"{kind}.{action}"),
+        version=visit.version(),
+    )
+    visit.control.projection.tell(deleted)
+    return deleted
+
+
+def get(visit: Visit, kind: Kind, name: str) -> Item:
+    """Return the record of a user or a team.
+
+    Raises:
+        Unknown: there is none in the caller's organization.
+        StoreUnavailable: the Directory cannot be reached.
+    """
+    return visit.control.registry.get(visit.org, _sort_key(kind, name))
+
+
+def shown(known: Item) -> dict[str, Any]:
+    """Render a user or a team for administrators: everything but the digest of a password."""
+    kind, _, name = known["sk"].partition("#")
+    told = {"id": name, "object": kind, "name": known.get("name")}
+    if kind == "user":
+        told |= {
+            "email": known.get("email"),
+            "role": known.get("role"),
+            "tier": known.get("tier"),
+            "team": known.get("team"),
+            "models": known.get("models", []),
+            "disabled": known.get("disabled", False),
+            "has_password": "password_hash" in known,
+        }
+    return {
+        **told,
+        "limits": known.get("limits", {}),
+        "budget": told_budget(known.get("budget", {})),
+        "blocked_until": known.get("blocked_until"),
+        "created_at": known.get("created_at"),
+        "version": known.get("version", 1),
+    }
+
+
+def _impersonal(known: Item) -> dict[str, Any] | None:
+    return None if known.get("deleted") else {k: v for k, v in shown(known).items() if k not in PERSONAL}
+
+
+def _teller(visit: Visit, action: str) -> Callable[[Item | None, Item], Change]:
+    def tell(old: Item | None, new: Item) -> Change:
+        return visit.change(action, new["sk"].partition("#")[2], _impersonal(old) if old else None, _impersonal(new))
+
+    return tell
+
+
+def _sort_key(kind: Kind, name: str) -> str:
+    if not _ID.fullmatch(name):
+        raise Unknown(kind)
+    return f"{kind}#{name}"
+
+
+def _hashed(given: dict[str, Any]) -> dict[str, str | None]:
+    if "password" not in given:
+        return {}  # not the same as null, which takes it away
+    password = given["password"]
+    return {"password_hash": None if password is None else hashed(password)}
+
+
+def _check_team(visit: Visit, given: dict[str, Any]) -> None:
+    team = given.get("team")
+    found = visit.control.registry.find(visit.org, f"team#{team}") if team else None
+    if team and (found is None or found.get("deleted")):
+        raise BadRequest("There is no team with this id. Make it first.", param="team")

@@ -1,0 +1,51 @@
+"""What limits and budgets are of: `key:...`, `user:...`, `team:...`, `model:...`, `org`; a tier has limits only."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
+
+from functions.registry import Unknown
+from shared.core import keys
+
+if TYPE_CHECKING:
+    from functions.registry import Item
+    from functions.visit import Visit
+
+_PERSON = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_ON_DEMAND = frozenset({"org", "model", "tier"})  # there is a record once somebody limits them
+
+
+class Scope(NamedTuple):
+    """One of them: as administrators write it, and where its record is."""
+
+    text: str
+    kind: str
+    sort_key: str
+
+    def fresh(self, org: str) -> Item | None:
+        """Return what stands for the record where there need not be one."""
+        return {"pk": org, "sk": self.sort_key} if self.kind in _ON_DEMAND else None
+
+
+def scope(visit: Visit, sent: str) -> Scope:
+    """Read a scope of the caller's organization out of a URL.
+
+    Raises:
+        Unknown: it can be none.
+    """
+    text = unquote(sent)
+    kind, _, name = text.partition(":")
+    if text == "org":
+        return Scope(text, kind, "org")
+    known = {
+        "key": keys.org_of(name) == visit.org,
+        "user": bool(_PERSON.fullmatch(name)),
+        "team": bool(_PERSON.fullmatch(name)),
+        "model": name in visit.control.models,
+        "tier": name in visit.control.projection.tiers,
+    }
+    if not known.get(kind):
+        raise Unknown(kind if kind in known else "scope")
+    return Scope(text, kind, f"{kind}#{name}")

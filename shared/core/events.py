@@ -1,0 +1,85 @@
+"""What the parts tell one another: the names of the events, with their version, and the shape of a booked request.
+
+A field is added under the same name; one that changes its meaning makes a new version.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from shared.core import periods
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+USAGE: Final = "usage.v1"
+BUDGET: Final = "budget.v1"
+BREAKER: Final = "breaker.v1"
+SECURITY: Final = "security.v1"
+
+_LONGEST: Final = 256  # characters of a text, so that it fits into a key of the ledger
+_MOST: Final = 2**62  # no number of ours is larger
+
+FIRST: Final = 1  # `seq` of what a request was charged at first; 2 corrects it afterwards
+
+
+class BrokenEventError(ValueError):
+    """The fields are not those of an event; the message names the one that is wrong."""
+
+
+class Usage(NamedTuple):
+    """One charge, `usage.v1`: what a request cost, whose scopes pay for it, and the day that it belongs to.
+
+    `cost` and `held` are nano-dollars. A second charge (`seq` 2) corrects the first, so its cost may be below zero.
+    """
+
+    request_id: str
+    seq: int
+    org: str
+    day: str
+    key: str
+    user: str = ""
+    team: str = ""
+    model: str = ""
+    provider: str = ""
+    target: str = ""
+    outcome: str = ""
+    cost: int = 0
+    held: int = 0
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+    estimated: int = 0
+    ms: int = 0
+
+    @property
+    def scopes(self) -> Iterator[tuple[str, str]]:
+        """Who pays: kind and id of each scope."""
+        paying = {"key": self.key, "user": self.user, "team": self.team, "org": self.org, "model": self.model}
+        return ((kind, name) for kind, name in paying.items() if name)
+
+
+_NUMBERS: Final = ("cost", "held", "prompt", "completion", "cached", "estimated", "ms")
+_TEXTS: Final = ("user", "team", "model", "provider", "target", "outcome")
+
+
+def usage(fields: Mapping[str, str], *, org: str, at: int) -> Usage:
+    """Read an event of the stream of `org` that was written at `at`, in epoch milliseconds.
+
+    Raises:
+        BrokenEventError: a field is missing, or is not what it must be.
+    """
+    try:
+        day = fields.get("day") or periods.day_at(at)
+        periods.number_of(day)
+        request_id, key = fields["request_id"], fields["key"]
+        numbers = {name: int(fields.get(name) or 0) for name in _NUMBERS}
+        seq = int(fields.get("seq") or FIRST)
+    except (KeyError, ValueError) as error:
+        raise BrokenEventError(f"The usage event has a field that is missing or wrong: {error}") from error
+    texts = {name: fields.get(name, "") for name in _TEXTS}
+    if not (request_id and key and seq >= FIRST):
+        raise BrokenEventError("The usage event names no request, no key, or no charge.")
+    if max(map(len, (request_id, key, *texts.values()))) > _LONGEST or max(map(abs, (seq, *numbers.values()))) > _MOST:
+        raise BrokenEventError("The usage event has a text or a number beyond all measure.")
+    return Usage(request_id=request_id, seq=seq, org=org, day=day, key=key, **texts, **numbers)  # type: ignore[arg-type]

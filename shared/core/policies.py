@@ -1,0 +1,46 @@
+"""What the admission script must know of a scope, as Valkey keeps it: made of a record of the Directory, one way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.core.catalog import Tier
+from shared.core.limits import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PERIODS = ("daily", "monthly", "total")
+
+
+def key_policy(
+    record: Mapping[str, Any], tiers: Mapping[str, Tier], edited: Mapping[str, Any] | None
+) -> tuple[int, dict[str, str | int]]:
+    """Return version and fields of a key's policy; `edited` is the record `tier#<name>` of its tier, if there is one.
+
+    Every edit of either record raises the sum of their versions, so that the newest state of both wins in Valkey.
+    """
+    preset = resolve(tiers[record["tier"]], (edited or {}).get("limits") or {})
+    return int(record["version"]) + int((edited or {}).get("version", 0)), policy(record, preset)
+
+
+def policy(record: Mapping[str, Any], preset: Tier | None = None) -> dict[str, str | int]:
+    """Return the fields of `{org}:policy:<scope>` but its version.
+
+    `record` is what the Directory holds of a key, user, team, organization or model; `preset` is the tier of a key,
+    over which its own limits lie. Counts are 0 for unlimited; money is in nano-dollars, empty for no budget.
+    """
+    limits = resolve(preset or Tier(), record.get("limits") or {})
+    budget = record.get("budget") or {}
+    money = {period: budget.get(f"{period}_nano") for period in PERIODS}
+    return {
+        "state": "revoked" if record.get("revoked") or record.get("disabled") or record.get("deleted") else "active",
+        "expires_at": int(record.get("expires_at") or 0),
+        "tier": str(record.get("tier") or ""),
+        "rpm": limits.requests_per_minute,
+        "rph": limits.requests_per_hour,
+        "tpm": limits.tokens_per_minute,
+        "concurrency": limits.concurrency,
+        **{period: "" if nano is None else int(nano) for period, nano in money.items()},
+        "blocked_until": int(record.get("blocked_until") or 0),
+    }

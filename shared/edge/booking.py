@@ -1,0 +1,140 @@
+"""One step of the ledger as DynamoDB takes it: the charges, the sums they belong to, and how far the stream was read.
+
+All of it is one transaction. A charge is put where none is, so that it counts once, whoever books it however often.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from shared.core import periods
+from shared.core.events import FIRST
+from shared.edge import items
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from shared.core.events import Usage
+
+KEPT_DAYS: Final = 400  # for charges and the sums of single days; those of months stay
+MOST_ITEMS: Final = 100  # of one transaction
+
+
+class Sum(NamedTuple):
+    """What was spent: nano-dollars, requests and tokens."""
+
+    cost: int = 0
+    requests: int = 0
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+
+    def plus(self, other: Sum) -> Sum:
+        """Return both together."""
+        return Sum(*map(sum, zip(self, other, strict=True)))
+
+
+class Total(NamedTuple):
+    """Which sum: of one key, user, team, organization or model in one period."""
+
+    kind: str
+    name: str
+    period: str
+
+    @property
+    def sort(self) -> str:
+        """Its sort key: the period before the name, so that one day of all names is one range."""
+        return f"sum#{self.kind}#{self.period}#{self.name}"
+
+
+def place(org: str, sort: str) -> dict[str, Any]:
+    """Return a primary key."""
+    return items.encoded({"pk": org, "sk": sort})
+
+
+def charge_key(charge: Usage) -> str:
+    """Return the sort key of a charge."""
+    return f"usage#{charge.request_id}#{charge.seq}"
+
+
+def totals(charge: Usage) -> Iterator[Total]:
+    """Yield the sums that a charge belongs to."""
+    return (Total(kind, name, period) for period in periods.periods(charge.day) for kind, name in charge.scopes)
+
+
+def fitting(charges: Sequence[Usage]) -> int:
+    """Return how many of `charges`, from the first, one transaction can take."""
+    touched: set[Total] = set()
+    for number, charge in enumerate(charges):
+        touched.update(totals(charge))
+        if 1 + (number + 1) + len(touched) > MOST_ITEMS:
+            return number
+    return len(charges)
+
+
+def transaction(table: str, org: str, charges: Sequence[Usage], before: str, last: str) -> list[dict[str, Any]]:
+    """Return the items that move the cursor of `org` from `before` to `last` and book all between."""
+    due = frozenset(f"{kind}:{name}" for charge in charges for kind, name in charge.scopes)
+    sums = _sums(charges)
+    return [
+        _step(table, org, before, last, due),
+        *(_row(table, charge) for charge in charges),
+        *(_addition(table, org, total, spent) for total, spent in sums.items()),
+    ]
+
+
+def _step(table: str, org: str, before: str, last: str, due: frozenset[str]) -> dict[str, Any]:
+    values = {":last": last, ":before": before, **({":due": due} if due else {})}
+    return {
+        "Update": {
+            "TableName": table,
+            "Key": place(org, "cursor"),
+            "UpdateExpression": "SET #last = :last" + (" ADD due :due" if due else ""),
+            "ConditionExpression": "#last = :before",
+            "ExpressionAttributeNames": {"#last": "last"},
+            "ExpressionAttributeValues": items.encoded(values),
+        }
+    }
+
+
+def _row(table: str, charge: Usage) -> dict[str, Any]:
+    fields = {name: value for name, value in charge._asdict().items() if value not in ("", 0) and name != "org"}
+    item = items.encoded({**fields, "cost": charge.cost, "expires_at": _expiry(charge.day)})
+    return {
+        "Put": {
+            "TableName": table,
+            "Item": {**item, **place(charge.org, charge_key(charge))},
+            "ConditionExpression": "attribute_not_exists(pk)",
+        }
+    }
+
+
+def _sums(charges: Iterable[Usage]) -> dict[Total, Sum]:
+    found: dict[Total, Sum] = {}
+    for charge in charges:
+        own = Sum(charge.cost, int(charge.seq == FIRST), charge.prompt, charge.completion, charge.cached)
+        for total in totals(charge):
+            found[total] = found.get(total, Sum()).plus(own)
+    return found
+
+
+def _addition(table: str, org: str, total: Total, spent: Sum) -> dict[str, Any]:
+    added = {name: value for name, value in spent._asdict().items() if value or name == "cost"}
+    values = {f":{name}": value for name, value in added.items()}
+    update = "ADD " + ", ".join(f"{name} :{name}" for name in added)
+    kind, _, day = total.period.partition(":")
+    if kind == "d":
+        update += " SET expires_at = :expires_at"
+        values[":expires_at"] = _expiry(day)
+    return {
+        "Update": {
+            "TableName": table,
+            "Key": place(org, total.sort),
+            "UpdateExpression": update,
+            "ExpressionAttributeValues": items.encoded(values),
+        }
+    }
+
+
+def _expiry(day: str) -> int:
+    return (periods.number_of(day) + KEPT_DAYS) * periods.DAY_SECONDS

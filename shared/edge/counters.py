@@ -1,0 +1,179 @@
+"""Valkey as the books see it: the stream of usage, whether an organization is open, and what its scopes have spent.
+
+Valkey counts and forgets; the ledger knows. `{org}:open` says that the counters hold all that the ledger holds. It is
+lost with them, and `{org}:closure`, the millisecond at which somebody noticed, stands in its place until they are back.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import redis
+from redis.credentials import CredentialProvider
+
+from shared.core import periods
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from shared.edge.settings import ValkeySettings
+
+CONNECT_SECONDS: Final = 1.0
+COMMAND_SECONDS: Final = (
+    5.0  # nobody waits for the books, and a batch of a hundred events takes longer than one command
+)
+OPEN: Final = "1"
+_HASHES_AT_ONCE: Final = 100
+_BUDGETS: Final = ("daily", "monthly", "total")  # in a policy, in the order of `periods.periods`
+
+
+class State(NamedTuple):
+    """Of an organization: open or not, and the last event that its stream was given ("" if there is no stream)."""
+
+    opened: bool
+    last: str
+
+
+class Counters:
+    """One server, or one that looks like one; each method works on the keys of one organization.
+
+    Every method raises redis.RedisError where the store does not answer.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        """`client` decodes what it reads."""
+        self._client: Any = client  # redis-py types the answers of a client for all of its modes at once
+        self._rebuild: Any = self._client.register_script(Path(__file__).with_name("rebuild.lua").read_text())
+
+    def today(self) -> str:
+        """Return the day by the store's clock, which decides what period money belongs to."""
+        return periods.day_at(self.now())
+
+    def now(self) -> int:
+        """Return the time by the store's clock, in epoch milliseconds."""
+        seconds, micro = self._client.time()
+        return int(seconds) * 1000 + int(micro) // 1000
+
+    def state(self, org: str) -> State:
+        """Look whether an organization is open, and how far its stream goes."""
+        try:
+            last = self._client.xinfo_stream(_usage(org))["last-generated-id"]
+        except redis.ResponseError:  # there is no such key
+            last = ""
+        return State(self._client.exists(_open(org)) == 1, last)
+
+    def read(self, org: str, after: str, most: int) -> list[tuple[str, dict[str, str]]]:
+        """Return up to `most` events later than the id `after`, oldest first."""
+        found: list[tuple[str, dict[str, str]]] = self._client.xrange(_usage(org), f"({after}", "+", most)
+        return found
+
+    def trim(self, org: str, last: str) -> None:
+        """Forget all events up to the id `last`."""
+        milliseconds, number = position(last)
+        self._client.xtrim(_usage(org), minid=f"{milliseconds}-{number + 1}", approximate=False)
+
+    def open_new(self, org: str) -> None:
+        """Open an organization that was never open."""
+        self._client.set(_open(org), OPEN)
+
+    def close(self, org: str) -> str:
+        """Close an organization, or find it closed; return the mark of this closure: when it was noticed, in ms."""
+        with self._client.pipeline(transaction=True) as together:
+            together.set(_closure(org), self.now(), nx=True)
+            together.delete(_open(org))
+            together.get(_closure(org))
+            mark: str = together.execute()[-1]
+        return mark
+
+    def restore(self, org: str, mark: str, last: str, spent: Mapping[str, Mapping[str, int]]) -> bool:
+        """Set what each scope has spent, by period, and open, if the ledger is still at the event `last`.
+
+        Returns False where it is not, or where the closure with this `mark` is over: look again.
+        """
+        scopes = sorted(spent)
+        for start in range(0, len(scopes), _HASHES_AT_ONCE):
+            chosen = {scope: spent[scope] for scope in scopes[start : start + _HASHES_AT_ONCE]}
+            if not self._run(org, mark, last, chosen):
+                return False
+        return self._run(org, mark, last, {})
+
+    def limits(self, org: str, scopes: Collection[str], day: str) -> dict[tuple[str, str], int]:
+        """Return the budgets of `scopes` for the periods of `day`, in nano-dollars, where there is one."""
+        order = sorted(scopes)
+        with self._client.pipeline(transaction=False) as together:
+            for scope in order:
+                together.hmget(f"{_tag(org)}:policy:{scope}", _BUDGETS)
+            found = together.execute()
+        return {
+            (scope, period): int(limit)
+            for scope, budgets in zip(order, found, strict=True)
+            for period, limit in zip(periods.periods(day), budgets, strict=True)
+            if limit
+        }
+
+    def forget(self, org: str, scopes: Collection[str], period: str) -> None:
+        """Remove what `scopes` have spent in a period that is over."""
+        with self._client.pipeline(transaction=False) as together:
+            for scope in scopes:
+                together.hdel(_spend(org, scope), f"c:{period}", f"r:{period}")
+            together.execute()
+
+    def drop(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _run(self, org: str, mark: str, last: str, spent: Mapping[str, Mapping[str, int]]) -> bool:
+        keys = [_closure(org), _usage(org), _open(org), *(_spend(org, scope) for scope in spent)]
+        arguments: list[str | int] = [mark, last]
+        for sums in spent.values():
+            arguments += [len(sums), *(part for period, cost in sums.items() for part in (f"c:{period}", cost))]
+        return bool(self._rebuild(keys=keys, args=arguments))
+
+
+def position(event_id: str) -> tuple[int, int]:
+    """Return the id of an event as numbers, which are in order where the texts are not."""
+    milliseconds, _, number = event_id.partition("-")
+    return int(milliseconds), int(number)
+
+
+def connect(settings: ValkeySettings, login: Callable[[], tuple[str, str]] | None) -> redis.Redis:
+    """Return a client that connects when first used; `login` gives user and password for each connection."""
+    return redis.Redis(
+        host=settings.host,
+        port=settings.port,
+        ssl=settings.tls,
+        credential_provider=_Login(login) if login else None,
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=COMMAND_SECONDS,
+        decode_responses=True,
+        encoding_errors="replace",
+    )
+
+
+class _Login(CredentialProvider):
+    def __init__(self, source: Callable[[], tuple[str, str]]) -> None:
+        self._source = source
+
+    def get_credentials(self) -> tuple[str, str]:
+        return self._source()
+
+
+def _tag(org: str) -> str:
+    return f"{{{org}}}"
+
+
+def _usage(org: str) -> str:
+    return f"{_tag(org)}:usage"
+
+
+def _open(org: str) -> str:
+    return f"{_tag(org)}:open"
+
+
+def _closure(org: str) -> str:
+    return f"{_tag(org)}:closure"
+
+
+def _spend(org: str, scope: str) -> str:
+    return f"{_tag(org)}:spend:{scope}"

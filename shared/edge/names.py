@@ -1,0 +1,59 @@
+"""What an organization's keys are called in Valkey; all share the hash tag `{org}`, and so one slot of a cluster."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+MOST_KNOWN = 4096  # callers and models whose names are remembered: to spell them anew takes some 10 µs
+
+
+class Names(NamedTuple):
+    """The keys of one caller and model, in the order in which the scripts declare them."""
+
+    tag: str
+    admit: tuple[str, ...]
+    settle: tuple[str, ...]
+    topup: tuple[str, ...]
+
+    def hold(self, request_id: str) -> str:
+        """Name what is reserved for a request."""
+        return f"{self.tag}:hold:{request_id}"
+
+    def settled(self, request_id: str) -> str:
+        """Name the mark of what became of a request."""
+        return f"{self.tag}:settled:{request_id}"
+
+
+@lru_cache(MOST_KNOWN)
+def names(org: str, scopes: tuple[str, ...]) -> Names:
+    """Spell the keys of `scopes`, such as `key:acme-abcdefghijkl` or `team:blue`."""
+    tag = f"{{{org}}}"
+    kinds = ("policy", "rate", "tokens", "tokencounts", "leases", "spend")
+    per_scope = [{kind: f"{tag}:{kind}:{scope}" for kind in kinds} for scope in scopes]
+    return Names(
+        tag=tag,
+        admit=(holds(org), opened(org), *(known[kind] for known in per_scope for kind in kinds)),
+        settle=(
+            holds(org),
+            f"{tag}:usage",
+            f"{tag}:counters",
+            *(known[kind] for known in per_scope for kind in ("leases", "tokencounts", "spend")),
+        ),
+        topup=tuple(known[kind] for known in per_scope for kind in ("policy", "spend")),
+    )
+
+
+def policy(org: str, scope: str) -> str:
+    """Name what admission must know of a scope."""
+    return f"{{{org}}}:policy:{scope}"
+
+
+def holds(org: str) -> str:
+    """Name the set of all that is reserved, by the millisecond at which it runs out."""
+    return f"{{{org}}}:holds"
+
+
+def opened(org: str) -> str:
+    """Name the mark that counters and policies are complete."""
+    return f"{{{org}}}:open"

@@ -1,0 +1,65 @@
+"""The books of a test: a real Valkey in cluster mode, emptied before each, and DynamoDB by the local run's emulator.
+
+Not by moto, whose transactions are not safe among threads, while two drainers at once are what is tested here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cdk.local.emulator import start
+from cdk.local.valkey import valkey_server
+from shared.edge import counters
+from shared.edge.settings import ValkeySettings
+from tests.fakes.books import Tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import redis
+
+    from cdk.local.valkey import Valkey
+    from shared.edge.ledger import Ledger
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """DynamoDB over HTTP on loopback; the fixture is its URL."""
+    folder = tmp_path_factory.mktemp("emulator")
+    running = asyncio.run(start(folder, folder / "emulator.log"))
+    try:
+        yield running.endpoint
+    finally:
+        running.child.stop()
+
+
+@pytest.fixture
+def tables(emulator: str) -> Iterator[Tables]:
+    """An empty table."""
+    made = Tables(emulator)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ledger(tables: Tables) -> Ledger:
+    """An empty ledger."""
+    return tables.ledger()
+
+
+@pytest.fixture(scope="session")
+def _valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def store(_valkey: Valkey) -> Iterator[redis.Redis]:
+    """An empty store, as the function connects to it."""
+    settings = ValkeySettings(_valkey.host, _valkey.port, tls=False, user="", cache="")
+    with counters.connect(settings, None) as client:
+        client.flushall()
+        yield client

@@ -1,0 +1,96 @@
+"""The function of the schedule: everybody's books are kept, whatever becomes of one organization's."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from functions.budgets import Clerk, build
+from shared.edge.directory import Directory
+from shared.edge.settings import SettingsError
+from shared.edge.telemetry import Telemetry
+from tests.books.rig import books, settle
+
+if TYPE_CHECKING:
+    import redis
+
+    from functions.books import Books
+    from shared.edge.ledger import Ledger
+    from tests.fakes.books import Tables
+
+
+@pytest.fixture
+def kept(store: redis.Redis, ledger: Ledger) -> Books:
+    """Books with the shortest leases."""
+    return books(store, ledger, [], lease_ms=100)
+
+
+def clerk(kept: Books, tables: Tables, lines: list[bytes]) -> Clerk:
+    """A clerk of the organizations that the directory lists."""
+    directory = Directory(tables.aws(), tables.name)
+    return Clerk(kept, directory, Telemetry("test", lines.append))
+
+
+def listed(tables: Tables, *orgs: str) -> None:
+    """Enter organizations into the first one's list."""
+    for org in orgs:
+        tables.client.put_item(TableName=tables.name, Item={"pk": {"S": "default"}, "sk": {"S": f"organization#{org}"}})
+
+
+def plenty() -> int:
+    """Milliseconds that are left of the invocation."""
+    return 58_000
+
+
+def test_every_organization_has_its_turn(kept: Books, tables: Tables, store: redis.Redis) -> None:
+    """The first one, which nobody had to make, and those that are listed."""
+    listed(tables, "acme", "other")
+    cost = settle(store, 2)
+    clerk(kept, tables, []).work(plenty, "r1")
+    assert {org for org in ("default", "acme", "other") if store.get(f"{{{org}}}:open")} == {"default", "acme", "other"}
+    assert kept.ledger.sums("acme", "org", "t")["acme"].cost == cost
+
+
+def test_one_that_fails_keeps_no_other_from_its_turn(kept: Books, tables: Tables, store: redis.Redis) -> None:
+    """The failure is told without its message, and ends the invocation when all is done."""
+    listed(tables, "acme", "other")
+    store.set("{acme}:usage", "not a stream")
+    lines: list[bytes] = []
+    with pytest.raises(Exception, match="WRONGTYPE"):
+        clerk(kept, tables, lines).work(plenty, "r1")
+    assert store.get("{default}:open")
+    assert store.get("{other}:open")
+    [told] = map(json.loads, lines)
+    assert (told["event"], told["request_id"]) == ("fault", "r1")
+    assert "WRONGTYPE" not in lines[0].decode()
+
+
+def test_it_waits_for_an_organization_that_may_soon_open(kept: Books, tables: Tables, store: redis.Redis) -> None:
+    """Rather than let its clients wait for the next minute."""
+    working = clerk(kept, tables, [])
+    working.work(plenty, "r1")
+    store.flushall()
+    began = time.monotonic()
+    working.work(plenty, "r2")
+    assert time.monotonic() - began >= 0.1
+    assert store.get("{default}:open")
+
+
+def test_it_does_not_wait_beyond_its_time(kept: Books, tables: Tables, store: redis.Redis) -> None:
+    """The next invocation goes on from there."""
+    pauses: list[float] = []
+    working = clerk(kept._replace(lease_ms=905_000), tables, [])._replace(pause=pauses.append)
+    working.work(plenty, "r1")
+    store.flushall()
+    working.work(plenty, "r2")
+    assert not store.get("{default}:open")
+    assert pauses == []
+
+
+def test_it_names_the_variable_that_is_missing() -> None:
+    """Nothing is connected to by building it."""
+    with pytest.raises(SettingsError, match="AWS_REGION"):
+        build({})

@@ -1,0 +1,102 @@
+"""Half, four fifths and all of a budget are told once each, to whom it concerns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from functions import thresholds
+from functions.drain import drain
+from shared.core import events, periods
+from shared.edge.counters import Counters
+from tests.books.rig import ORG, Death, DeathError, always, mortal, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import redis
+
+    from shared.edge.ledger import Ledger
+
+    Spend = Callable[[int], list[tuple[str, str, int]]]
+
+
+@pytest.fixture
+def spend(store: redis.Redis, ledger: Ledger) -> Spend:
+    """Spend so much today; return what is told of it: scope, period and percent."""
+    counters = Counters(store)
+    today = counters.today()
+    ledger.begin(ORG, today)
+
+    def spent(cost: int) -> list[tuple[str, str, int]]:
+        said: list[Mapping[str, Any]] = []
+        settle(store, cost=cost, day=today)
+        drain(ORG, counters, ledger, always)
+        thresholds.look(ORG, counters, ledger, said.append)
+        assert all(line["event"] == events.BUDGET for line in said)
+        return [(line["scope"], line["period"], line["threshold"]) for line in said]
+
+    return spent
+
+
+def budget(store: redis.Redis, scope: str, **limits: int) -> None:
+    """Give a scope budgets, in nano-dollars."""
+    budgets: Any = {name: limits.get(name, "") for name in ("daily", "monthly", "total")}
+    store.hset(f"{{{ORG}}}:policy:{scope}", mapping=budgets)
+
+
+def test_each_threshold_is_told_once(store: redis.Redis, spend: Spend) -> None:
+    """When it is reached, not before; several at once where one request passes them."""
+    budget(store, "team:red", total=1_000)
+    assert spend(499) == []
+    assert spend(1) == [("team:red", "t", 50)]
+    assert spend(299) == []
+    assert spend(201) == [("team:red", "t", 80), ("team:red", "t", 100)]
+    assert spend(500) == []
+
+
+def test_every_scope_and_period_has_its_own(store: redis.Redis, spend: Spend) -> None:
+    """A user's id may be a person's name: it is told hashed."""
+    today = Counters(store).today()
+    budget(store, "org:acme", daily=100, monthly=200)
+    budget(store, "user:ann", daily=100)
+    told = spend(100)
+    assert ("org:acme", periods.daily(today), 100) in told
+    assert ("org:acme", periods.monthly(today), 50) in told
+    users = {scope for scope, _, _ in told if scope.startswith("user:")}
+    assert len(users) == 1
+    assert "user:ann" not in users
+    assert len(told) == 7
+
+
+def test_a_new_limit_is_told_anew(store: redis.Redis, spend: Spend) -> None:
+    """What half of a budget is has changed with the budget."""
+    budget(store, "team:red", total=1_000)
+    assert spend(900) == [("team:red", "t", 50), ("team:red", "t", 80)]
+    budget(store, "team:red", total=2_000)
+    assert spend(100) == [("team:red", "t", 50)]
+
+
+def test_without_a_budget_nothing_is_told(store: redis.Redis, spend: Spend) -> None:
+    """Nor of one of nothing, of which there is no half."""
+    budget(store, "team:red", total=0)
+    assert spend(10**12) == []
+
+
+def test_a_threshold_is_not_forgotten_by_a_process_that_dies(store: redis.Redis, ledger: Ledger) -> None:
+    """After its usage is booked and before anybody looked: whoever looks next tells it."""
+    counters, said = Counters(store), list[Any]()
+    today = counters.today()
+    ledger.begin(ORG, today)
+    budget(store, "team:red", total=1_000)
+    settle(store, cost=1_000, day=today)
+    drain(ORG, counters, ledger, always)
+    with pytest.raises(DeathError):
+        thresholds.look(ORG, mortal(counters, Death(0)), ledger, said.append)
+    assert said == []
+    thresholds.look(ORG, counters, ledger, said.append)
+    assert [line["threshold"] for line in said] == [50, 80, 100]
+    cursor = ledger.cursor(ORG)
+    assert cursor is not None
+    assert cursor.due == frozenset()

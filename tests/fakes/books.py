@@ -1,0 +1,87 @@
+"""A ledger and a directory on DynamoDB by the emulator, and usage as the settling script writes it."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from cdk.local.emulator import ROOT_KEY
+from shared.core import events
+from shared.edge import items
+from shared.edge.aws import DYNAMODB, Aws
+from shared.edge.ledger import Ledger
+from shared.edge.settings import AwsSettings
+from shared.edge.sigv4 import Credentials
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+DAY = "2026-11-21"
+_NUMBER = itertools.count()
+
+
+class Tables:
+    """An empty table with our primary key, and connections to it, all closed with it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._opened: list[Aws] = []
+        self.name = f"table-{uuid.uuid4().hex}"
+        self.client: DynamoDBClient = boto3.client(
+            "dynamodb", "us-east-1", endpoint_url=url, aws_access_key_id=ROOT_KEY, aws_secret_access_key=ROOT_KEY
+        )
+        self.client.create_table(
+            TableName=self.name,
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": part, "AttributeType": "S"} for part in ("pk", "sk")],
+            BillingMode="PAY_PER_REQUEST",
+        )
+
+    def aws(self) -> Aws:
+        """Return a signed client of our own."""
+        opened = Aws(DYNAMODB, AwsSettings("us-east-1", self._url), lambda: Credentials(ROOT_KEY, ROOT_KEY))
+        self._opened.append(opened)
+        return opened
+
+    def ledger(self) -> Ledger:
+        """Return the table as a ledger, over a connection of its own."""
+        return Ledger(self.aws(), self.name)
+
+    def items(self) -> list[dict[str, Any]]:
+        """Return everything in the table."""
+        return [items.decoded(item) for item in self.client.scan(TableName=self.name)["Items"]]
+
+    def close(self) -> None:
+        """Close the connections."""
+        for opened in self._opened:
+            opened.drop()
+        self.client.close()
+
+
+def fields(**changes: Any) -> dict[str, str]:
+    """What a settled request leaves in the stream; each has an id of its own unless `changes` names one."""
+    usual = {
+        "event": events.USAGE,
+        "request_id": f"r{next(_NUMBER)}",
+        "seq": 1,
+        "org": "acme",
+        "key": "acme-k1",
+        "user": "ann",
+        "team": "red",
+        "model": "gpt-4o-mini",
+        "day": DAY,
+        "cost": 1_000,
+        "prompt": 3,
+        "completion": 5,
+        "cached": 1,
+        "outcome": "ok",
+    }
+    return {name: str(value) for name, value in {**usual, **changes}.items()}
+
+
+def usage(**changes: Any) -> events.Usage:
+    """The same, read."""
+    return events.usage(fields(**changes), org="acme", at=0)

@@ -1,0 +1,166 @@
+"""The admin function over real stores: what a test asks of it, and what it finds in them afterwards."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+import boto3
+
+from functions.admin import serve
+from functions.control import Control
+from functions.keyring import Keyring
+from functions.projection import Projection
+from functions.registry import Registry
+from shared.core.catalog import Tier
+from shared.core.errors import GatewayError
+from shared.core.principals import Principal
+from shared.edge.admission import Admission, Ask, connect
+from shared.edge.aws import DYNAMODB, Aws
+from shared.edge.ledger import Ledger
+from shared.edge.settings import AwsSettings
+from shared.edge.sigv4 import Credentials
+from shared.edge.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from cdk.local.valkey import Valkey
+    from functions.registry import Item
+
+NOW = 4_000_000_000  # far enough that no key has expired by the store's own clock
+TIERS = {"free": Tier(10, 100, 0, 5), "pro": Tier(600, 0, 0, 50), "enterprise": Tier(60000, 0, 0, 1000)}
+BOSS = Principal("default-bossbossboss", "default", "admin", "enterprise", (), NOW + 100)
+PEPPER = "pepper"
+LEDGER = "control-ledger"
+MODELS = frozenset({"simulated", "acme/chat:1"})
+KNOWN: Any = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
+
+
+class Staffed(Registry):
+    """A registry that knows the key of a boss in every organization, and lists it nowhere."""
+
+    def find(self, org: str, name: str) -> Item | None:
+        """Read; the boss is always there."""
+        return {"revoked": False} if "-bossboss" in name else super().find(org, name)
+
+
+class Context:
+    """An invocation's context."""
+
+    aws_request_id = "request-1"
+
+
+class House:
+    """The admin function with its stores, and what it wrote to its log."""
+
+    def __init__(self, table: Any, audit: Any, valkey: Valkey | None, registry: type[Registry] = Staffed) -> None:
+        """Without a `valkey` it is out of reach."""
+        self.table = table
+        self.audit = audit
+        self.valkey = valkey
+        self.now = float(NOW)
+        self.log: list[bytes] = []
+        self.admission = Admission(connect(valkey.host, valkey.port) if valkey else connect("127.0.0.1", 9))
+        numbers = itertools.count()
+        ticks = itertools.count()
+        self.registry = registry(table, audit, lambda: self.now, lambda: f"{next(ticks):012x}")
+        projection = Projection(self.registry, self.admission, TIERS)
+        keyring = Keyring(self.registry, projection, lambda: PEPPER, lambda size: bytes([next(numbers)]) * size)
+        self.ledger = Ledger(ledger_aws(table.meta.client.meta.endpoint_url), LEDGER)
+        telemetry = Telemetry("test", self.log.append)
+        self.control = Control(self.registry, projection, keyring, MODELS, self.ledger, telemetry, lambda: self.now)
+
+    def without_valkey(self) -> House:
+        """The same, with Valkey out of reach."""
+        return House(self.table, self.audit, None)
+
+    def call(self, method: str, url: str, body: object = None, caller: Principal | None = BOSS, **more: Any) -> Reply:
+        """Send a request as API Gateway does; members of the event that differ come in `more`."""
+        parts = urlsplit(url)
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        several = {name: [value] for name, value in query.items()}
+        event = {
+            "resource": "/admin/{id+}",
+            "path": parts.path,
+            "httpMethod": method,
+            "headers": {"content-type": "application/json"},
+            "multiValueHeaders": {"content-type": ["application/json"]},
+            "queryStringParameters": query or None,
+            "multiValueQueryStringParameters": several or None,
+            "requestContext": {"authorizer": caller.context() if caller else None, "requestId": "chosen-by-client"},
+            "body": body if isinstance(body, str | None) else json.dumps(body),
+            "isBase64Encoded": False,
+            **more,
+        }
+        return Reply(serve(event, Context(), self.control))
+
+    def make(self, **wanted: Any) -> dict[str, Any]:
+        """Make a key."""
+        reply = self.call("POST", "/admin/keys", {"name": "a key", **wanted})
+        assert reply.status == 201
+        return reply.body
+
+    def admitted(self, key_id: str, request_id: str = "r-1") -> int:
+        """Ask the admission script for one request with a key: its limit a minute; a refusal raises."""
+        grant = self.admission.admit(Ask(key_id.partition("-")[0], (f"key:{key_id}",), request_id, 10))
+        return grant.requests.limit
+
+    def refusal(self, key_id: str, request_id: str = "r-1") -> GatewayError | None:
+        """Tell why the admission script refuses a request with a key, or None."""
+        try:
+            self.admitted(key_id, request_id)
+        except GatewayError as error:
+            return error
+        return None
+
+    def policy(self, scope: str, org: str = "default") -> dict[str, str]:
+        """Read what Valkey knows of a scope."""
+        assert self.valkey
+        with self.valkey.client() as client:
+            found: dict[bytes, bytes] = client.hgetall(f"{{{org}}}:policy:{scope}")
+        return {name.decode(): value.decode() for name, value in found.items()}
+
+    def stored(self, prefix: str = "") -> list[dict[str, Any]]:
+        """Everything in the table whose sort key begins so."""
+        items: list[dict[str, Any]] = self.table.scan()["Items"]
+        return [item for item in items if item["sk"].startswith(prefix)]
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The audit log, the oldest line first."""
+        return sorted(self.audit.scan()["Items"], key=lambda item: item["sk"])
+
+
+class Reply:
+    """A response for API Gateway, which every one of them must be."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        self.status: int = answer["statusCode"]
+        self.body: dict[str, Any] = json.loads(answer["body"])
+        self.headers = {name.lower(): values[0] for name, values in answer["multiValueHeaders"].items()}
+        assert self.headers["x-request-id"] == "request-1"
+        assert self.headers["content-type"] == "application/json"
+        if self.status >= 400:
+            assert self.body["type"] == "error"
+            assert {"type", "message", "code", "param"} <= self.error.keys()
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error object."""
+        error: dict[str, Any] = self.body["error"]
+        return error
+
+
+def ledger_aws(url: str) -> Aws:
+    """Reach the same DynamoDB as the functions of the data plane do."""
+    return Aws(DYNAMODB, AwsSettings("us-east-1", url), lambda: Credentials("a", "b"))
+
+
+def new_table(url: str, name: str) -> Any:
+    """Make an empty table with the primary key of ours."""
+    return boto3.resource("dynamodb", **KNOWN, endpoint_url=url).create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+    )

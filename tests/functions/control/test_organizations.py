@@ -1,0 +1,68 @@
+"""Organizations: made by the first one, each with a key of its own, and closed to one another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shared.core import keys
+from tests.functions.control.rig import BOSS
+
+if TYPE_CHECKING:
+    from tests.functions.control.rig import House
+
+STRANGER = BOSS._replace(org="acme", key_id="acme-bossbossboss")
+
+
+def test_an_organization_begins_with_an_administrators_key(house: House) -> None:
+    """The key is of the new organization, and everything made with it is too."""
+    reply = house.call("POST", "/admin/organizations", {"id": "acme", "name": "ACME"})
+    assert reply.status == 201
+    made = reply.body["admin_key"]
+    assert (keys.org_of(made["id"]), made["role"]) == ("acme", "admin")
+    assert keys.parse(made["key"]) is not None
+    caller = BOSS._replace(org="acme", key_id=made["id"])
+    listed = house.call("GET", "/admin/keys", caller=caller).body["data"]
+    assert [entry["id"] for entry in listed] == [made["id"]]
+    assert house.call("GET", f"/admin/keys/{made['id']}").status == 404
+
+
+def test_a_repeated_create_makes_one(house: House) -> None:
+    """Under one Idempotency-Key organization and key are the same; without it the id is taken."""
+    once: Any = {"headers": {"idempotency-key": "once"}}
+    wanted = {"id": "acme", "name": "ACME"}
+    first = house.call("POST", "/admin/organizations", wanted, **once)
+    assert house.call("POST", "/admin/organizations", wanted, **once).body == first.body
+    assert len(house.stored("key#")) == 1
+    assert house.call("POST", "/admin/organizations", wanted).status == 409
+
+
+def test_others_see_only_their_own(house: House) -> None:
+    """They make none, and a foreign one answers like one that is not there."""
+    for name in ("acme", "umbrella"):
+        house.call("POST", "/admin/organizations", {"id": name, "name": name})
+    assert house.call("POST", "/admin/organizations", {"id": "mine", "name": "m"}, caller=STRANGER).status == 403
+    assert [o["id"] for o in house.call("GET", "/admin/organizations", caller=STRANGER).body["data"]] == ["acme"]
+    assert house.call("GET", "/admin/organizations/acme", caller=STRANGER).body["name"] == "acme"
+    unknown = house.call("GET", "/admin/organizations/nobody", caller=STRANGER)
+    for name in ("umbrella", "default", "A%23"):
+        for method in ("GET", "PATCH"):
+            foreign = house.call(method, f"/admin/organizations/{name}", {"name": "x"}, caller=STRANGER)
+            assert (foreign.status, foreign.body) == (404, unknown.body)
+    assert len(house.call("GET", "/admin/organizations").body["data"]) == 2
+
+
+def test_an_organization_is_renamed(house: House) -> None:
+    """By its own administrators too, and the first one as well, which nobody had to make."""
+    house.call("POST", "/admin/organizations", {"id": "acme", "name": "ACME"})
+    assert house.call("PATCH", "/admin/organizations/acme", {"name": "Acme"}, caller=STRANGER).body["name"] == "Acme"
+    assert house.call("PATCH", "/admin/organizations/default", {"name": "Us"}).body["version"] == 1
+    assert house.call("GET", "/admin/organizations/default").body["name"] == "Us"
+
+
+@pytest.mark.parametrize("name", ["", "A", "a-b", "a" * 21, 5])
+def test_an_id_that_is_none(house: House, name: object) -> None:
+    """It becomes part of every key, so it is short and plain."""
+    reply = house.call("POST", "/admin/organizations", {"id": name, "name": "x"})
+    assert (reply.status, reply.error["param"]) == (400, "id")

@@ -1,0 +1,78 @@
+"""Roles against routes: what the manifest says a route needs is what the function behind it asks of its caller."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, NoReturn
+
+import pytest
+
+from functions import admin, gateway
+from functions.control import Control
+from functions.plane import Gateway
+from shared.core.principals import MAY, Principal, Role
+from shared.edge.telemetry import Telemetry
+from shared.manifest import ROUTES, Route
+from tests.functions.plane.rig import Client, Context
+
+CLOSED: Final = [route for route in ROUTES if route.needs]
+PAIRS = [(route, role) for route in CLOSED for role in MAY]
+
+
+class Nothing:
+    """A part that must not be needed before the role is known; whoever is let in fails on it, but not with a 403."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise RuntimeError(name)
+
+
+def _parts(kind: Any) -> Any:
+    """Make what outlives a request: nothing but a voice."""
+    return kind._make(Telemetry("test") if name == "telemetry" else Nothing() for name in kind._fields)
+
+
+def _event(route: Route, role: str) -> dict[str, Any]:
+    caller = Principal("default-abcdefghijkl", "default", role, "free", (), 0)
+    path = route.path.replace("{id+}", "x").replace("{", "").replace("}", "")
+    return {
+        "httpMethod": route.method,
+        "resource": route.path,
+        "path": path,
+        "pathParameters": {"id": "x"},
+        "requestContext": {"authorizer": caller.context(), "resourcePath": route.path, "httpMethod": route.method},
+        "headers": {},
+        "body": "{}",
+        "isBase64Encoded": False,
+    }
+
+
+def _code(route: Route, role: str) -> tuple[int, str]:
+    """Call the function behind a route as a caller of `role`: status, and the code of the error if it is one."""
+    event = _event(route, role)
+    if route.function == "gateway":
+        client = Client()
+        gateway.serve(event, Context(), client, _parts(Gateway))
+        status, body = client.status, client.json
+    else:
+        answer = admin.serve(event, Context(), _parts(Control))
+        status, body = answer["statusCode"], json.loads(answer["body"])
+    return status, body.get("error", {}).get("code", "")
+
+
+def test_both_functions_are_asked() -> None:
+    """A third function with closed routes needs a way in above."""
+    assert {route.function for route in CLOSED} == {"gateway", "admin"}
+
+
+@pytest.mark.parametrize(("route", "role"), PAIRS, ids=[f"{r.method}-{r.path}-{role}" for r, role in PAIRS])
+def test_a_route_lets_in_exactly_the_roles_that_may(route: Route, role: Role) -> None:
+    """Whose role lacks what the route needs gets 403 before any store is touched; everybody else gets past that."""
+    refused = _code(route, role) == (403, "permission_denied")
+    assert refused == (route.needs not in MAY[role])
+
+
+@pytest.mark.parametrize("route", CLOSED, ids=lambda route: f"{route.method}-{route.path}")
+def test_an_unknown_role_opens_nothing(route: Route) -> None:
+    """A role that stands in no table is refused everywhere."""
+    for role in ("", "root", "Admin"):
+        assert _code(route, role) == (403, "permission_denied")

@@ -1,0 +1,141 @@
+"""The command's way to a gateway through a profile, and what it asks there for governance."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+
+from cdk.cli.main import main
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ANSWERS: dict[str, Any] = {
+    "GET /admin/users": {"data": [{"id": "ada", "name": "Ada", "team": None}], "has_more": True, "last_id": "ada"},
+    "GET /admin/usage": {"data": [{"id": "ada", "cost_usd": "1.50", "requests": 3}]},
+    "GET /admin/audit": {"data": [{"at": 86_400.5, "who": "k", "action": "key.edit", "target": "t"}]},
+    "PUT /admin/budgets/user:ada": {"scope": "user:ada", "budget": {"daily_usd": "2.00"}},
+    "POST /admin/keys/default-abc/rotate": {"id": "default-abc", "key": "nexus_default-abc_new"},
+}
+
+
+class Gateway(BaseHTTPRequestHandler):
+    """Answers what the table says, and keeps what it was asked."""
+
+    asked: ClassVar[list[tuple[str, Any]]] = []
+
+    def do_GET(self) -> None:
+        """Answer."""
+        length = int(self.headers.get("content-length") or 0)
+        sent = json.loads(self.rfile.read(length)) if length else None
+        self.asked.append((f"{self.command} {self.path}", sent))
+        content = json.dumps(ANSWERS.get(f"{self.command} {self.path.partition('?')[0]}", {"id": "x"})).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - http.server's names
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Iterator[str]:
+    """A profile that leads to a gateway, written by the command itself."""
+    path = str(tmp_path / "mine" / "profile.json")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}"
+            assert main(["login", "--base-url", url, "--admin-key", "nexus_secret", "--profile", path]) == 0
+            Gateway.asked.clear()
+            yield path
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "request_line", "body"),
+    [
+        (
+            "users create ada --name Ada --role viewer",
+            "POST /admin/users",
+            {"id": "ada", "name": "Ada", "role": "viewer"},
+        ),
+        ("users list --limit 5 --after a", "GET /admin/users?limit=5&after=a", None),
+        ("users delete ada", "DELETE /admin/users/ada", None),
+        ("users export ada", "GET /admin/users/ada/export", None),
+        ("users erase ada", "POST /admin/users/ada/erase", None),
+        ("teams create blue --name Blue", "POST /admin/teams", {"id": "blue", "name": "Blue"}),
+        ("limits set model:a/b --concurrency 3", "PUT /admin/limits/model:a%2Fb", {"concurrency": 3}),
+        ("limits get tier:free", "GET /admin/limits/tier:free", None),
+        ("budgets set user:ada --daily-usd 2.000000001", "PUT /admin/budgets/user:ada", {"daily_usd": "2.000000001"}),
+        ("budgets set org", "PUT /admin/budgets/org", {}),
+        (
+            "blocks create user ada --seconds 60",
+            "POST /admin/blocks",
+            {"kind": "user", "id": "ada", "seconds": 60},
+        ),
+        ("blocks delete user:ada", "DELETE /admin/blocks/user:ada", None),
+        (
+            "usage --by user --from 2026-11-01 --to 2026-11-02 --top 3",
+            "GET /admin/usage?by=user&from=2026-11-01&to=2026-11-02&top=3",
+            None,
+        ),
+        ("audit", "GET /admin/audit?limit=100", None),
+        ("keys list --limit 2", "GET /admin/keys?limit=2", None),
+        (
+            "keys rotate default-abc --overlap-seconds 0",
+            "POST /admin/keys/default-abc/rotate",
+            {"overlap_seconds": 0},
+        ),
+    ],
+)
+def test_each_command_is_one_request(profile: str, arguments: str, request_line: str, body: Any) -> None:
+    """Only what was given is sent, so that the gateway's own defaults hold; the exit status says that it went well."""
+    assert main([*arguments.split(), "--profile", profile]) == 0
+    assert Gateway.asked == [(request_line, body)]
+
+
+def test_people_read_columns_and_programs_json(profile: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A page that goes on says how; times are UTC."""
+    main(["users", "list", "--profile", profile])
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[1].split() == ["ada", "Ada"]
+    assert shown[2] == "(there are more: --after ada)"
+    main(["usage", "--by", "user", "--profile", profile])
+    assert capsys.readouterr().out.splitlines()[1].split() == ["ada", "1.50", "3"]
+    main(["audit", "--profile", profile])
+    assert "1970-01-02 00:00:00" in capsys.readouterr().out
+    main(["budgets", "set", "user:ada", "--daily-usd", "2", "--profile", profile])
+    assert "daily_usd=2.00" in capsys.readouterr().out
+    main(["users", "list", "--json", "--profile", profile])
+    assert json.loads(capsys.readouterr().out) == ANSWERS["GET /admin/users"]
+
+
+def test_a_profile_is_for_its_owner_alone(profile: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is written so; one that others can read is refused, and so is one that is none."""
+    path = tmp_path / "mine" / "profile.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "nexus_secret" not in capsys.readouterr().out
+    path.chmod(0o640)
+    assert main(["audit", "--profile", profile]) == 1
+    assert f"chmod 600 {path}" in capsys.readouterr().err
+    path.chmod(0o600)
+    for content in ("{", "[]", "{}"):
+        path.write_text(content)
+        assert main(["audit", "--profile", profile]) == 1
+        assert "nexus login" in capsys.readouterr().err
+    path.unlink()
+    assert main(["audit", "--profile", profile]) == 1
+    assert str(path) in capsys.readouterr().err
+    assert Gateway.asked == []
