@@ -55,7 +55,7 @@ class Child:
                 cwd=directory,
                 env=None if environment is None else dict(environment),
                 start_new_session=True,
-                preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, which takes no lock
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - one system call, which takes no lock
             )
         return cls(name, process, log)
 
@@ -114,7 +114,7 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
         os.killpg(process.pid, number)
 
 
-def _die_with_parent() -> Callable[[], None] | None:
+def die_with_parent() -> Callable[[], None] | None:
     """Make Linux end the child when this process is killed and can no longer do it itself."""
     if sys.platform != "linux":
         return None

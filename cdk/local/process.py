@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import sys
 from typing import TYPE_CHECKING
+
+from cdk.local.child import die_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +24,6 @@ PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "R
 COMMAND = (sys.executable, "-S", "-m", "functions.runtime")  # -S: nothing is importable but the zip's own content
 MAX_LINE = 256 * 1024  # bytes of one log line, as in CloudWatch
 TERM_SECONDS = 2.0
-_PR_SET_PDEATHSIG = 1
 
 
 class FunctionProcess:
@@ -125,11 +125,4 @@ class Lines(asyncio.Protocol):
             self._transport.close()
 
 
-def _die_with_parent() -> Callable[[], None] | None:
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None)
-    return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-_DIE_WITH_PARENT = _die_with_parent()
+_DIE_WITH_PARENT = die_with_parent()
