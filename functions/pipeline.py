@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from functions.plane import Gateway
     from functions.reply import Reply
     from shared.core.routing import Candidate
-    from shared.edge.http import Answer
+    from shared.edge.answer import Answer
     from shared.providers.adapter import Adapter
 
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 """One keep-alive HTTP/1.1 connection to a peer we trust: the Lambda Runtime API, or an AWS endpoint.
 
 `http.client` parses headers with the e-mail package: measured, 7 ms more of import (15 where no TLS is needed) and two
-to four times the CPU per exchange, which every request would pay. Providers are not trusted, and go through urllib3.
+to four times the CPU per exchange, which every request would pay. Providers are not trusted: `shared.edge.http`.
 """
 
 from __future__ import annotations

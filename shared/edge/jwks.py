@@ -6,16 +6,16 @@ What a token says decides at most *that* the keys are read again, and that once 
 from __future__ import annotations
 
 import json
-import ssl
 import time
-from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import urllib3
-from urllib3.exceptions import HTTPError
+from shared.core.errors import UpstreamFailed
+from shared.edge.http import Http
+from shared.providers.adapter import HttpRequest
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Mapping
 
 FRESH_SECONDS = 3600.0  # of wall time
@@ -25,7 +25,6 @@ LARGEST = 262_144  # bytes; Entra's, with certificates, are about 20,000
 MOST_KEYS = 100
 PATIENCE_SECONDS = 3.0  # for the whole fetch: API Gateway waits for the authorizer
 _OK = 200
-_CHUNK = 16_384
 
 
 class JwksUnavailableError(Exception):
@@ -90,37 +89,14 @@ def fetch(url: str, tls: Callable[[], ssl.SSLContext] | None = None) -> bytes:
     address = urlsplit(url)
     if address.scheme != "https" or not address.hostname:
         raise JwksUnavailableError("The keys of an identity provider are fetched over https only.")
-    pool = urllib3.HTTPSConnectionPool(address.hostname, address.port, ssl_context=(tls or _tls)())
+    http = Http(tls=tls)
     try:
-        return _body(pool, f"{address.path or '/'}{'?' if address.query else ''}{address.query}")
-    except (HTTPError, OSError) as error:
-        raise JwksUnavailableError(f"The identity provider cannot be reached: {type(error).__name__}.") from error
+        with http.post(HttpRequest(url, {"accept": "application/json"}, b"", "GET"), PATIENCE_SECONDS) as answer:
+            if answer.head.status != _OK:
+                raise JwksUnavailableError(f"The identity provider answered with status {answer.head.status}.")
+            return answer.whole(LARGEST)
+    except UpstreamFailed as error:
+        cause = type(error.__cause__ or error).__name__
+        raise JwksUnavailableError(f"The identity provider cannot be reached: {cause}.") from error
     finally:
-        pool.close()
-
-
-def _body(pool: urllib3.HTTPSConnectionPool, target: str) -> bytes:
-    until = time.monotonic() + PATIENCE_SECONDS
-    answer = pool.urlopen(
-        "GET",
-        target,
-        headers={"accept": "application/json", "accept-encoding": "identity"},
-        retries=False,
-        redirect=False,
-        timeout=urllib3.Timeout(total=PATIENCE_SECONDS),
-        preload_content=False,
-        decode_content=False,
-    )
-    if answer.status != _OK:
-        raise JwksUnavailableError(f"The identity provider answered with status {answer.status}.")
-    found = b""
-    while data := answer.read1(_CHUNK):
-        found += data
-        if len(found) > LARGEST or time.monotonic() > until:
-            raise JwksUnavailableError("The identity provider's answer is too long, or takes too long.")
-    return found
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
+        http.drop()

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 
 class HttpRequest(NamedTuple):
-    """What to send to the provider. Always a POST."""
+    """What to send to the provider."""
 
     url: str
     headers: dict[str, str]
     body: bytes
+    method: str = "POST"
 
 
 class Head(NamedTuple):

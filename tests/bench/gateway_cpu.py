@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
+import urllib3
 
 from cdk.local.workers import FunctionSpec, Pool
 from tests.bench.stack import cpu_seconds
@@ -65,6 +66,7 @@ async def measure(stack: Stack, *, stream: bool) -> tuple[float, float]:
 def _floor(folder: Path, bundle: Path, upstream: str) -> FunctionSpec:
     for entry in bundle.iterdir():
         (folder / entry.name).symlink_to(entry)
+    (folder / "urllib3").symlink_to(Path(urllib3.__file__).parent)
     (folder / "floor.py").write_bytes(Path(__file__).with_name("floor.py").read_bytes())
     return FunctionSpec(
         name="floor",

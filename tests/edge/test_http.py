@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from shared.core.errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable
-from shared.edge import http
+from shared.edge import answer as answers
 from shared.edge.http import Http
 from shared.providers.adapter import HttpRequest
 from tests.functions.plane.upstream import Upstream, head
@@ -42,6 +42,14 @@ def upstream() -> Iterator[Upstream]:
     server.stop()
 
 
+@pytest.fixture
+def client() -> Iterator[Http]:
+    """What is tested; its idle connections are closed in the end."""
+    made = Http()
+    yield made
+    made.drop()
+
+
 def request(upstream: Upstream, body: bytes = b"{}") -> HttpRequest:
     """A POST to it."""
     return HttpRequest(f"{upstream.url}/v1/x", {"content-type": "application/json"}, body)
@@ -61,7 +69,9 @@ def pieces(*data: bytes) -> bytes:
     ],
     ids=["chunked", "counted", "until closed"],
 )
-def test_bytes_are_there_when_they_arrive(upstream: Upstream, headers: dict[str, str], first: bytes) -> None:
+def test_bytes_are_there_when_they_arrive(
+    upstream: Upstream, client: Http, headers: dict[str, str], first: bytes
+) -> None:
     """However the body is framed: the rest is sent only after the first part was read."""
     read = threading.Event()
 
@@ -73,7 +83,7 @@ def test_bytes_are_there_when_they_arrive(upstream: Upstream, headers: dict[str,
             wire.close()
 
     upstream.default = act
-    with Http().post(request(upstream), 10) as answer:
+    with client.post(request(upstream), 10) as answer:
         assert answer.read() == b"one"
         read.set()
         assert answer.whole() == b"two"
@@ -81,7 +91,7 @@ def test_bytes_are_there_when_they_arrive(upstream: Upstream, headers: dict[str,
 
 def test_a_body_that_is_too_large_is_left(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole or streamed, what is longer than the cap is an error, however much was announced."""
-    monkeypatch.setattr(http, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(answers, "CHUNK_BYTES", 1000)
 
     def endless(wire: Wire, _request: Request) -> None:
         wire.send(head("200 OK", {"transfer-encoding": "chunked"}))
@@ -193,12 +203,12 @@ def test_a_name_that_does_not_resolve_is_unavailable() -> None:
             Http().post(HttpRequest(url, {}, b"{}"), 5)
 
 
-def test_the_environment_steers_nothing(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_steers_nothing(upstream: Upstream, client: Http, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy named there would see every prompt."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
 
-    with Http().post(request(upstream), 5) as answer:
+    with client.post(request(upstream), 5) as answer:
         assert answer.whole() == b"{}"
 
 
@@ -211,6 +221,7 @@ def test_a_connection_that_was_idle_for_long_is_not_used(upstream: Upstream) -> 
         with client.post(request(upstream), 5) as answer:
             answer.whole()
         assert upstream.connections == connections
+    client.drop()
 
 
 def test_only_an_idle_connection_is_replaced_silently(upstream: Upstream) -> None:
@@ -221,3 +232,53 @@ def test_only_an_idle_connection_is_replaced_silently(upstream: Upstream) -> Non
         Http().post(request(upstream), 5)
 
     assert len(upstream.requests) == 1
+
+
+def test_the_whole_address_is_asked(upstream: Upstream, client: Http) -> None:
+    """Path and query; a path that is missing is the root."""
+    for target in ("/v1/x?alt=sse&v=1", "/"):
+        with client.post(HttpRequest(upstream.url + target.rstrip("/"), {}, b""), 5) as answer:
+            answer.whole()
+        assert upstream.requests[-1].path == target
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/v1/x HTTP/1.1\r\nx: y", {}),
+        ("/v1/ x", {}),
+        ("/v1/\u00e9", {}),
+        ("/v1/x", {"authorization": "Bearer a\r\nx-other: b"}),
+        ("/v1/x", {"authorization": "Bearer a\nb"}),
+        ("/v1/x", {"authorization": "Bearer \u20ac"}),
+    ],
+)
+def test_nothing_breaks_out_of_its_line(upstream: Upstream, client: Http, path: str, headers: dict[str, str]) -> None:
+    """What holds a line break, or is no ASCII, is not sent at all."""
+    with pytest.raises(UpstreamUnavailable):
+        client.post(HttpRequest(f"{upstream.url}{path}", headers, b"{}"), 5)
+    assert upstream.requests == []
+
+
+def test_an_answer_that_comes_before_the_body_was_read_counts(client: Http) -> None:
+    """A server that refuses a large body hangs up in the middle of it, and has said why."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def refuse() -> None:
+        accepted, _ = listener.accept()
+        with accepted:
+            accepted.recv(100)
+            accepted.sendall(head("413 Too Large", {"content-length": "2"}) + b"{}")
+            accepted.shutdown(socket.SHUT_WR)
+            with suppress(OSError):
+                while accepted.recv(1 << 20):
+                    pass
+
+    thread = threading.Thread(target=refuse)
+    thread.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1/x"
+    with client.post(HttpRequest(url, {}, bytes(5_000_000)), 5) as answer:
+        assert answer.head.status == 413
+    client.drop()
+    thread.join(5)
+    listener.close()

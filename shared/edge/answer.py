@@ -1,0 +1,217 @@
+"""What a provider answers, read as it arrives, under one deadline for all of it: head, body and trailers."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from shared.core.errors import UpstreamError, UpstreamTimeout
+from shared.providers.adapter import Head
+
+if TYPE_CHECKING:
+    from shared.edge.wire import Wire
+
+SILENCE_SECONDS = 290.0  # API Gateway ends a stream after 300 s without a byte
+SEND_SECONDS = 5.0  # for a body of at most 6 MB
+DRAIN_SECONDS = 0.02
+WHOLE_BYTES = 20_000_000
+STREAM_BYTES = 100_000_000
+ERROR_BYTES = 65_536
+HEAD_BYTES = 65_536
+CHUNK_BYTES = 65_536
+
+_INTERIM, _SUCCESS, _ERRORS = range(100, 200), range(200, 300), 400
+
+
+class HungUpError(UpstreamError):
+    """The peer ended the connection before the first byte of an answer."""
+
+
+class Answer:
+    """An answer whose head is here. Leaving its `with` early closes the connection."""
+
+    def __init__(self, wire: Wire, end: float, idle: list[Wire]) -> None:
+        """Wait for the head of the answer to what was sent; `idle` gets the wire once another request can follow.
+
+        `end` is monotonic seconds.
+
+        Raises:
+            HungUpError: nothing came.
+            UpstreamTimeout: the head did not come in time.
+            UpstreamError: the connection broke, or what came is no HTTP, or a redirect, or compressed.
+        """
+        self._wire = wire
+        self._end = end
+        self._idle = idle
+        self._message = _Message()
+        self._read = 0
+        self._closed = False
+        try:
+            self.head = self._head()
+        except BaseException:
+            wire.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_error: object) -> None:
+        if kind is None:
+            self._drain()
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection, unless the answer was read to its end: then it serves the next request."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._message.clean:
+            self._idle.append(self._wire)
+        else:
+            self._wire.close()
+        self._message.release()
+
+    def read(self, limit: int = STREAM_BYTES) -> bytes:
+        """Return the next bytes as soon as there are any, b"" at the end.
+
+        Raises:
+            UpstreamTimeout: the patience is over.
+            UpstreamError: the answer was cut, or is longer than `limit` bytes in all.
+        """
+        message = self._message
+        while not message.pieces and not message.ended:
+            self._pump()
+        data = b"".join(message.pieces)
+        message.pieces.clear()
+        self._read += len(data)
+        if self._read > limit:
+            raise UpstreamError(f"The provider's answer is longer than {limit} bytes.")
+        return data
+
+    def whole(self, limit: int = WHOLE_BYTES) -> bytes:
+        """Return all of the body; raises as `read` does."""
+        return b"".join(iter(lambda: self.read(limit), b""))
+
+    def start_of(self, limit: int = ERROR_BYTES) -> bytes:
+        """Return at least the first `limit` bytes of the body, less if it ends before; raises as `read` does."""
+        found = b""
+        while len(found) < limit and (data := self.read()):
+            found += data
+        return found
+
+    def _head(self) -> Head:
+        received = 0
+        while not self._message.begun:
+            received += self._pump(first=not received)
+            if received > HEAD_BYTES and not self._message.begun:
+                raise UpstreamError(f"The head of the provider's answer is longer than {HEAD_BYTES} bytes.")
+        return _acceptable(Head(self._message.status, self._message.headers))
+
+    def _pump(self, *, first: bool = False) -> int:
+        """Take in what arrives next; returns how many bytes. What preceded a fault was read before it is told."""
+        if self._message.fault:
+            raise UpstreamError("The provider answered with what is not HTTP.") from self._message.fault
+        try:
+            data = self._wire.receive(CHUNK_BYTES, self._end, SILENCE_SECONDS)
+        except TimeoutError as error:
+            raise UpstreamTimeout("The provider did not answer in time.") from error
+        except OSError as error:
+            raise (HungUpError if first else UpstreamError)(_BROKE) from error
+        if data:
+            self._message.feed(data)
+        elif first:
+            raise HungUpError(_BROKE)
+        else:
+            self._message.cut()
+        return len(data)
+
+    def _drain(self) -> None:
+        """Read what is left if it is here, or nearly so: behind the last event there is but the end of the body."""
+        self._end = min(self._end, time.monotonic() + DRAIN_SECONDS)
+        with suppress(UpstreamError, UpstreamTimeout):  # not here, or broken: the connection closes, nothing is lost
+            while self.read():
+                pass
+
+
+_BROKE = "The connection to the provider broke before the answer was complete."
+
+
+class _Message:
+    """An HTTP message as llhttp takes it apart. Interim ones (1xx) are passed over."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.pieces: list[bytes] = []
+        self.begun = self.ended = self.clean = False  # `clean`: it ended where the next one may begin
+        self.fault: Exception | None = None
+        self._counted = False  # the message says itself where it ends
+        self._parser = HttpResponseParser(self)
+
+    def feed(self, data: bytes) -> None:
+        """Take in what came; where it is no HTTP, `fault` says so."""
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            self.clean = False
+            self.fault = error
+
+    def cut(self) -> None:
+        """Take note that no more comes.
+
+        Raises:
+            UpstreamError: it should have.
+        """
+        if not self.begun or self._counted:
+            raise UpstreamError(_BROKE)
+        self.ended = True
+
+    def release(self) -> None:
+        """Let go of the parser, which refers back to this: else only the garbage collector would end both."""
+        del self._parser
+
+    def on_message_begin(self) -> None:
+        """Nothing was asked for that could answer with a second message."""
+        if self.begun:
+            self.clean = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; those after the body (trailers) are of no use."""
+        if not self.begun:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+
+    def on_headers_complete(self) -> None:
+        """Begin the body, unless this is only a sign that the answer will come."""
+        status = self._parser.get_status_code()
+        if status in _INTERIM:
+            self.headers.clear()
+        elif not self.begun:
+            self.begun, self.status = True, status
+            chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
+            self._counted = chunked or "content-length" in self.headers
+
+    def on_body(self, data: bytes) -> None:
+        """Keep a piece of the body."""
+        if not self.ended:
+            self.pieces.append(data)
+
+    def on_message_complete(self) -> None:
+        """End the body; without "close" and the like another answer may follow on this connection."""
+        if self.begun and not self.ended:
+            self.ended, self.clean = True, self._parser.should_keep_alive()
+
+
+def _acceptable(head: Head) -> Head:
+    """Refuse what would have to be followed or unpacked."""
+    fault = ""
+    if head.status not in _SUCCESS and head.status < _ERRORS:
+        fault = f"with status {head.status}, which is not followed"
+    elif head.headers.get("content-encoding", "identity").lower() != "identity":
+        fault = "compressed, which it was asked not to do"
+    if fault:
+        raise UpstreamError(f"The provider answered {fault}.")
+    return head

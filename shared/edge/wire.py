@@ -1,0 +1,64 @@
+"""One socket, plain or under TLS, on which every wait has an end."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import time
+from functools import cache
+
+
+class Wire:
+    """An open connection. Deadlines are monotonic seconds; past one, TimeoutError; other failures are OSErrors."""
+
+    def __init__(self, opened: socket.socket) -> None:
+        self._socket = opened
+        self._poll = select.poll()
+        self._poll.register(opened, select.POLLIN)
+
+    @classmethod
+    def open(cls, host: str, port: int, seconds: float, tls: ssl.SSLContext | None) -> Wire:
+        """Connect within `seconds`, the handshake not counted in; under TLS the peer must prove that it is `host`.
+
+        Raises:
+            OSError, ValueError: it cannot be reached, or is not who it should be.
+        """
+        plain = socket.create_connection((host, port), max(seconds, 0.001))
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return cls(tls.wrap_socket(plain, server_hostname=host) if tls else plain)
+        except BaseException:
+            plain.close()
+            raise
+
+    def send(self, data: bytes, end: float) -> None:
+        """Send all of `data`."""
+        self._allow(end - time.monotonic())
+        self._socket.sendall(data)
+
+    def receive(self, size: int, end: float, longest: float) -> bytes:
+        """Return the next bytes, at most `size`, b"" at the end; no silence may last longer than `longest` seconds."""
+        self._allow(min(end - time.monotonic(), longest))
+        return self._socket.recv(size)
+
+    def readable(self) -> bool:
+        """Tell whether something has come, be it the end."""
+        return bool(self._poll.poll(0))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def _allow(self, seconds: float) -> None:
+        if seconds <= 0:
+            raise TimeoutError
+        self._socket.settimeout(seconds)
+
+
+@cache
+def verifying() -> ssl.SSLContext:
+    """Certificates are verified, against the system's authorities; reading those takes milliseconds, so once."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
