@@ -18,8 +18,9 @@ from functions.call import Call
 from functions.pipeline import complete, settled
 from functions.plane import Gateway, build
 from functions.reply import Reply
-from shared.core import chat, embeddings, principals, routing
+from shared.core import principals, routing
 from shared.core.catalog import entry, listing
+from shared.core.chat import Chat
 from shared.core.errors import (
     BadRequest,
     GatewayError,
@@ -29,6 +30,7 @@ from shared.core.errors import (
     UpstreamUnavailable,
 )
 from shared.core.wire import encode
+from shared.dialects import openai
 from shared.edge import snapshot
 from shared.edge.response import ClientGone
 from shared.edge.telemetry import Event
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
     from shared.core.catalog import Catalog, Model
     from shared.core.principals import Action, Principal
+    from shared.dialects.dialect import Dialect
     from shared.edge.response import Out
 
 FIT = "x-nexus-fit-budget"  # "true": shorten my answers to what my budgets afford
@@ -137,23 +140,19 @@ class _Visit(NamedTuple):
             raise BadRequest("The request body did not arrive intact.") from error
 
 
-def _chat(visit: _Visit) -> None:
-    call = visit.call("infer")
-    call.request = request = chat.parse(visit.body())
-    visit.told.stream = request.stream
-    _complete(call, visit)
+def _infer(dialect: Dialect) -> Callable[[_Visit], None]:
+    """Return what serves inference to clients that speak `dialect`."""
 
+    def infer(visit: _Visit) -> None:
+        visit.reply.dialect = dialect
+        call = visit.call("infer")
+        call.request = request = dialect.parse(visit.body())
+        visit.told.stream = isinstance(request, Chat) and request.stream
+        if not call.principal.may_use(request.model):
+            raise routing.unknown(request.model)
+        complete(call, visit.gateway, visit.reply, fit=visit.header(FIT) == "true")
 
-def _embeddings(visit: _Visit) -> None:
-    call = visit.call("infer")
-    call.request = embeddings.parse(visit.body())
-    _complete(call, visit)
-
-
-def _complete(call: Call, visit: _Visit) -> None:
-    if not call.principal.may_use(call.request.model):
-        raise routing.unknown(call.request.model)
-    complete(call, visit.gateway, visit.reply, fit=visit.header(FIT) == "true")
+    return infer
 
 
 def _models(visit: _Visit) -> None:
@@ -223,8 +222,8 @@ _ROUTES: dict[str, dict[str, Callable[[_Visit], None]]] = {
     "/health/ready": {"GET": _ready},
     "/v1/models": {"GET": _models},
     "/v1/models/{id+}": {"GET": _model},
-    "/v1/chat/completions": {"POST": _chat},
-    "/v1/embeddings": {"POST": _embeddings},
+    "/v1/chat/completions": {"POST": _infer(openai.CHAT)},
+    "/v1/embeddings": {"POST": _infer(openai.EMBEDDINGS)},
 }
 
 

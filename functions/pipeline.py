@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DONE = b"data: [DONE]\n\n"
 TRIES = 3
 # Of the pause before asking the same target again, doubled each time; the actual one is random below it.
 BASE_SECONDS = 1.0
@@ -40,7 +39,7 @@ UNAUTHORIZED, FIRST_REFUSAL = 401, 400
 
 
 def complete(call: Call, gateway: Gateway, reply: Reply, *, fit: bool = False) -> None:
-    """Serve one chat completion, streamed or whole, or one list of embeddings; settle it exactly once.
+    """Serve one answer, streamed or whole, in the client's dialect; settle it exactly once.
 
     `fit` lets its answers be shortened to what the caller's budgets afford.
 
@@ -115,13 +114,14 @@ def _exchange(candidate: Candidate, call: Call, gateway: Gateway, reply: Reply) 
     """Have one target answer; returns the bytes that may leave only after the settlement."""
     adapter = adapter_for(candidate.provider.dialect, call.kind)(call.request, *candidate, call.moment)
     call.event.provider = candidate.provider.name
+    writer = reply.writer_for(call.request)
     with _accepted(adapter, candidate, call, gateway) as answer:
         adapter.check(answer.head)
         if not call.event.stream:
-            return adapter.reply(_waited(call, answer.whole))
+            return writer.whole(adapter.reply(_waited(call, answer.whole)), adapter.usage)
         while not adapter.done and (data := _waited(call, answer.read)):
-            reply.push(adapter.chunk(data))
-        return adapter.end() + DONE
+            reply.push(b"".join(map(writer.chunk, adapter.chunk(data))))
+        return b"".join(map(writer.chunk, adapter.end())) + writer.end(adapter.usage)
 
 
 def _accepted(adapter: Adapter, candidate: Candidate, call: Call, gateway: Gateway) -> Answer:

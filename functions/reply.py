@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from shared.core import errors
 from shared.core.pricing import usd
-from shared.core.wire import encode
+from shared.dialects import openai
 
 if TYPE_CHECKING:
+    from shared.dialects.dialect import Dialect, Request, Writer
     from shared.edge.response import Out
     from shared.edge.telemetry import Event
 
@@ -23,12 +24,19 @@ class Reply:
         self._out = out
         self._event = event
         self._started = False
+        self._writer: Writer | None = None  # of the try that is under way
+        self.dialect: Dialect = openai.CHAT  # that the client speaks
         self.headers: dict[str, str] = {}  # sent with whatever this answer becomes
 
     @property
     def started(self) -> bool:
         """Whether the status can no longer be changed."""
         return self._started
+
+    def writer_for(self, request: Request) -> Writer:
+        """Return what writes the answer of a new try in the client's dialect."""
+        self._writer = writer = self.dialect.writer(request)
+        return writer
 
     def push(self, events: bytes) -> None:
         """Send a piece of an event stream at once; an empty one sends nothing.
@@ -50,11 +58,11 @@ class Reply:
     def fail(self, error: Exception) -> None:
         """Say what went wrong: as the response, or, where that has begun, as its last event; raises as `push` does."""
         self._event.outcome = errors.outcome(error)
-        if self._started:
-            self._out.write(b"data: " + encode({"error": errors.body(error)}) + b"\n\n")
-        else:
+        if not self._started:
             self._start(errors.translate(error).status, errors.headers(error))
-            self._out.write(errors.envelope(error))
+            self._out.write(self.dialect.envelope(error))
+        elif self._writer:
+            self._out.write(self._writer.failed(error))
 
     def _start(self, status: int, headers: dict[str, str]) -> None:
         event = self._event

@@ -1,4 +1,6 @@
-"""What an adapter is: a pure translator between the client's dialect and one provider's, one instance per try.
+"""What an adapter is: a pure translator between the hub (`shared.dialects.dialect`) and one provider's dialect.
+
+There is one instance per try.
 
 It opens no socket and reads no clock. `shared.edge.http` sends what `request` returns and feeds back what comes.
 The order of calls: `request`; `error` for a status from 400 on, else `check`; then `reply` once for a whole answer, or
@@ -8,7 +10,7 @@ The order of calls: `request`; `error` for a status from 400 on, else `check`; t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,22 +63,26 @@ class Adapter(Protocol):
             UpstreamError: a redirect, or a content type that promises something else than what was asked for.
         """
 
-    def reply(self, body: bytes) -> bytes:
-        """Translate a whole answer, repaired to what the SDKs' strict models want.
+    def reply(self, body: bytes) -> dict[str, Any]:
+        """Translate a whole answer into a hub `chat.completion`, or the object of another kind, repaired.
+
+        What the provider's own `usage` says beside the tokens may stay in it; what counts is `usage` here.
 
         Raises:
             UpstreamFailed: it is no answer.
         """
 
-    def chunk(self, data: bytes) -> bytes:
-        """Translate a piece of a stream into events for the client, perhaps none yet.
+    def chunk(self, data: bytes) -> list[dict[str, Any]]:
+        """Translate a piece of a stream into hub chunks without `usage`, perhaps none yet.
 
         Raises:
             UpstreamFailed: the provider reports an error in the stream, or sends what is no stream.
         """
 
-    def end(self) -> bytes:
-        """Return the last events, without `[DONE]`: the provider has closed, or is `done`.
+    def end(self) -> list[dict[str, Any]]:
+        """Return the last chunks: the provider has closed, or is `done`.
+
+        The very last may have no choices and the provider's own `usage` object, for what it says beside the tokens.
 
         Raises:
             UpstreamError: the answer was cut off.

@@ -1,7 +1,7 @@
-"""OpenAI's chat dialect to itself. Nearly the identity, were all providers that speak it to speak it well.
+"""OpenAI's chat dialect to the hub. Nearly the identity, were all providers that speak it to speak it well.
 
 The stream is taken apart into events and each chunk is rebuilt as the SDKs' strict models want it: one id, one
-`created`, the role once, usage only when asked for and last. A stream that is cut looks like success to every SDK;
+`created`, the role once, usage apart. A stream that is cut looks like success to every SDK;
 here it is an error.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.core import sse, wire
 from shared.core.errors import GatewayError, UpstreamError
-from shared.core.usage import Usage, estimate, from_openai, to_openai
+from shared.core.usage import Usage, estimate, from_openai
 from shared.providers import openai_choices, openai_errors
 from shared.providers.adapter import HttpRequest
 from shared.providers.openai_choices import Choice
@@ -102,7 +102,7 @@ class OpenAIChat:
         """Translate a refusal."""
         return openai_errors.from_answer(head, body, self._provider.name, self._secret)
 
-    def reply(self, body: bytes) -> bytes:
+    def reply(self, body: bytes) -> dict[str, Any]:
         """Repair a whole answer."""
         found = document(body)
         self._refuse_error(found)
@@ -112,50 +112,48 @@ class OpenAIChat:
         repaired = [openai_choices.whole(choice, at, self._moment.request_id) for at, choice in enumerate(choices)]
         self._said = from_openai(found.get("usage"))
         self._estimate = self._said or Usage(self._estimate.prompt, estimate(len(body)), estimated=True)
-        shared = self._shared(found, "chat.completion")
-        return wire.encode({**found, **shared, "choices": repaired, "usage": to_openai(self.usage, found.get("usage"))})
+        return {**found, **self._shared(found, "chat.completion"), "choices": repaired}
 
-    def chunk(self, data: bytes) -> bytes:
+    def chunk(self, data: bytes) -> list[dict[str, Any]]:
         """Take the next bytes of the stream; what precedes an error in them still leaves, then the error is raised."""
-        out: list[bytes] = []
+        told: list[dict[str, Any]] = []
         try:
             for event in self._decoder.feed(data):
-                out.append(self._event(event))  # noqa: PERF401 - what precedes a failure is kept
+                if chunk := self._event(event):
+                    told.append(chunk)  # noqa: PERF401 - what precedes a failure is kept
         except sse.EventTooLargeError as error:
             self._fail(UpstreamError(f"The provider's stream cannot be read: {error}"))
         except GatewayError as error:
             self._fail(error)
-        told = b"".join(out)
         if self._failure and not told:
             raise self._failure
         return told
 
-    def end(self) -> bytes:
+    def end(self) -> list[dict[str, Any]]:
         """Return what is left to say; raises if the provider stopped before it had finished."""
         if self._failure:
             raise self._failure
-        out = [self._event(event) for event in self._decoder.end()]
+        told = [chunk for event in self._decoder.end() if (chunk := self._event(event))]
         if not self._choices:
             raise UpstreamError("The provider's stream ended without an answer.")
         open_ = [choice for choice in self._choices.values() if not choice.finish]
         if open_ and not self._done:
             raise UpstreamError("The provider's answer was cut off before it was complete.")
-        out += [self._frame({"choices": [choice.finishing()]}) for choice in open_]
-        if self._chat.include_usage:
-            usage = to_openai(self.usage, self._usage_chunk.get("usage"))
-            out.append(sse.frame({**self._usage_chunk, **self._common, "choices": [], "usage": usage}))
-        return b"".join(out)
+        told += [self._chunk({"choices": [choice.finishing()]}) for choice in open_]
+        if self._usage_chunk:
+            told.append({**self._usage_chunk, **self._common, "choices": []})
+        return told
 
     def _fail(self, error: GatewayError) -> None:
         self._failure, self._done = error, True
 
-    def _event(self, event: sse.Event) -> bytes:
+    def _event(self, event: sse.Event) -> dict[str, Any] | None:
         data = event.data.strip()
         if self._done or not data:
-            return b""
+            return None
         if data == sse.DONE:
             self._done = True
-            return b""
+            return None
         found = document(data)
         if event.name == b"error":
             raise openai_errors.from_stream(found.get("error") or found, self._provider.name, self._secret)
@@ -166,7 +164,7 @@ class OpenAIChat:
         if found.get("error"):
             raise openai_errors.from_stream(found["error"], self._provider.name, self._secret)
 
-    def _translated(self, found: dict[str, Any]) -> bytes:
+    def _translated(self, found: dict[str, Any]) -> dict[str, Any] | None:
         usage = found.get("usage")
         if usage:
             self._said = from_openai(usage) or self._said
@@ -180,8 +178,8 @@ class OpenAIChat:
                 repaired += self._opened(at)
                 repaired.append(self._choices[at].repair(piece))
         if repaired or found.get("moderation"):
-            return self._frame({**found, "choices": repaired})
-        return b""  # usage, told at the end; or a sign of life
+            return self._chunk({**found, "choices": repaired})
+        return None  # usage, told at the end; or a sign of life
 
     def _index(self, position: int, piece: dict[str, Any]) -> int:
         index = piece.get("index")
@@ -194,16 +192,13 @@ class OpenAIChat:
             self._choices[index] = Choice(index, self._moment.request_id)
         return [self._choices[index].repair({}) for index in range(first, at)]
 
-    def _frame(self, found: dict[str, Any]) -> bytes:
-        """Render a chunk with what all of them share; `usage` is null, or absent if the client did not ask for it."""
+    def _chunk(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Return a chunk with what all of them share, and without usage."""
         if not self._common:
             self._common = self._shared(found, "chat.completion.chunk")
-        chunk = {**found, **self._common}
-        if self._chat.include_usage:
-            chunk["usage"] = None
-        else:
-            chunk.pop("usage", None)
-        return sse.frame(chunk)
+        found.update(self._common)
+        found.pop("usage", None)
+        return found
 
     def _shared(self, found: dict[str, Any], kind: str) -> dict[str, Any]:
         id_, created, model = found.get("id"), found.get("created"), found.get("model")

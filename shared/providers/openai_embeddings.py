@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.core import wire
 from shared.core.errors import GatewayError, UpstreamError
 from shared.core.usage import Usage, estimate, from_openai
 from shared.providers import openai, openai_errors, vectors
@@ -50,7 +49,7 @@ class OpenAIEmbeddings:
         """Translate a refusal."""
         return openai_errors.from_answer(head, body, self._provider.name, self._secret)
 
-    def reply(self, body: bytes) -> bytes:
+    def reply(self, body: bytes) -> dict[str, Any]:
         """Check and convert the vectors, in the order of the inputs."""
         found = openai.document(body)
         if found.get("error"):
@@ -58,21 +57,18 @@ class OpenAIEmbeddings:
         self._said = from_openai(found.get("usage"))
         encoded = self._encoded(_in_order(found.get("data"), len(self._asked.inputs)))
         model = found.get("model")
-        return wire.encode(
-            {
-                **found,
-                "object": "list",
-                "data": [{"object": "embedding", "index": at, "embedding": one} for at, one in enumerate(encoded)],
-                "model": model if model and isinstance(model, str) else self._asked.model,
-                "usage": {"prompt_tokens": self.usage.prompt, "total_tokens": self.usage.total},
-            }
-        )
+        return {
+            **found,
+            "object": "list",
+            "data": [{"object": "embedding", "index": at, "embedding": one} for at, one in enumerate(encoded)],
+            "model": model if model and isinstance(model, str) else self._asked.model,
+        }
 
-    def chunk(self, _data: bytes) -> bytes:
+    def chunk(self, _data: bytes) -> list[dict[str, Any]]:
         """Refuse: there is no stream of vectors."""
         raise UpstreamError("Embeddings are not streamed.")
 
-    def end(self) -> bytes:
+    def end(self) -> list[dict[str, Any]]:
         """Refuse, as `chunk` does."""
         raise UpstreamError("Embeddings are not streamed.")
 

@@ -14,13 +14,17 @@ LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 
 # (contract, module that breaks it, the forbidden line)
 BREAKS = [
-    ("functions > edge > providers > core", "shared/core/broken.py", "import shared.providers"),
-    ("functions > edge > providers > core", "shared/providers/broken.py", "import shared.edge"),
-    ("functions > edge > providers > core", "shared/edge/broken.py", "import functions"),
+    ("functions > edge > providers, dialects > core", "shared/core/broken.py", "import shared.providers"),
+    ("functions > edge > providers, dialects > core", "shared/core/broken.py", "import shared.dialects"),
+    ("functions > edge > providers, dialects > core", "shared/providers/broken.py", "import shared.edge"),
+    ("functions > edge > providers, dialects > core", "shared/dialects/broken.py", "import shared.providers.openai"),
+    ("functions > edge > providers, dialects > core", "shared/providers/broken.py", "import shared.dialects.openai"),
+    ("functions > edge > providers, dialects > core", "shared/edge/broken.py", "import functions"),
     ("do not know each other", "gpu_service/broken.py", "import functions"),
     ("do not know each other", "cdk/broken.py", "import functions.gateway"),
     ("touch no world", "shared/core/broken.py", "import socket"),
     ("touch no world", "shared/providers/broken.py", "import time"),
+    ("touch no world", "shared/dialects/broken.py", "import secrets"),
     ("the hot path is light", "shared/edge/broken.py", "import boto3"),
     ("the GPU service sees only", "gpu_service/broken.py", "import shared.edge.admission"),
     ("infrastructure's libraries", "functions/broken.py", "import aws_cdk"),

@@ -1,4 +1,4 @@
-"""One exchange with an adapter, as the pipeline has it; the official SDK's models judge what comes out."""
+"""One exchange with an adapter and OpenAI's writer, as the pipeline has it; the official SDK's models judge it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from shared.core import chat
 from shared.core.catalog import Provider, Target
 from shared.core.sse import Decoder
+from shared.dialects.openai import ChatWriter
 from shared.providers.adapter import Head, Moment
 from shared.providers.openai import OpenAIChat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+DONE = b"data: [DONE]\n\n"
 SECRET = "sk-proj-verysecret0123456789"
 PROVIDER = Provider(name="openai", dialect="openai", base_url="https://api.openai.com/v1", secret="OPENAI_API_KEY")
 MOMENT = Moment(request_id="req1", now=1_700_000_000)
@@ -62,7 +64,11 @@ def streamed(made: OpenAIChat, stream: bytes, *, step: int = 0) -> list[dict[str
     """Feed the stream in pieces of `step` bytes (0: all at once); return the chunks that the client gets, checked."""
     made.check(STREAM_HEAD)
     pieces = [stream[at : at + step] for at in range(0, len(stream), step)] if step else [stream]
-    out = b"".join(made.chunk(data) for data in pieces) + made.end()
+    writer = ChatWriter(made._chat)
+    out = b"".join(writer.chunk(chunk) for data in pieces for chunk in made.chunk(data))
+    out += b"".join(map(writer.chunk, made.end())) + writer.end(made.usage)
+    assert out.endswith(DONE)
+    out = out.removesuffix(DONE)
     found = [json.loads(event.data) for event in Decoder().feed(out)]
     for chunk in found:
         ChatCompletionChunk.model_validate(chunk, strict=True)
@@ -80,6 +86,7 @@ def accumulated(chunks: Iterable[dict[str, Any]]) -> ChatCompletion:
 def replied(made: OpenAIChat, answer: Any) -> dict[str, Any]:
     """Give the adapter a whole answer; return what the client gets, checked."""
     made.check(JSON_HEAD)
-    found: dict[str, Any] = json.loads(made.reply(json.dumps(answer).encode()))
+    reply = made.reply(json.dumps(answer).encode())
+    found: dict[str, Any] = json.loads(ChatWriter(made._chat).whole(reply, made.usage))
     ChatCompletion.model_validate(found, strict=True)
     return found

@@ -16,6 +16,7 @@ from shared.core import embeddings
 from shared.core.catalog import Target
 from shared.core.errors import UpstreamError
 from shared.core.usage import Usage
+from shared.dialects.openai import VectorsWriter
 from shared.providers import vectors
 from shared.providers.adapter import Head
 from shared.providers.openai_embeddings import OpenAIEmbeddings
@@ -39,6 +40,11 @@ def adapter(**fields: Any) -> OpenAIEmbeddings:
     return made
 
 
+def replied(made: OpenAIEmbeddings, body: bytes) -> Any:
+    """Give the adapter an answer; return what the client gets."""
+    return json.loads(VectorsWriter(made._asked).whole(made.reply(body), made.usage))
+
+
 def answer(*found: Any, **members: Any) -> bytes:
     """Write an answer with these embeddings."""
     data = [{"object": "embedding", "index": at, "embedding": one} for at, one in enumerate(found)]
@@ -53,7 +59,7 @@ def answer(*found: Any, **members: Any) -> bytes:
 def test_any_encoding_becomes_the_one_asked_for(sent: list[Any], asked: str | None) -> None:
     """Floats by default, as the API documents it."""
     made = adapter(**({"encoding_format": asked} if asked else {}))
-    found = json.loads(made.reply(answer(*sent)))
+    found = replied(made, answer(*sent))
     wanted = [packed(one) for one in FLOATS] if asked == "base64" else FLOATS
     assert [item["embedding"] for item in found["data"]] == wanted
     assert [item["index"] for item in found["data"]] == [0, 1]
@@ -72,14 +78,14 @@ def test_nothing_is_asked_for_that_the_client_did_not() -> None:
 def test_vectors_are_put_in_order() -> None:
     """By index, wherever they stand."""
     data = [{"index": 1, "embedding": FLOATS[1]}, {"index": 0, "embedding": FLOATS[0]}]
-    found = json.loads(adapter().reply(answer(data=data)))
+    found = replied(adapter(), answer(data=data))
     assert [item["embedding"] for item in found["data"]] == FLOATS
 
 
 def test_what_is_missing_is_made_up() -> None:
     """Index by place, usage by an estimate, the model as asked for."""
     made = adapter()
-    found = json.loads(made.reply(json.dumps({"data": [{"embedding": one} for one in FLOATS]}).encode()))
+    found = replied(made, json.dumps({"data": [{"embedding": one} for one in FLOATS]}).encode())
     CreateEmbeddingResponse.model_validate(found, strict=True)
     assert found["model"] == "small"
     assert made.usage.estimated

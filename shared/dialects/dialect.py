@@ -1,0 +1,57 @@
+"""What a client dialect is: how its requests are read, and how answers, chunks and errors are written in it.
+
+Between a dialect and an adapter everything is in one inner form, the hub: dicts as OpenAI's chat completions have them
+(`chat.completion`, `chat.completion.chunk`), already repaired to what strict models want. A dialect never sees a
+provider, an adapter never sees a client. Beyond OpenAI's own members the hub has
+
+- `reasoning_content` (text) and `reasoning_details` (a list as OpenRouter has it: `{"type": "reasoning.text", "text",
+  "signature"}`, `{"type": "reasoning.encrypted", "data"}`) in messages and deltas,
+- `cache_control` on parts, tools and messages; `is_error`, images and files in messages of tools,
+- `top_k` and `thinking` beside `model`,
+
+which only those providers get that know them. Where client and provider speak one dialect, `{"native": <event or whole
+answer>}` passes through in place of a translation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shared.core.chat import Chat
+    from shared.core.embeddings import Embeddings
+    from shared.core.usage import Usage
+
+    Request = Chat | Embeddings
+
+
+class Writer(Protocol):
+    """Writes one answer, whole or streamed; it owns what it is given and may change it. One instance per try."""
+
+    def whole(self, found: dict[str, Any], usage: Usage) -> bytes:
+        """Render a whole answer."""
+
+    def chunk(self, found: dict[str, Any]) -> bytes:
+        """Render a chunk as the events that it means, perhaps none yet."""
+
+    def end(self, usage: Usage) -> bytes:
+        """Render the last events, usage among them; they leave once the exchange is settled."""
+
+    def failed(self, error: Exception) -> bytes:
+        """Render `error` as the last event of a stream that has begun."""
+
+
+class Dialect(NamedTuple):
+    """One language.
+
+    Attributes:
+        parse: Reads the bytes of a request; raises BadRequest that names the client's own field, or TooLarge.
+        writer: Makes the writer of an answer to that request.
+        envelope: Renders an error as a whole body.
+    """
+
+    parse: Callable[[bytes], Request]
+    writer: Callable[[Any], Writer]
+    envelope: Callable[[Exception], bytes]
