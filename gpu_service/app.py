@@ -14,6 +14,7 @@ import msgspec
 from gpu_service.asgi import ClientGone, Exchange, Response
 from gpu_service.errors import NotReady
 from gpu_service.log import event
+from shared.core import embeddings
 from shared.core.errors import MethodNotAllowed, NotFound, Unauthorized, envelope, headers, translate
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from gpu_service.asgi import Receive, Scope, Send
-    from gpu_service.service import Service
+    from gpu_service.fleet import Fleet
     from gpu_service.settings import Settings
 
     Handler = Callable[[Exchange], Awaitable[Response]]
@@ -36,8 +37,8 @@ _encode = msgspec.json.Encoder().encode
 class App:
     """Answers every path of the service."""
 
-    def __init__(self, service: Service, settings: Settings) -> None:
-        self._service = service
+    def __init__(self, fleet: Fleet, settings: Settings) -> None:
+        self._fleet = fleet
         self._settings = settings
         self._expected = settings.token.encode()
         self._routes: Mapping[str, Mapping[str, Handler]] = {
@@ -71,11 +72,11 @@ class App:
 
     def start(self) -> asyncio.Task[Any]:
         """Begin to load the model, if nobody has."""
-        return self._service.start()
+        return self._fleet.start()
 
     def close(self) -> None:
         """Stop what has not begun."""
-        self._service.close()
+        self._fleet.close()
 
     async def _answered(self, exchange: Exchange) -> Response:
         try:
@@ -115,18 +116,19 @@ class App:
         return Response(200, _encode({"status": "live"}))
 
     async def _ready(self, _exchange: Exchange) -> Response:
-        if self._service.state != "ready":
-            raise NotReady(f"The model is not ready: {self._service.state}.", retry_after=1)
+        if self._fleet.state != "ready":
+            raise NotReady(f"The model is not ready: {self._fleet.state}.", retry_after=1)
         return Response(200, _encode({"status": "ready"}))
 
     async def _models(self, _exchange: Exchange) -> Response:
-        name = (await self._service.engine()).manifest.name
-        listed = {"id": name, "object": "model", "created": 0, "owned_by": "sentence-transformers"}
-        return Response(200, _encode({"object": "list", "data": [listed]}))
+        listed = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "gpu-service"} for name in self._fleet.names
+        ]
+        return Response(200, _encode({"object": "list", "data": listed}))
 
     async def _embeddings(self, exchange: Exchange) -> Response:
-        body = await exchange.body(self._settings.body_seconds)
-        answer = await exchange.unless_gone(self._service.embed(body))
+        request = embeddings.parse(await exchange.body(self._settings.body_seconds))
+        answer = await exchange.unless_gone(self._fleet.find(request.model).embed(request))
         times = {phase: round(seconds * 1000, 2) for phase, seconds in answer.phases.items()}
         exchange.facts |= {"rows": answer.rows, "tokens": answer.tokens}
         exchange.facts |= {f"{phase}_ms": time for phase, time in times.items()}

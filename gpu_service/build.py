@@ -1,4 +1,4 @@
-"""Makes the ONNX model of all-MiniLM-L6-v2 once, from a Python package's weights, with numpy and onnx alone."""
+"""Makes a model's ONNX graph once, from the safetensors of the BERT family, with numpy and onnx alone."""
 
 from __future__ import annotations
 
@@ -12,57 +12,80 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import onnx
 
-from gpu_service import graph, weights
+from gpu_service import graph, specs, weights
 from gpu_service.model import GRAPH, MANIFEST, NAME, TOKENIZER, WEIGHTS, File, Manifest, ModelError
+from gpu_service.sources import check, locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_TOKENS: Final = 256  # sentence_bert_config.json: beyond it the model was not trained
+    from gpu_service.specs import Spec
+
 _SMALLEST_EXTERNAL: Final = 1024  # bytes; smaller constants stay in the graph, where shape inference can see them
 
 
-def build(out: Path, *, source: Path | None = None, force: bool = False) -> bool:
-    """Make the model in `out`, unless the very same one is there; returns whether anything was made.
+def build(
+    out: Path, *, name: str = NAME, spec: Spec | None = None, source: Path | None = None, force: bool = False
+) -> bool:
+    """Make the model `name` in `out`, unless the very same one is there; returns whether anything was made.
+
+    `spec` is its entry in the packaged models.toml unless given; `source` stands in for the folder that it names.
 
     Raises:
         ModelError: the weights are missing or not the pinned ones, or `out` cannot be written.
     """
-    if not force and is_current(out):
+    spec = spec or specs.find(name)
+    _weights(spec)
+    if not force and is_current(out, spec):
         return False
-    source = source or weights.locate()
-    weights.check(source)
+    if source:
+        check(source, spec.sha256, remedy=f"take the files from {spec.source}")
     try:
+        source = source or locate(spec, cache=out / "source")
         out.mkdir(parents=True, exist_ok=True)
         with _alone(out):
-            if not force and is_current(out):
+            if not force and is_current(out, spec):
                 return False  # somebody else was building it
             with tempfile.TemporaryDirectory(prefix=".build-", dir=out) as staging:
-                _publish(_make(source, Path(staging)), Path(staging), out)
+                _publish(_make(name, spec, source, Path(staging)), Path(staging), out)
     except OSError as error:
         raise ModelError(f"{out} cannot be written: {error.strerror or error}.") from error
     return True
 
 
-def is_current(out: Path) -> bool:
+def is_current(out: Path, spec: Spec | None = None) -> bool:
     """Say in milliseconds whether `out` holds this very model.
 
     The large file's digest is taken again only if the file is younger than the manifest; the server takes it always.
     """
+    spec = spec or specs.find(NAME)
     try:
         manifest = Manifest.read(out)
-        if (manifest.source, manifest.recipe) != (weights.DIGESTS["model.safetensors"], recipe()):
+        if (manifest.source, manifest.recipe) != (_weights(spec), recipe(spec)):
             return False
         return all(_is_whole(out, name, file) for name, file in manifest.files.items())
     except (ModelError, OSError):
         return False
 
 
-def recipe() -> str:
-    """Give the digest of the code that makes the graph: another recipe makes another model."""
-    return hashlib.sha256(Path(graph.__file__).read_bytes()).hexdigest()
+def recipe(spec: Spec) -> str:
+    """Give the digest of the code that makes the graph and of what it is told: another recipe makes another model."""
+    told = msgspec.json.encode([spec.task, spec.precision, spec.pooling, spec.normalize, spec.max_tokens, spec.labels])
+    return hashlib.sha256(Path(graph.__file__).read_bytes() + told).hexdigest()
+
+
+def _weights(spec: Spec) -> str:
+    """Give the digest of the weights.
+
+    Raises:
+        ModelError: the model is served as it is.
+    """
+    if spec.weights is None:
+        raise ModelError(f"There is nothing to build: {spec.source} holds a graph, which is served as it is.")
+    return spec.sha256[spec.weights]
 
 
 @contextmanager
@@ -83,9 +106,10 @@ def _is_whole(out: Path, name: str, file: File) -> bool:
     return File.of(out / name) == file
 
 
-def _make(source: Path, staging: Path) -> Manifest:
+def _make(name: str, spec: Spec, source: Path, staging: Path) -> Manifest:
+    digest = _weights(spec)
     config = json.loads((source / "config.json").read_bytes())
-    model = graph.bert(graph.Shape.of(config), weights.read(source / "model.safetensors"))
+    model = graph.bert(graph.Shape.of(config), weights.read(source / str(spec.weights)))
     onnx.save_model(
         model, str(staging / GRAPH), save_as_external_data=True, location=WEIGHTS, size_threshold=_SMALLEST_EXTERNAL
     )
@@ -93,14 +117,16 @@ def _make(source: Path, staging: Path) -> Manifest:
     onnx.checker.check_model(str(staging / GRAPH), full_check=True)
     shutil.copyfile(source / TOKENIZER, staging / TOKENIZER)
     return Manifest(
-        name=NAME,
-        task="embedding",
+        name=name,
+        task=spec.task,
         dimensions=config["hidden_size"],
-        max_tokens=MAX_TOKENS,
+        max_tokens=spec.max_tokens,
         vocabulary=config["vocab_size"],
-        source=weights.DIGESTS["model.safetensors"],
-        recipe=recipe(),
-        files={name: File.of(staging / name) for name in (GRAPH, WEIGHTS, TOKENIZER)},
+        source=digest,
+        recipe=recipe(spec),
+        files={file: File.of(staging / file) for file in (GRAPH, WEIGHTS, TOKENIZER)},
+        precision=spec.precision,
+        spec=specs.portable(spec),
     )
 
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gpu_service.model import DEFAULT, NAME, ModelError
+from gpu_service import specs
+from gpu_service.model import NAME, ModelError, place
 from gpu_service.settings import Settings
 from shared.edge.settings import SettingsError
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ENVIRONMENT: Final = f"""environment of `serve`:
-  MODEL_DIR               the model's directory (default: {DEFAULT})
+  MODELS                  the file that names the models (default: the packaged {specs.PACKAGED.name})
+  MODEL_DIR               one directory that `build` made, to be served instead of those of MODELS
+  MODEL_STORE             where built and fetched models are (default: build/models beside the package)
+                          With neither MODELS nor MODEL_DIR a models.toml or manifest.json in /opt/ml/model is taken.
   GPU_SERVICE_TOKEN       bearer token that callers must show (default: none; /ping and /health need it never)
   GPU_SERVICE_HOST, PORT  address (default: 127.0.0.1, 8080); SAGEMAKER_BIND_TO_PORT goes before PORT
   DEVICE                  auto, cpu or cuda (default: auto); cuda refuses to run on anything else
@@ -44,13 +48,16 @@ def parser() -> argparse.ArgumentParser:
     """Make the parser of the command line."""
     found = argparse.ArgumentParser(
         prog="python -m gpu_service",
-        description="Serves an ONNX model behind the OpenAI shapes: POST /v1/embeddings, GET /ping, /health.",
+        description="Serves ONNX models behind the OpenAI shapes: POST /v1/embeddings, GET /ping, /health.",
         epilog=_ENVIRONMENT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = found.add_subparsers(dest="command", required=True)
-    build = commands.add_parser("build", help=f"make the ONNX model of {NAME}; does nothing if it is there")
-    build.add_argument("--out", type=Path, default=DEFAULT, metavar="DIR", help="where to (default: %(default)s)")
+    build = commands.add_parser("build", help="make a model's ONNX graph; does nothing if it is there")
+    build.add_argument(
+        "model", nargs="?", default=NAME, metavar="MODEL", help="its name in MODELS (default: %(default)s)"
+    )
+    build.add_argument("--out", type=Path, metavar="DIR", help="where to (default: its folder in MODEL_STORE)")
     build.add_argument("--force", action="store_true", help="make it again, whatever is there")
     serve = commands.add_parser("serve", help="serve the model until SIGTERM or SIGINT")
     serve.add_argument("--host", help="address to listen on (default: $GPU_SERVICE_HOST or 127.0.0.1)")
@@ -68,10 +75,13 @@ def _port(text: str) -> int:
 def _build(options: argparse.Namespace) -> int:
     from gpu_service.build import build  # noqa: PLC0415 - serving needs no onnx
 
+    settings = Settings.from_env(os.environ)
+    spec = specs.find(options.model, settings.models)
+    out = options.out or place(settings.store, options.model, spec.precision)
     began = time.perf_counter()
-    made = build(options.out, force=options.force)
+    made = build(out, name=options.model, spec=spec, force=options.force)
     seconds = time.perf_counter() - began
-    sys.stdout.write(f"{NAME} {'made' if made else 'is there already'}: {options.out} ({seconds:.2f} s)\n")
+    sys.stdout.write(f"{options.model} {'made' if made else 'is there already'}: {out} ({seconds:.2f} s)\n")
     return 0
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import functions_framework.aio
 
 from gpu_service.app import App
-from gpu_service.service import Service
+from gpu_service.fleet import Fleet
 from gpu_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def application() -> App:
     """Give the one application of this process."""
     settings = Settings.from_env(os.environ)
-    return App(Service(settings), settings)
+    return App(Fleet.of(settings), settings)
 
 
 @functions_framework.aio.http

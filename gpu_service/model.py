@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,8 @@ GRAPH: Final = "model.onnx"
 WEIGHTS: Final = "model.onnx.data"
 TOKENIZER: Final = "tokenizer.json"
 MANIFEST: Final = "manifest.json"
-DEFAULT: Final = Path(__file__).resolve().parent.parent / "build" / "models" / NAME
+STORE: Final = Path(__file__).resolve().parent.parent / "build" / "models"
+DEFAULT: Final = STORE / NAME
 
 
 class ModelError(Exception):
@@ -42,7 +43,8 @@ class Manifest:
     """What a model is and which bytes it is made of; written last, so its presence means that the rest is whole.
 
     `max_tokens` counts the special tokens; `vocabulary` is the number of token ids; `source` and `recipe` are the
-    SHA-256 of the weights and of the code that the graph was made from.
+    SHA-256 of the weights and of the code that the graph was made from. `spec` is the model's entry in `models.toml`,
+    so that the folder can be served elsewhere by itself.
     """
 
     name: str
@@ -53,10 +55,12 @@ class Manifest:
     source: str
     recipe: str
     files: Mapping[str, File]
+    precision: str = "fp32"
+    spec: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, directory: Path) -> Manifest:
-        """Read the manifest of `directory`.
+    def read(cls, directory: Path, name: str = "") -> Manifest:
+        """Read the manifest of `directory`; `name` is the model's, for the sentence that says how to make it.
 
         Raises:
             ModelError: there is none, or it is not one that this version wrote.
@@ -67,9 +71,9 @@ class Manifest:
             files = {name: File(**entry) for name, entry in fields.pop("files").items()}
             return cls(files=files, **fields)
         except OSError as error:
-            raise ModelError(f"There is no model in {directory}: {_remedy(directory)}.") from error
+            raise ModelError(f"There is no model in {directory}: {_remedy(directory, name)}.") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelError(f"{path} is not a manifest of this version: {_remedy(directory)}.") from error
+            raise ModelError(f"{path} is not a manifest of this version: {_remedy(directory, name)}.") from error
 
     def write(self, directory: Path) -> None:
         """Write the manifest in one step, as the last file of `directory`."""
@@ -87,10 +91,16 @@ class Manifest:
             try:
                 found = File.of(directory / name)
             except OSError as error:
-                raise ModelError(f"{directory / name} cannot be read: {_remedy(directory)}.") from error
+                raise ModelError(f"{directory / name} cannot be read: {_remedy(directory, self.name)}.") from error
             if found != expected:
-                raise ModelError(f"{directory / name} is not the file that was built: {_remedy(directory)}.")
+                raise ModelError(f"{directory / name} is not the file that was built: {_remedy(directory, self.name)}.")
 
 
-def _remedy(directory: Path) -> str:
-    return f"run `python -m gpu_service build --force --out {directory}`"
+def place(store: Path, name: str, precision: str = "fp32") -> Path:
+    """Give the folder of a model that is made here."""
+    return store / (name if precision == "fp32" else f"{name}-{precision}")
+
+
+def _remedy(directory: Path, name: str) -> str:
+    model = "" if name in {"", NAME} else f"{name} "
+    return f"run `python -m gpu_service build {model}--force --out {directory}`"

@@ -19,7 +19,7 @@ import uvicorn
 
 from gpu_service import main
 from gpu_service.log import event
-from gpu_service.model import Manifest, ModelError
+from gpu_service.model import ModelError
 
 if TYPE_CHECKING:
     import asyncio
@@ -80,9 +80,9 @@ def serve(settings: Settings) -> int:
     Raises:
         ModelError: there is no model to serve, or the address cannot be listened on.
     """
-    Manifest.read(settings.model_dir)
+    app = main.application()
     listener = _listen(settings.host, settings.port)
-    front = Front(main.application(), _entry())
+    front = Front(app, _entry())
     server = uvicorn.Server(_config(front))
     front.stop = partial(setattr, server, "should_exit", True)
     for number in (signal.SIGTERM, signal.SIGINT):

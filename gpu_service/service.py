@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from gpu_service.engine import Engine
 from gpu_service.errors import NotReady
 from gpu_service.model import ModelError
 from gpu_service.slices import slices
 from gpu_service.workers import Workers
-from shared.core import embeddings
-from shared.core.errors import BadRequest, UnknownModel
+from shared.core.errors import BadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from gpu_service.engine import Engine
     from gpu_service.settings import Settings
     from gpu_service.tokens import Row
+    from shared.core import embeddings
 
 _INLINE: Final = 2_000  # characters and ids that are tokenized at once: sooner done than handed to a thread
 _START: Final = 30.0  # seconds that a request waits for the model to be loaded
@@ -45,8 +45,8 @@ class Answer(NamedTuple):
 class Service:
     """Owns the engine and the threads. Nothing is loaded before `start`, so that a process may fork first."""
 
-    def __init__(self, settings: Settings, *, load: Callable[[], Engine] | None = None) -> None:
-        self._load = load or partial(Engine.open, settings.model_dir, threads=settings.threads, device=settings.device)
+    def __init__(self, settings: Settings, *, load: Callable[[], Engine]) -> None:
+        self._load = load
         self._inference = Workers(threads=settings.workers, places=settings.places)
         self._tokenizing = Workers(threads=1, places=settings.places)
         self._loading: asyncio.Task[Engine] | None = None
@@ -77,13 +77,12 @@ class Service:
         except ModelError as error:
             raise NotReady("The model could not be loaded; the service's log says why.") from error
 
-    async def embed(self, data: bytes) -> Answer:
-        """Answer the body of an OpenAI embeddings request.
+    async def embed(self, request: embeddings.Embeddings) -> Answer:
+        """Answer an OpenAI embeddings request.
 
         Raises:
             GatewayError: what the client is told instead.
         """
-        request = embeddings.parse(data)
         with self._inference.admit():
             engine = await self.engine()
             _check(request, engine)
@@ -132,8 +131,6 @@ class Service:
 
 def _check(request: embeddings.Embeddings, engine: Engine) -> None:
     name, size = engine.manifest.name, engine.manifest.dimensions
-    if request.model.rpartition("/")[2] != name:
-        raise UnknownModel(f"The model '{request.model}' is not served here; '{name}' is.", param="model")
     if request.dimensions not in {None, size}:
         raise BadRequest(
             f"The model '{name}' gives vectors of {size} dimensions, and was not trained to be cut shorter.",

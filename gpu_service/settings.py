@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
 from gpu_service.cpu import cores
-from gpu_service.model import DEFAULT
+from gpu_service.model import MANIFEST, STORE
+from gpu_service.specs import PACKAGED
 from shared.edge.settings import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+
+_SAGEMAKER: Final = Path("/opt/ml/model")  # where SageMaker unpacks a model's archive
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -21,11 +24,15 @@ Device = Literal["auto", "cpu", "cuda"]
 class Settings:
     """How to serve.
 
-    `token` is the bearer token that callers must show, "" for none; `threads` are the cores of one run, `workers` the
-    runs at a time, `places` the requests inside at a time; `body_seconds` is what a client has to send its body.
+    `model_dir` is the one built model to serve, None for those of the file `models`; `store` holds what was built and
+    fetched for that file. `token` is the bearer token that callers must show, "" for none; `threads` are the cores of
+    one run, `workers` the runs at a time, `places` the requests inside at a time; `body_seconds` is what a client has
+    to send its body.
     """
 
-    model_dir: Path
+    model_dir: Path | None
+    models: Path
+    store: Path
     host: str
     port: int
     token: str
@@ -45,11 +52,14 @@ class Settings:
         """
         threads = _number(environment, "INFERENCE_THREADS", 1)
         port = _number(environment, "PORT", 8080, least=0)
+        directory, models = _models(environment)
         device = environment.get("DEVICE") or "auto"
         if device not in get_args(Device):
             raise SettingsError(f"DEVICE={device} is none of {', '.join(get_args(Device))}.")
         return cls(
-            model_dir=Path(environment.get("MODEL_DIR") or DEFAULT),
+            model_dir=Path(directory) if directory else None,
+            models=Path(models or PACKAGED),
+            store=Path(environment.get("MODEL_STORE") or STORE),
             host=environment.get("GPU_SERVICE_HOST") or "127.0.0.1",
             port=_number(environment, "SAGEMAKER_BIND_TO_PORT", port, least=0),
             token=environment.get("GPU_SERVICE_TOKEN", ""),
@@ -60,6 +70,15 @@ class Settings:
             body_seconds=float(_number(environment, "BODY_SECONDS", 30)),
             access_log=environment.get("ACCESS_LOG", "on").lower() not in {"off", "0", "false"},
         )
+
+
+def _models(environment: Mapping[str, str], mounted: Path = _SAGEMAKER) -> tuple[str, str]:
+    """Find what to serve, a built directory or a models.toml: what is named, then what SageMaker mounted."""
+    directory, models = environment.get("MODEL_DIR", ""), environment.get("MODELS", "")
+    if not directory and not models:
+        found = [str(mounted / name) if (mounted / name).exists() else "" for name in (MANIFEST, PACKAGED.name)]
+        return (str(mounted), "") if found[0] else ("", found[1])
+    return directory, models
 
 
 def _number(environment: Mapping[str, str], name: str, default: int, *, least: int = 1) -> int:

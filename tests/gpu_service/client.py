@@ -12,6 +12,7 @@ import numpy as np
 
 from gpu_service.app import App
 from gpu_service.engine import Engine
+from gpu_service.fleet import Fleet
 from gpu_service.model import Manifest
 from gpu_service.service import Service
 from gpu_service.settings import Settings
@@ -46,7 +47,7 @@ class Client:
         defaults: dict[str, Any] = {"workers": 1, "token": "", "access_log": False}
         settings = replace(Settings.from_env({}), **(defaults | changes))
         self._service = Service(settings, load=load)
-        self.app = App(self._service, settings)
+        self.app = App(Fleet({MODEL: self._service}), settings)
 
     async def __aenter__(self) -> Self:
         return self

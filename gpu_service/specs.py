@@ -1,0 +1,167 @@
+"""`models.toml`: which models are served, where their files come from, and which bytes those have to be."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from gpu_service.model import MANIFEST, ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gpu_service.model import Manifest
+
+PACKAGED: Final = Path(__file__).with_name("models.toml")
+CATEGORIES: Final = (
+    "harassment",
+    "harassment/threatening",
+    "hate",
+    "hate/threatening",
+    "illicit",
+    "illicit/violent",
+    "self-harm",
+    "self-harm/instructions",
+    "self-harm/intent",
+    "sexual",
+    "sexual/minors",
+    "violence",
+    "violence/graphic",
+)
+
+Task = Literal["embedding", "rerank", "classification"]
+Precision = Literal["fp32", "fp16", "int8"]
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One model as `models.toml` describes it; the head of that file says what each field means."""
+
+    task: Task
+    source: Annotated[str, Meta(min_length=1)]
+    sha256: dict[str, Digest] = {}
+    precision: Precision = "fp32"
+    max_tokens: Annotated[int, Meta(ge=3, le=131_072)] = 512
+    max_inputs: Count = 2048
+    pooling: Literal["mean", "cls", "last"] | None = None
+    normalize: bool = True
+    dimensions: list[Count] = []
+    prefixes: dict[Literal["query", "document"], str] = {}
+    labels: list[str] = []
+    activation: Literal["softmax", "sigmoid", "none"] = "softmax"
+    categories: dict[str, str] = {}
+    reads: Literal["text", "magika"] = "text"
+
+    @property
+    def weights(self) -> str | None:
+        """The safetensors file that the graph is made from, None if there is a graph already."""
+        return next((name for name in self.sha256 if name.endswith(".safetensors")), None)
+
+    @property
+    def graph(self) -> str | None:
+        """The graph that is served as it is."""
+        return next((name for name in self.sha256 if name.endswith(".onnx")), None)
+
+    def at(self, precision: Precision) -> Spec:
+        """The same model in another precision."""
+        return msgspec.structs.replace(self, precision=precision)
+
+
+def load(path: Path = PACKAGED) -> dict[str, Spec]:
+    """Read the models of `path` by name; relative folders are made absolute.
+
+    Raises:
+        ModelError: the file cannot be read, or an entry is wrong; the sentence names the field and what it may be.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(
+            f"{path} cannot be read ({error.strerror}): set MODELS to a models.toml, or MODEL_DIR to one built model."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path} is not valid TOML: {error}.") from error
+    tables = document.get("models")
+    if not isinstance(tables, dict) or not tables:
+        raise ModelError(f"{path} names no model: give it a table [models.NAME] with task, source and sha256.")
+    return {name: _spec(path, name, table) for name, table in tables.items()}
+
+
+def find(name: str, path: Path = PACKAGED) -> Spec:
+    """Give the model `name` of `path`.
+
+    Raises:
+        ModelError: there is none.
+    """
+    specs = load(path)
+    if name not in specs:
+        raise ModelError(f"{path} has no model '{name}'; it has {', '.join(specs)}.")
+    return specs[name]
+
+
+def portable(spec: Spec) -> Mapping[str, Any]:
+    """Give what a folder's manifest keeps of `spec`: everything but where it came from."""
+    found: dict[str, Any] = msgspec.to_builtins(spec)
+    return {name: value for name, value in found.items() if name not in {"source", "sha256"}}
+
+
+def of_manifest(manifest: Manifest, directory: Path) -> Spec:
+    """Give the entry of a folder that `build` made.
+
+    Raises:
+        ModelError: another version made it.
+    """
+    kept = {"task": manifest.task, "max_tokens": manifest.max_tokens} | dict(manifest.spec)
+    return _spec(directory / MANIFEST, manifest.name, kept | {"source": str(directory)})
+
+
+def _spec(path: Path, name: str, table: object) -> Spec:
+    place = f"{path}: [models.{name}]"
+    try:
+        spec = msgspec.convert(table, Spec)
+    except msgspec.ValidationError as error:
+        reason, _, field = str(error).partition(" - at `$")
+        told = f"'{field.rstrip('`').lstrip('.')}': " if field else ""
+        raise ModelError(f"{place} {told}{reason.replace('`', '')}.") from error
+    for fault in _faults(spec):
+        raise ModelError(f"{place} {fault}.")
+    if ":" in spec.source:
+        return spec
+    return msgspec.structs.replace(spec, source=str((path.parent / spec.source).resolve()))
+
+
+def _faults(spec: Spec) -> list[str]:
+    """Say what cannot be meant, each as the rest of a sentence."""
+    made = spec.weights is not None
+    unknown = sorted(set(spec.categories.values()) - set(CATEGORIES))
+    unlabelled = sorted(set(spec.categories) - set(spec.labels))
+    checks = {
+        "'sha256' names no *.onnx, *.safetensors or manifest.json: list every file of the model with its digest "
+        "(`sha256sum FILE`)": not (made or spec.graph or MANIFEST in spec.sha256 or _is_folder(spec)),
+        "'sha256' names neither tokenizer.json nor a manifest.json: a model that reads text needs its tokenizer": (
+            (made or spec.graph is not None) and spec.reads == "text" and "tokenizer.json" not in spec.sha256
+        ),
+        "'sha256' does not name config.json, which a graph is made with": made and "config.json" not in spec.sha256,
+        "'pooling' is missing: mean, cls or last, as the model was trained": (
+            made and spec.task == "embedding" and spec.pooling is None
+        ),
+        f"'precision' is {spec.precision}, but only graphs that are made here have one: remove it": (
+            not made and spec.precision != "fp32"
+        ),
+        "'labels' is missing: name the classes in the order of the model's outputs": (
+            spec.task == "classification" and not spec.labels and MANIFEST not in spec.sha256 and not _is_folder(spec)
+        ),
+        f"'categories' holds {unknown}, none of {', '.join(CATEGORIES)}": bool(unknown),
+        f"'categories' maps {unlabelled}, which are none of its labels": bool(unlabelled),
+    }
+    return [fault for fault, is_true in checks.items() if is_true]
+
+
+def _is_folder(spec: Spec) -> bool:
+    """A folder on this machine may be one that `build` made: its manifest.json holds the digests."""
+    return ":" not in spec.source and not spec.sha256

@@ -1,0 +1,91 @@
+"""An entry of models.toml is understood, or the sentence says which field is wrong and what to write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gpu_service import specs
+from gpu_service.model import NAME, ModelError
+from gpu_service.settings import Settings, _models
+from tests.gpu_service.tiny import models_toml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DIGEST = "0" * 64
+GRAPH = {"model.onnx": DIGEST, "tokenizer.json": DIGEST}
+WEIGHTS = {"model.safetensors": DIGEST, "tokenizer.json": DIGEST, "config.json": DIGEST}
+
+
+def test_the_packaged_file_serves_the_model_that_set_up_builds() -> None:
+    """The default model is there, made from pinned weights, mean-pooled, 256 tokens."""
+    spec = specs.find(NAME)
+
+    assert (spec.task, spec.pooling, spec.max_tokens, spec.precision) == ("embedding", "mean", 256, "fp32")
+    assert spec.weights == "model.safetensors"
+
+
+def test_folders_stand_beside_the_file(tmp_path: Path) -> None:
+    """A relative source is made absolute; a URI stays what it is."""
+    given = models_toml(
+        tmp_path / "models.toml",
+        near={"task": "embedding", "source": "near", "sha256": GRAPH},
+        far={"task": "embedding", "source": "s3://bucket/far", "sha256": GRAPH},
+    )
+
+    assert [spec.source for spec in specs.load(given).values()] == [str(tmp_path / "near"), "s3://bucket/far"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"task": "translation"}, "'task': Invalid enum value 'translation'"),
+        ({"source": 1}, "'source': Expected str, got int"),
+        ({"sha256": {"model.onnx": "abc"}}, r"'sha256.*': Expected str matching regex"),
+        ({"tokens": 3}, "Object contains unknown field tokens"),
+        ({"source": "gs://b/m", "sha256": {}}, r"'sha256' names no \*.onnx.*`sha256sum FILE`"),
+        ({"sha256": {"model.onnx": DIGEST}}, r"'sha256' names neither .*: a model that reads text needs its tokenizer"),
+        ({"sha256": WEIGHTS}, "'pooling' is missing: mean, cls or last"),
+        ({"sha256": {**WEIGHTS, "config.json": None}}, "'sha256' does not name config.json"),
+        ({"precision": "int8"}, "'precision' is int8, but only graphs that are made here have one"),
+        ({"task": "classification"}, "'labels' is missing"),
+        ({"labels": ["a"], "categories": {"a": "rude"}}, r"'categories' holds \['rude'\], none of harassment"),
+        ({"labels": ["a"], "categories": {"b": "hate"}}, r"'categories' maps \['b'\], which are none of its labels"),
+    ],
+)
+def test_what_cannot_be_meant_is_told(fields: dict[str, Any], told: str, tmp_path: Path) -> None:
+    """The file, the model and the field are named, and what to write instead."""
+    entry: dict[str, Any] = {"task": "embedding", "source": "x", "sha256": GRAPH} | fields
+    entry["sha256"] = {name: digest for name, digest in entry["sha256"].items() if digest}
+    path = models_toml(tmp_path / "models.toml", mine=entry)
+
+    with pytest.raises(ModelError, match=rf"{path}: \[models.mine\] {told}"):
+        specs.load(path)
+
+
+def test_a_file_without_models_is_told(tmp_path: Path) -> None:
+    """Missing, no TOML, no table: each in a sentence; so is a name that is not in it."""
+    path = tmp_path / "models.toml"
+    with pytest.raises(ModelError, match=r"cannot be read .* set MODELS to a models.toml"):
+        specs.load(path)
+    path.write_text("[models")
+    with pytest.raises(ModelError, match="is not valid TOML"):
+        specs.load(path)
+    path.write_text("")
+    with pytest.raises(ModelError, match=r"names no model: give it a table \[models.NAME\]"):
+        specs.load(path)
+    with pytest.raises(ModelError, match="has no model 'other'; it has all-MiniLM-L6-v2"):
+        specs.find("other")
+
+
+def test_what_sagemaker_mounted_is_served_unless_something_is_named(tmp_path: Path) -> None:
+    """A built model, else a models.toml, in /opt/ml/model; MODEL_DIR and MODELS go before it."""
+    assert _models({}, tmp_path) == ("", "")
+    (tmp_path / "models.toml").touch()
+    assert _models({}, tmp_path) == ("", str(tmp_path / "models.toml"))
+    (tmp_path / "manifest.json").touch()
+    assert _models({}, tmp_path) == (str(tmp_path), "")
+    assert _models({"MODELS": "mine.toml"}, tmp_path) == ("", "mine.toml")
+    assert Settings.from_env({}).models == specs.PACKAGED
