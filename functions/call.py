@@ -119,16 +119,17 @@ class Call:
         heard = Usage(self.ask.worst.tokens, used.completion)
         return min(self.grant.held, pricing.cost(heard, one.price, images))
 
+    def paying(self) -> dict[str, str]:
+        """Name who pays."""
+        who = self.principal
+        return {"org": who.org, "key": who.key_id, "user": who.user, "team": who.team, "model": self.event.model}
+
     def booked(self) -> dict[str, str | int]:
         """Return the fields of the usage event that only the gateway knows."""
-        event, who, used = self.event, self.principal, self.event.usage
+        event, used = self.event, self.event.usage
         return {
             "event": events.USAGE,
-            "org": who.org,
-            "key": who.key_id,
-            "user": who.user,
-            "team": who.team,
-            "model": event.model,
+            **self.paying(),
             "provider": event.provider,
             "target": self.tries[-1].target if self.tries else "",
             "prompt": used.prompt,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from shared.core import limits, policies, principals
+from shared.core import journal, limits, policies, principals
 from shared.core.catalog import FILE, decode
 from shared.core.errors import StoreUnavailable, Unauthorized, UpstreamUnavailable
 from shared.edge import snapshot
@@ -106,24 +106,37 @@ class Gateway(NamedTuple):
         except Unprojected as unknown:
             self._project(call.principal, unknown.scopes)
             call.grant = self._admit_projected(call)
+        if call.grant.budgeted:
+            self._note_reserved(call)
         return call.grant
 
     def afford_again(self, call: Call) -> bool:
         """Reserve the cost of one more try, where the tries so far may all be billed and a budget applies."""
         if not call.grant.budgeted or len(call.tries) <= call.topups:
             return True
+        if not self.admission.topup(call.ask, call.grant.held):
+            return False
         call.topups += 1
-        return self.admission.topup(call.ask, call.grant.held)
+        self._note_reserved(call)
+        return True
 
     def settle(self, call: Call) -> None:
-        """Book what `call` used. A store that fails now takes no answer away: the event's line then has the usage."""
+        """Book what `call` used, in the journal first. A store that fails now takes no answer away."""
         event = call.event
         event.usage, event.cost = call.usage(), call.cost()
+        cost, booked = event.cost or 0, call.booked()
+        self.telemetry.note(journal.used(booked, event.request_id, call.grant.day, cost))
         try:
-            self.admission.settle(call.ask, call.grant, event.cost or 0, call.booked())
+            self.admission.settle(call.ask, call.grant, cost, booked)
             event.settled = True
         except StoreUnavailable:
             event.settled = False
+
+    def _note_reserved(self, call: Call) -> None:
+        """Write down, before a provider hears of it, what `call` may cost in all its tries."""
+        grant, ends = call.grant, int((time.time() + call.ask.lease) * 1000)
+        held = grant.held * (1 + call.topups)
+        self.telemetry.note(journal.reserved(call.paying(), call.event.request_id, grant.day, held, ends))
 
     def _admit_projected(self, call: Call) -> Grant:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.core import events, periods
@@ -42,7 +41,7 @@ def percent(cost: int, limit: int) -> int:
 def _event(scope: str, period: str, limit: int, spent: int) -> dict[str, Any]:
     """Describe it; money is in nano-dollars. A user's id may be a person's name, so it is hashed."""
     kind, _, name = scope.partition(":")
-    shown = f"{kind}:{hashlib.sha256(name.encode()).hexdigest()[:16]}" if kind == "user" else scope
+    shown = f"{kind}:{events.pseudonym(name)}" if kind == "user" else scope
     return {
         "level": "WARN",
         "event": events.BUDGET,

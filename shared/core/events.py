@@ -5,6 +5,7 @@ A field is added under the same name; one that changes its meaning makes a new v
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from shared.core import periods
@@ -13,14 +14,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 USAGE: Final = "usage.v1"
+RESERVED: Final = "reserved.v1"
 BUDGET: Final = "budget.v1"
 BREAKER: Final = "breaker.v1"
 SECURITY: Final = "security.v1"
 
 _LONGEST: Final = 256  # characters of a text, so that it fits into a key of the ledger
+_PSEUDONYM: Final = 16  # hexadecimal digits
 _MOST: Final = 2**62  # no number of ours is larger
 
 FIRST: Final = 1  # `seq` of what a request was charged at first; 2 corrects it afterwards
+
+
+def pseudonym(name: str) -> str:
+    """Return what stands for a user's id, or a key's, where everybody may look: the same for the same one."""
+    return hashlib.sha256(name.encode()).hexdigest()[:_PSEUDONYM]
 
 
 class BrokenEventError(ValueError):

@@ -1,22 +1,25 @@
 """One wide line per request on standard output: a structured log event that is a CloudWatch metric (EMF) as well.
 
+Beside it stand the lines of `shared.core.journal`, by which the books live through a flush of the store. They are lines
+of their own, for they must be out before the store hears, name the keys that the ledger names, and are no metric.
+
 Written directly, not through Powertools: Logger plus Metrics cost 46 ms of CPU at start and 110 µs per request (two
 lines), this 3 µs, for the same content. No prompt, answer, key or address is ever a field; the key's id is hashed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from shared.core.events import pseudonym
 from shared.core.usage import Usage
 from shared.core.wire import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 NAMESPACE = "AINexus"
 NONE = "none"  # a dimension must have a value
@@ -76,6 +79,10 @@ class Telemetry:
         """Write the line of a request that has ended."""
         self._write(encode(_line(event, self._stage, time.time())) + b"\n")
 
+    def note(self, line: Mapping[str, Any]) -> None:
+        """Write a line of the journal of money; it has left the process when this returns."""
+        self._write(encode(line) + b"\n")
+
     def fault(self, error: BaseException, request_id: str) -> None:
         """Write where an unforeseen error happened. Its message is left out: it may quote what a client sent."""
         frames, trace = [], error.__traceback__
@@ -104,7 +111,7 @@ def _line(event: Event, stage: str, now: float) -> dict[str, Any]:
         "outcome": event.outcome or NONE,
         "request_id": event.request_id,
         "route": event.route,
-        "key": hashlib.sha256(event.key_id.encode()).hexdigest()[:16] if event.key_id else NONE,
+        "key": pseudonym(event.key_id) if event.key_id else NONE,
         "status": event.status,
         "stream": event.stream,
         "tries": event.tries,
