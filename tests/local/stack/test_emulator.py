@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,10 +15,12 @@ from botocore.exceptions import ClientError
 from cdk.local.child import LocalError
 from cdk.local.deploy import Deployment, deploy
 from cdk.local.emulator import JOURNAL, Credentials, Emulator, start
+from cdk.local.functions import Roles, Surroundings, name_of, specs
 from cdk.local.substitutions import Place
+from cdk.local.workers import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 PLACE = Place("127.0.0.1", 6379)
 KEY = {"pk": {"S": "default"}, "sk": {"S": "key#1"}}
@@ -81,6 +84,37 @@ def test_a_function_that_calls_what_its_role_does_not_grant_is_refused(stack: St
     assert refusal(dynamodb.scan, TableName=table) == "AccessDeniedException"
     secrets = stack.emulator.client("secretsmanager", role)
     assert refusal(secrets.get_secret_value, SecretId=outputs["ProvidersSecret"]) == "AccessDeniedException"
+
+
+async def trespass(stack: Stack, folder: Path, service: str, *calls: Mapping[str, Any]) -> list[str]:
+    """Run other code in the place of the function `service`, in a process of its own, and have it make `calls`."""
+    root = Path(__file__).parents[3]
+    for package in ("functions", "shared"):
+        (folder / package).symlink_to(root / package)
+    (folder / "trespasser.py").symlink_to(Path(__file__).with_name("trespasser.py"))
+    functions = stack.deployment.of_type("AWS::Lambda::Function").values()
+    assets = dict.fromkeys((function["Code"]["S3Key"] for function in functions), folder)
+    found = specs(stack.deployment, assets, Surroundings(stack.emulator.endpoint, {}, {}))
+    (spec,) = (replace(spec, handler="trespasser.handler") for spec in found if name_of(spec) == service)
+    roles = Roles(stack.emulator, stack.deployment)
+    async with Pool([spec], log=lambda _function, _line: None, credentials=roles) as pool:
+        return [await pool.call(spec.name, call) for call in calls]
+
+
+def test_a_process_is_refused_what_its_role_does_not_grant(stack: Stack, tmp_path: Path) -> None:
+    """A function that was changed to do more than the manifest says fails here, as it would on AWS."""
+    outputs = stack.deployment.outputs
+    read = {"service": "dynamodb", "action": "GetItem", "request": {"TableName": outputs["DirectoryTable"], "Key": KEY}}
+    write = {**read, "action": "PutItem", "request": {"TableName": outputs["DirectoryTable"], "Item": KEY}}
+    peek = {
+        "service": "secretsmanager",
+        "action": "GetSecretValue",
+        "request": {"SecretId": outputs["ProvidersSecret"]},
+    }
+
+    told = asyncio.run(trespass(stack, tmp_path, "authorizer", read, write, peek))
+
+    assert told == ["done", "AccessDeniedException", "AccessDeniedException"]
 
 
 def test_the_gateway_cannot_read_the_pepper(stack: Stack) -> None:
