@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 from cdk import config as configuration
 from cdk.bundle import BundleError, build
-from cdk.catalog import CatalogError, compile_catalog
+from cdk.catalog import compile_catalog
 from cdk.node import NodeMissingError, node
+from shared.compiler.source import SourceError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from shared import manifest
 
-EXPECTED: Final = (BundleError, CatalogError, NodeMissingError, configuration.ConfigError)
+EXPECTED: Final = (BundleError, NodeMissingError, SourceError, configuration.ConfigError)
 
 
 def main(cdk_json: Path = configuration.CDK_JSON) -> int:

@@ -41,7 +41,7 @@ def synthesize(config: Config, *, validate: bool = False) -> Path:
 
     Raises:
         SynthesisError: The app or a rule refused.
-        BundleError, CatalogError, ConfigError, NodeMissingError: As their docstrings say.
+        BundleError, ConfigError, NodeMissingError, SourceError: As their docstrings say.
     """
     bundles = bundle_all(config)
     folder = BUILD / "synth" / _key(config, sorted(path.name for path in bundles.values()), validate=validate)

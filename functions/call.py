@@ -12,9 +12,9 @@ from shared.core.usage import Usage, total
 from shared.edge.admission import Ask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
-    from shared.core.catalog import Catalog, Kind
+    from shared.core.catalog import Catalog, Kind, Model, Target
     from shared.core.embeddings import Embeddings
     from shared.core.pricing import Price
     from shared.core.principals import Principal
@@ -37,6 +37,12 @@ class Try(NamedTuple):
 def price_of(candidate: Candidate, catalog: Catalog) -> Price | None:
     """Return what a target takes, None if nobody has said it."""
     return pricing.find(catalog.prices, candidate.provider.name, candidate.target.model)
+
+
+def _ceiling(targets: Sequence[Candidate]) -> int:
+    """Return the most tokens that an answer of any of them can have, 0 if one of them has not said it."""
+    known = [one.model.max_output for one in targets]
+    return max(known) if all(known) else 0
 
 
 @dataclass(slots=True)
@@ -69,7 +75,13 @@ class Call:
         """Seconds until the answer must have ended."""
         return self.deadline - time.monotonic()
 
-    def weigh(self, targets: Iterable[Candidate], catalog: Catalog, *, fit: bool) -> None:
+    def patience(self, target: Target) -> tuple[float, float, float]:
+        """Return for how many seconds a try may last in all, may connect, and may wait for the first of a stream."""
+        connect, first, total = target.timeouts.connect, target.timeouts.first_chunk, target.timeouts.total
+        left = min(total, self.left())
+        return left, connect, first if self.event.stream else left
+
+    def weigh(self, targets: Sequence[Candidate], catalog: Catalog, *, fit: bool) -> None:
         """Find out what the request may cost at most, and ask for that; `fit` lets its answers be shortened."""
         request, who = self.request, self.principal
         found = [price_of(one, catalog) for one in targets]
@@ -85,7 +97,7 @@ class Call:
             unbounded=unbounded,
             answers=answers,
             max_tokens=max_tokens,
-            ceiling=catalog.models[request.model].max_output,
+            ceiling=_ceiling(targets),
             fit=fit,
         )
 
@@ -93,6 +105,13 @@ class Call:
         """Ask the provider for no longer answers than were granted."""
         if self.grant.max_tokens and isinstance(self.request, Chat):
             self.request = bounded(self.request, self.grant.max_tokens)
+
+    def request_for(self, model: Model) -> Chat | Embeddings:
+        """Return the request with no longer answers than `model` can give: admission bounds them for all targets."""
+        request, most = self.request, model.max_output
+        if isinstance(request, Chat) and most and (request.max_tokens or 0) > most:
+            return bounded(request, most)
+        return request
 
     def usage(self) -> Usage:
         """The tokens to be booked: of all tries that may be billed."""

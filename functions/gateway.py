@@ -39,7 +39,7 @@ from shared.providers.adapter import Moment
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from shared.core.catalog import Catalog, Model
+    from shared.core.catalog import Alias, Catalog, Model
     from shared.core.principals import Action, Principal
     from shared.dialects.dialect import Dialect
     from shared.edge.response import Out
@@ -172,9 +172,10 @@ def _model(visit: _Visit) -> None:
     visit.reply.whole(encode(entry(found[0])))
 
 
-def _usable(principal: Principal, gateway: Gateway) -> list[Model]:
+def _usable(principal: Principal, gateway: Gateway) -> list[Model | Alias]:
     """List what this key may use and somebody serves; all it may use while the providers' secrets cannot be read."""
-    allowed = [model for model in gateway.catalog.models.values() if principal.may_use(model.name)]
+    known: list[Model | Alias] = [*gateway.catalog.models.values(), *gateway.catalog.aliases.values()]
+    allowed = [model for model in known if principal.may_use(model.name)]
     try:
         configured = gateway.providers.configured()
     except UpstreamUnavailable:
@@ -182,7 +183,7 @@ def _usable(principal: Principal, gateway: Gateway) -> list[Model]:
     return [model for model in allowed if _served(model, gateway.catalog, configured)]
 
 
-def _served(model: Model, catalog: Catalog, configured: Collection[str]) -> bool:
+def _served(model: Model | Alias, catalog: Catalog, configured: Collection[str]) -> bool:
     try:
         return bool(routing.candidates(model.name, model.kind, catalog, configured))
     except UpstreamUnavailable:

@@ -13,8 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from functions.call import Try, price_of
+from shared.core import needs, routing
 from shared.core.errors import StoreUnavailable, UpstreamFailed, UpstreamUnavailable, outcome
-from shared.core.routing import candidates
 from shared.edge.response import ClientGone
 from shared.providers.registry import adapter_for
 
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TRIES = 3
-# Of the pause before asking the same target again, doubled each time; the actual one is random below it.
-BASE_SECONDS = 1.0
-LONGEST_PAUSE = 2.0  # whoever wants us to wait longer has refused
 LEAST_SECONDS = 0.5  # with less time left no further try is made
 UNAUTHORIZED, FIRST_REFUSAL = 401, 400
 
@@ -47,7 +43,7 @@ def complete(call: Call, gateway: Gateway, reply: Reply, *, fit: bool = False) -
         GatewayError: it cannot be served, or not to its end; `reply.fail` says so in the way that is still possible.
         ClientGone: the client does not read any more.
     """
-    targets = candidates(call.request.model, call.kind, gateway.catalog, gateway.providers.configured())
+    targets = _plan(call, gateway)
     call.event.model = call.request.model
     call.weigh(targets, gateway.catalog, fit=fit)
     reply.headers.update(gateway.admit(call).headers())
@@ -56,6 +52,15 @@ def complete(call: Call, gateway: Gateway, reply: Reply, *, fit: bool = False) -
         last = _first_success(targets, call, gateway, reply)
     send = reply.push if call.event.stream else reply.whole
     send(last)
+
+
+def _plan(call: Call, gateway: Gateway) -> list[Candidate]:
+    """List the targets that can serve the request, in the order in which they are to be asked."""
+    catalog, wanted = gateway.catalog, needs.of(call.request)
+    groups = routing.candidates(
+        call.request.model, call.kind, catalog, gateway.providers.configured(), call.principal.may_use
+    )
+    return list(routing.arranged(routing.fitting(groups, wanted), wanted, catalog, random.random))
 
 
 @contextmanager
@@ -77,12 +82,13 @@ def settled(call: Call, gateway: Gateway) -> Iterator[None]:
 
 def _first_success(targets: list[Candidate], call: Call, gateway: Gateway, reply: Reply) -> bytes:
     """Ask the targets in turn, then the same ones again; nothing is repeated once a chunk has left."""
-    for number in range(TRIES):
+    tries = gateway.catalog.resilience.tries
+    for number in range(tries):
         call.event.tries = number + 1
         try:
             return _exchange(targets[number % len(targets)], call, gateway, reply)
         except UpstreamFailed as error:
-            if reply.started or not error.failover or number + 1 == TRIES:
+            if reply.started or not error.failover or number + 1 == tries:
                 raise
             _rest_before(number + 1, len(targets), error, call, gateway)
             _afford_again(error, call, gateway)
@@ -91,10 +97,10 @@ def _first_success(targets: list[Candidate], call: Call, gateway: Gateway, reply
 
 def _rest_before(number: int, targets: int, error: UpstreamFailed, call: Call, gateway: Gateway) -> None:
     """Go on at once to a target not asked yet, wait with full jitter before asking one again, or give up: `error`."""
-    rounds = number // targets
+    rounds, rules = number // targets, gateway.catalog.resilience
     wanted = error.retry_after if rounds and error.retry_after else 0.0
-    pause = max(wanted, random.uniform(0, BASE_SECONDS * 2 ** (rounds - 1))) if rounds else 0.0  # noqa: S311 - jitter
-    if wanted > LONGEST_PAUSE or call.left() - pause < LEAST_SECONDS:
+    pause = max(wanted, random.uniform(0, rules.pause * 2 ** (rounds - 1))) if rounds else 0.0  # noqa: S311 - jitter
+    if wanted > rules.longest_pause or call.left() - pause < LEAST_SECONDS:
         raise error
     if pause:
         _waited(call, partial(gateway.pause, pause))
@@ -112,8 +118,9 @@ def _afford_again(error: UpstreamFailed, call: Call, gateway: Gateway) -> None:
 
 def _exchange(candidate: Candidate, call: Call, gateway: Gateway, reply: Reply) -> bytes:
     """Have one target answer; returns the bytes that may leave only after the settlement."""
-    adapter = adapter_for(candidate.provider.dialect, call.kind)(call.request, *candidate, call.moment)
-    call.event.provider = candidate.provider.name
+    target, provider, model, _ = candidate
+    adapter = adapter_for(provider.dialect, call.kind)(call.request_for(model), target, provider, call.moment)
+    call.event.provider, call.event.served = provider.name, model.name
     writer = reply.writer_for(call.request)
     with _accepted(adapter, candidate, call, gateway) as answer:
         adapter.check(answer.head)
@@ -146,7 +153,7 @@ def _sent(adapter: Adapter, secret: str, candidate: Candidate, call: Call, gatew
     """Send the request and wait for the head of the answer; from the moment it may have arrived, its tokens count."""
     call.tries.append(Try(adapter, price_of(candidate, gateway.catalog), candidate.target.model))
     try:
-        return _waited(call, lambda: gateway.http.post(adapter.request(secret), call.left()))
+        return _waited(call, lambda: gateway.http.post(adapter.request(secret), *call.patience(candidate.target)))
     except UpstreamUnavailable:
         call.tries.pop()  # it did not arrive
         raise

@@ -78,5 +78,5 @@ def _served_by(event: Event) -> dict[str, str]:
     """Say who served, and, once it is settled, for how much."""
     if not event.provider:
         return {}
-    served = {"x-nexus-provider": event.provider, "x-nexus-model": event.model}
+    served = {"x-nexus-provider": event.provider, "x-nexus-model": event.served}
     return served if event.cost is None else {**served, "x-nexus-cost-usd": usd(event.cost)}

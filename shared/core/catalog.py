@@ -1,4 +1,4 @@
-"""The catalog as the hot path reads it: compiled by `cdk.catalog` out of `catalog.toml`, decoded once at start."""
+"""The catalog as the hot path reads it: compiled by `shared.compiler` out of `catalog.toml`, decoded once at start."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import msgspec
 from shared.core.pricing import Prices
 
 Kind = Literal["chat", "embedding"]
+Capability = Literal["stream", "tools", "vision", "json_schema", "reasoning", "audio", "files"]
+Strategy = Literal["order", "weighted", "cheapest"]
 FILE = "catalog.json"  # its name in the task root
 
 
@@ -23,11 +25,34 @@ class Provider(msgspec.Struct, frozen=True):
     stand_in: bool = False  # serves chat models whose own providers have no credentials
 
 
+class Timeouts(msgspec.Struct, frozen=True):
+    """How many seconds one try may wait for what."""
+
+    connect: float = 2.0  # and again for sending the request
+    first_chunk: float = 120.0  # from sending to the first bytes of a stream
+    total: float = 600.0  # of the whole answer
+
+
 class Target(msgspec.Struct, frozen=True):
     """One place where a model runs: the provider's name, and the name the model has there."""
 
     provider: str
     model: str
+    weight: int = 1  # its share, where the strategy is `weighted`
+    region: str = ""  # where it runs; shown, and not interpreted
+    timeouts: Timeouts = Timeouts()
+
+    @property
+    def id(self) -> str:
+        """What breakers and latencies are kept under: models that share a place share its state."""
+        return f"{self.provider}:{self.model}"
+
+
+class Serving(msgspec.Struct, frozen=True):
+    """How the targets of a model or an alias are used."""
+
+    strategy: Strategy = "order"
+    fallbacks: tuple[str, ...] = ()  # models and aliases whose targets follow, in their order
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -40,6 +65,26 @@ class Model(msgspec.Struct, frozen=True):
     created: int = 0  # epoch seconds
     context: int = 0  # tokens, 0 = unknown
     max_output: int = 0  # tokens, 0 = unknown or none
+    capabilities: tuple[Capability, ...] | None = None  # None: unknown, so nothing is held against it
+    serving: Serving = Serving()
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A model that an alias may stand for."""
+
+    model: str
+    weight: int = 1
+
+
+class Alias(msgspec.Struct, frozen=True):
+    """A name that stands for one of several models; all are of one kind."""
+
+    name: str
+    kind: Kind
+    members: tuple[Member, ...]
+    owned_by: str
+    created: int = 0
+    serving: Serving = Serving()
 
 
 class Tier(msgspec.Struct, frozen=True):
@@ -51,6 +96,14 @@ class Tier(msgspec.Struct, frozen=True):
     concurrency: int = 0
 
 
+class Resilience(msgspec.Struct, frozen=True):
+    """What is done about targets that fail. Durations are in seconds."""
+
+    tries: int = 3  # of one request, on all targets together
+    pause: float = 1.0  # before asking the same target again, at most; doubled each time
+    longest_pause: float = 2.0  # whoever wants us to wait longer has refused
+
+
 class Catalog(msgspec.Struct, frozen=True):
     """Everything that routing and admission know by configuration. `version` is a digest of the content."""
 
@@ -59,6 +112,12 @@ class Catalog(msgspec.Struct, frozen=True):
     models: dict[str, Model]
     tiers: dict[str, Tier]
     prices: Prices = {}
+    aliases: dict[str, Alias] = {}
+    resilience: Resilience = Resilience()
+
+    def named(self, name: str) -> Model | Alias | None:
+        """Return the model or alias of this name."""
+        return self.models.get(name) or self.aliases.get(name)
 
 
 def decode(data: bytes) -> Catalog:
@@ -70,11 +129,11 @@ def decode(data: bytes) -> Catalog:
     return msgspec.json.decode(data, type=Catalog)
 
 
-def listing(models: list[Model]) -> dict[str, Any]:
+def listing(models: list[Model | Alias]) -> dict[str, Any]:
     """Render `GET /v1/models`."""
     return {"object": "list", "data": [entry(model) for model in models]}
 
 
-def entry(model: Model) -> dict[str, Any]:
+def entry(model: Model | Alias) -> dict[str, Any]:
     """Render `GET /v1/models/{id}`."""
     return {"id": model.name, "object": "model", "created": model.created, "owned_by": model.owned_by}

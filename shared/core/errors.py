@@ -2,7 +2,9 @@
 
     GatewayError
     ├── BadRequest              400  a field of the request is wrong; `param` names it
-    │   └── UnpricedModel       400  a budget applies, and nobody knows what this may cost
+    │   ├── UnpricedModel       400  a budget applies, and nobody knows what this may cost
+    │   ├── Unsupported         400  the model cannot do what `param` asks for
+    │   └── ContextTooLong      400  the prompt and the answer do not fit into the model's context
     ├── Unauthorized            401  no key, a wrong key, a revoked key
     ├── Forbidden               403  a good key that may not do this
     ├── NotFound                404  no such path
@@ -83,6 +85,18 @@ class UnpricedModel(BadRequest):
     """Nothing bounds what this may cost, and a budget applies."""
 
     code = "unpriced_model"
+
+
+class Unsupported(BadRequest):
+    """No target of the model can do what the field `param` asks for."""
+
+    code = "unsupported_parameter"
+
+
+class ContextTooLong(BadRequest):
+    """Prompt and answer do not fit into the context of any target of the model; the code is OpenAI's."""
+
+    code = "context_length_exceeded"
 
 
 class Unauthorized(GatewayError):

@@ -1,37 +1,58 @@
-"""Which targets may serve a model, best first."""
+"""Which targets may serve a request, best first.
+
+    candidates   who has a model of that name and credentials: in groups, the model's own first, then its fallbacks'
+    fitting      without those that cannot do what the request needs; a 400 that names the field if nobody can
+    arranged     each group in the order of its strategy
+
+Nothing here talks to anyone: chance and prices come in as arguments.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from shared.core.catalog import Kind, Model, Provider, Target
-from shared.core.errors import BadRequest, UnknownModel, UpstreamUnavailable
+from shared.core import pricing
+from shared.core.catalog import Alias, Kind, Model, Provider, Strategy, Target
+from shared.core.errors import BadRequest, ContextTooLong, UnknownModel, Unsupported, UpstreamUnavailable
+from shared.core.usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from shared.core.catalog import Catalog
+    from shared.core.needs import Needs
 
 _SHOWN = 64  # characters of a name that came from outside
+USUAL_ANSWER = 500  # tokens, for comparing prices where the client has set no bound
 
 
 class Candidate(NamedTuple):
-    """A target together with its provider: `adapter_for(provider.dialect, kind)(request, *candidate, moment)`."""
+    """A target together with its provider, and the model of the catalog that it is a target of."""
 
     target: Target
     provider: Provider
+    model: Model
+    weight: int = 1
 
 
-def find(name: str, catalog: Catalog) -> Model:
-    """Return the model called `name`.
+class Group(NamedTuple):
+    """Candidates among which a strategy chooses; those of the next group are asked when all of these have failed."""
+
+    strategy: Strategy
+    candidates: list[Candidate]
+
+
+def find(name: str, catalog: Catalog) -> Model | Alias:
+    """Return the model or alias called `name`.
 
     Raises:
         UnknownModel: there is none.
     """
-    model = catalog.models.get(name)
-    if model is None:
+    found = catalog.named(name)
+    if found is None:
         raise unknown(name)
-    return model
+    return found
 
 
 def unknown(name: str) -> UnknownModel:
@@ -43,32 +64,150 @@ def unknown(name: str) -> UnknownModel:
     )
 
 
-def candidates(name: str, kind: Kind, catalog: Catalog, configured: Collection[str]) -> list[Candidate]:
-    """List who can serve the model called `name`, best first; never empty.
+def candidates(
+    name: str,
+    kind: Kind,
+    catalog: Catalog,
+    configured: Collection[str],
+    may_use: Callable[[str], bool] = lambda _: True,
+) -> list[Group]:
+    """List who can serve what is called `name`; never empty, and no target twice.
 
-    A stand-in serves chat models of which no own provider is `configured`, and never follows one that is: what it makes
-    up must not be taken for a real answer.
+    A fallback is taken only where the caller `may_use` it under its own name. A stand-in serves chat models of which
+    nobody is `configured`, and never follows one that is: what it makes up must not be taken for a real answer.
 
     Raises:
         UnknownModel: there is no such model.
         BadRequest: it is not of this kind.
         UpstreamUnavailable: nobody that could serve it has credentials.
     """
-    model = find(name, catalog)
-    if model.kind != kind:
-        raise BadRequest(f"The model '{name}' is of kind {model.kind}; this path serves {kind} models.", param="model")
-    own = [Candidate(target, catalog.providers[target.provider]) for target in model.targets]
-    found = [candidate for candidate in own if candidate.provider.name in configured]
-    if not found and kind == "chat":
-        found = [Candidate(Target(provider.name, name), provider) for provider in _stand_ins(catalog, configured)]
-    if not found:
-        raise UpstreamUnavailable(f"No credentials are configured for {_names(own)}, which serves the model '{name}'.")
-    return found
+    found = find(name, catalog)
+    if found.kind != kind:
+        raise BadRequest(f"The model '{name}' is of kind {found.kind}; this path serves {kind} models.", param="model")
+    names = [name, *(other for other in found.serving.fallbacks if may_use(other))]
+    groups = _distinct(_group(find(other, catalog), catalog) for other in names)
+    usable = _only(groups, lambda one: one.provider.name in configured)
+    if not usable and kind == "chat":
+        usable = _stand_in(name, groups[0].candidates[0].model, catalog, configured)
+    if not usable:
+        raise UpstreamUnavailable(f"No credentials are configured for {_names(groups)}, which serves '{name}'.")
+    return usable
 
 
-def _stand_ins(catalog: Catalog, configured: Collection[str]) -> list[Provider]:
-    return [provider for provider in catalog.providers.values() if provider.stand_in and provider.name in configured]
+def fitting(groups: list[Group], wanted: Needs) -> list[Group]:
+    """Keep the candidates that can do what is `wanted`.
+
+    A prompt whose length is only estimated is not refused for it: if all contexts seem too short, those stay that may
+    just be long enough.
+
+    Raises:
+        Unsupported: nobody can do it; `param` is the field that asks for it.
+        ContextTooLong: the prompt, or the answer asked for, is longer than anybody's context.
+    """
+    for need in wanted.needs:
+        able = _only(groups, lambda one, need=need: _can(one.model, need.capability))  # type: ignore[misc]
+        if not able:
+            raise Unsupported(
+                f"The model '{_first(groups)}' does not offer {need.capability}, which "
+                f"'{need.field}' asks for. Leave that out, or choose another model.",
+                param=need.field,
+            )
+        groups = able
+    return _long_enough(groups, wanted)
 
 
-def _names(own: list[Candidate]) -> str:
-    return " or ".join(candidate.provider.name for candidate in own)
+def arranged(
+    groups: Iterable[Group], wanted: Needs, catalog: Catalog, chance: Callable[[], float]
+) -> Iterator[Candidate]:
+    """Yield all candidates in the order in which they should be asked, as far as that can be known before admission.
+
+    `chance` returns numbers from 0 up to 1.
+    """
+    for strategy, found in groups:
+        if strategy == "weighted" and len(found) > 1:
+            # A. Efraimidis and P. Spirakis: the order of draws without replacement, each in proportion to its weight
+            yield from sorted(found, key=lambda one: math.log(1 - chance()) / one.weight, reverse=True)
+        elif strategy == "cheapest" and len(found) > 1:
+            tokens, answer = wanted.tokens(), wanted.max_tokens or USUAL_ANSWER
+            yield from sorted(found, key=lambda one: _cost(one, catalog, tokens, answer))
+        else:
+            yield from found
+
+
+def _group(found: Model | Alias, catalog: Catalog) -> Group:
+    if isinstance(found, Model):
+        return Group(found.serving.strategy, list(_targets(found, catalog, 1)))
+    listed = [one for member in found.members for one in _targets(catalog.models[member.model], catalog, member.weight)]
+    return Group(found.serving.strategy, listed)
+
+
+def _targets(model: Model, catalog: Catalog, weight: int) -> Iterator[Candidate]:
+    """Yield the targets of a model; what an alias gives it as `weight` multiplies theirs."""
+    for target in model.targets:
+        yield Candidate(target, catalog.providers[target.provider], model, weight * target.weight)
+
+
+def _distinct(groups: Iterable[Group]) -> list[Group]:
+    seen: set[str] = set()
+    return [Group(strategy, [one for one in found if not _known(one, seen)]) for strategy, found in groups]
+
+
+def _known(one: Candidate, seen: set[str]) -> bool:
+    known = one.target.id in seen
+    seen.add(one.target.id)
+    return known
+
+
+def _only(groups: Iterable[Group], good: Callable[[Candidate], bool]) -> list[Group]:
+    kept = [Group(strategy, [one for one in found if good(one)]) for strategy, found in groups]
+    return [group for group in kept if group.candidates]
+
+
+def _can(model: Model, capability: str) -> bool:
+    return model.capabilities is None or capability in model.capabilities
+
+
+def _long_enough(groups: list[Group], wanted: Needs) -> list[Group]:
+    answer = wanted.max_tokens
+    able = _only(groups, lambda one: answer <= (one.model.max_output or answer))
+    if not able:
+        most = max(one.model.max_output for group in groups for one in group.candidates)
+        raise ContextTooLong(
+            f"'{wanted.bound}' is {answer}, and the longest answer of '{_first(groups)}' has {most} tokens. Lower it.",
+            param=wanted.bound,
+        )
+    contexts = [one.model.context for group in able for one in group.candidates if one.model.context]
+    if not contexts or wanted.size + answer <= min(contexts):
+        return able  # no text has more tokens than bytes
+    for prompt in (wanted.tokens(), wanted.least_tokens()):
+        fit = _only(able, lambda one, least=prompt + answer: least <= (one.model.context or least))  # type: ignore[misc]
+        if fit:
+            return fit
+    raise ContextTooLong(
+        f"This request needs a context of {wanted.least_tokens() + answer} tokens at least, and the longest of "
+        f"'{_first(groups)}' has {max(contexts)}. Shorten the messages, or choose another model.",
+        param="messages",
+    )
+
+
+def _first(groups: Sequence[Group]) -> str:
+    return groups[0].candidates[0].model.name
+
+
+def _cost(one: Candidate, catalog: Catalog, prompt: int, answer: int) -> float:
+    """Return what an answer may cost there, in nano-dollars; what has no price comes last."""
+    price = pricing.find(catalog.prices, one.provider.name, one.target.model)
+    return math.inf if price is None else pricing.cost(Usage(prompt, answer), price)
+
+
+def _stand_in(name: str, model: Model, catalog: Catalog, configured: Collection[str]) -> list[Group]:
+    found = [
+        Candidate(Target(provider.name, name), provider, model)
+        for provider in catalog.providers.values()
+        if provider.stand_in and provider.name in configured
+    ]
+    return [Group("order", found)] if found else []
+
+
+def _names(groups: Sequence[Group]) -> str:
+    return " or ".join(dict.fromkeys(one.provider.name for group in groups for one in group.candidates))

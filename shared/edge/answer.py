@@ -33,10 +33,10 @@ class HungUpError(UpstreamError):
 class Answer:
     """An answer whose head is here. Leaving its `with` early closes the connection."""
 
-    def __init__(self, wire: Wire, end: float, idle: list[Wire]) -> None:
+    def __init__(self, wire: Wire, end: float, first_end: float, idle: list[Wire]) -> None:
         """Wait for the head of the answer to what was sent; `idle` gets the wire once another request can follow.
 
-        `end` is monotonic seconds.
+        `end` is when the answer must have ended, `first_end` when its body must have begun; both are monotonic seconds.
 
         Raises:
             HungUpError: nothing came.
@@ -45,6 +45,7 @@ class Answer:
         """
         self._wire = wire
         self._end = end
+        self._until = min(first_end, end)  # what is waited for must have come: the first of the body, then the end
         self._idle = idle
         self._message = _Message()
         self._read = 0
@@ -86,6 +87,7 @@ class Answer:
             self._pump()
         data = b"".join(message.pieces)
         message.pieces.clear()
+        self._until = self._end
         self._read += len(data)
         if self._read > limit:
             raise UpstreamError(f"The provider's answer is longer than {limit} bytes.")
@@ -115,7 +117,7 @@ class Answer:
         if self._message.fault:
             raise UpstreamError("The provider answered with what is not HTTP.") from self._message.fault
         try:
-            data = self._wire.receive(CHUNK_BYTES, self._end, SILENCE_SECONDS)
+            data = self._wire.receive(CHUNK_BYTES, self._until, SILENCE_SECONDS)
         except TimeoutError as error:
             raise UpstreamTimeout("The provider did not answer in time.") from error
         except OSError as error:
@@ -130,7 +132,7 @@ class Answer:
 
     def _drain(self) -> None:
         """Read what is left if it is here, or nearly so: behind the last event there is but the end of the body."""
-        self._end = min(self._end, time.monotonic() + DRAIN_SECONDS)
+        self._end = self._until = min(self._end, time.monotonic() + DRAIN_SECONDS)
         with suppress(UpstreamError, UpstreamTimeout):  # not here, or broken: the connection closes, nothing is lost
             while self.read():
                 pass

@@ -8,6 +8,7 @@ proxy nor anything else in the environment heeded.
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from shared.providers.adapter import HttpRequest
 
-CONNECT_SECONDS = 5.0
+CONNECT_SECONDS = 2.0  # a target that is not there is told from a slow one by that
 IDLE_SECONDS = 50.0  # of wall time: NAT forgets a connection after 350 s, many servers after 60 s
 
 _TARGET_SPACES = 2  # in a request line
@@ -50,8 +51,13 @@ class Http:
         self._idle: dict[_Origin, list[Wire]] = {}
         self._used = 0.0
 
-    def post(self, request: HttpRequest, patience: float) -> Answer:
+    def post(
+        self, request: HttpRequest, patience: float, connect: float = CONNECT_SECONDS, first: float = math.inf
+    ) -> Answer:
         """Send `request` and return once the head of the answer is here; the whole of it may take `patience` seconds.
+
+        Of these, at most `connect` seconds may pass until there is a connection, and `first` until the first bytes of
+        the answer's body are here.
 
         An idle connection that its peer closes while the request is on its way is replaced, once.
 
@@ -62,15 +68,16 @@ class Http:
         """
         if self._clock() - self._used > IDLE_SECONDS:
             self.drop()
-        end = time.monotonic() + patience
+        now = time.monotonic()
+        end, first_end = now + patience, now + min(first, patience)
         origin, data = _rendered(request)
         idle = self._idle.setdefault(origin, [])
         answer = None
         if wire := _sound(idle):
             with suppress(HungUpError):
-                answer = _exchange(wire, data, end, idle)
+                answer = _exchange(wire, data, (end, first_end), idle)
         if answer is None:
-            answer = _exchange(self._opened(origin, end), data, end, idle)
+            answer = _exchange(self._opened(origin, min(connect, patience)), data, (end, first_end), idle)
         self._used = self._clock()
         return answer
 
@@ -80,10 +87,9 @@ class Http:
             while idle:
                 idle.pop().close()
 
-    def _opened(self, origin: _Origin, end: float) -> Wire:
+    def _opened(self, origin: _Origin, seconds: float) -> Wire:
         host, port, secure = origin
         try:
-            seconds = min(CONNECT_SECONDS, end - time.monotonic())
             return Wire.open(host, port, seconds, self._tls() if secure else None)
         except (OSError, ValueError) as error:  # a name that can be none is a ValueError
             raise UpstreamUnavailable("The provider could not be reached.") from error
@@ -99,15 +105,15 @@ def _sound(idle: list[Wire]) -> Wire | None:
     return None
 
 
-def _exchange(wire: Wire, data: bytes, end: float, idle: list[Wire]) -> Answer:
+def _exchange(wire: Wire, data: bytes, ends: tuple[float, float], idle: list[Wire]) -> Answer:
     try:
-        wire.send(data, min(end, time.monotonic() + SEND_SECONDS))
+        wire.send(data, min(*ends, time.monotonic() + SEND_SECONDS))
     except TimeoutError as error:
         wire.close()
         raise UpstreamTimeout("The provider did not take the request in time.") from error
     except OSError:
         pass  # it has hung up, perhaps with an answer that says why: reading tells
-    return Answer(wire, end, idle)
+    return Answer(wire, *ends, idle)
 
 
 def _rendered(request: HttpRequest) -> tuple[_Origin, bytes]:

@@ -45,6 +45,7 @@ class Event:
     key_id: str = ""
     model: str = ""  # only a name of the catalog: what clients invent would be a dimension of its own each time
     provider: str = ""
+    served: str = ""  # the model that answered, where `model` is an alias or fell back
     status: int = 0
     outcome: str = ""  # "ok", "client_gone", or the code of the error
     stream: bool = False
@@ -111,6 +112,7 @@ def _line(event: Event, stage: str, now: float) -> dict[str, Any]:
         "outcome": event.outcome or NONE,
         "request_id": event.request_id,
         "route": event.route,
+        "served": event.served or NONE,
         "key": pseudonym(event.key_id) if event.key_id else NONE,
         "status": event.status,
         "stream": event.stream,

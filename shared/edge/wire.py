@@ -21,10 +21,12 @@ class Wire:
     def open(cls, host: str, port: int, seconds: float, tls: ssl.SSLContext | None) -> Wire:
         """Connect within `seconds`, the handshake not counted in; under TLS the peer must prove that it is `host`.
 
+        A host of several addresses has them tried in turn, each for its share of what is left.
+
         Raises:
             OSError, ValueError: it cannot be reached, or is not who it should be.
         """
-        plain = socket.create_connection((host, port), max(seconds, 0.001))
+        plain = _connected(host, port, time.monotonic() + max(seconds, 0.001))
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return cls(tls.wrap_socket(plain, server_hostname=host) if tls else plain)
@@ -54,6 +56,22 @@ class Wire:
         if seconds <= 0:
             raise TimeoutError
         self._socket.settimeout(seconds)
+
+
+def _connected(host: str, port: int, end: float) -> socket.socket:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for number, (family, kind, protocol, _, address) in enumerate(found):
+        plain = socket.socket(family, kind, protocol)
+        try:
+            plain.settimeout(max(0.001, (end - time.monotonic()) / (len(found) - number)))
+            plain.connect(address)
+        except OSError:
+            plain.close()
+            if number == len(found) - 1:
+                raise
+        else:
+            return plain
+    raise ConnectionError
 
 
 @cache

@@ -25,6 +25,11 @@ def speaks(dialect: str, kind: Kind) -> bool:
     return (dialect, kind) in _ADAPTERS
 
 
+def dialects() -> list[str]:
+    """List the dialects that are spoken here."""
+    return sorted({dialect for dialect, _ in _ADAPTERS})
+
+
 def adapter_for(dialect: str, kind: Kind) -> Callable[..., Adapter]:
     """Return what makes an adapter out of `(request, target, provider, moment)`.
 

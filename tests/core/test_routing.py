@@ -6,7 +6,7 @@ import pytest
 
 from shared.core.catalog import Catalog, Model, Provider, Target, entry, listing
 from shared.core.errors import BadRequest, UnknownModel, UpstreamUnavailable
-from shared.core.routing import Candidate, candidates
+from shared.core.routing import Candidate, Group, candidates
 
 OPENAI = Provider(name="openai", dialect="openai", base_url="https://api.openai.com/v1", secret="OPENAI_API_KEY")
 AZURE = Provider(name="azure", dialect="openai", base_url="https://azure.example/v1", secret="AZURE_API_KEY")
@@ -31,20 +31,20 @@ ALL = frozenset(CATALOG.providers)
 
 def test_targets_come_in_the_catalogs_order() -> None:
     """Best first, each with its provider."""
-    assert candidates("gpt-5", "chat", CATALOG, ALL) == [
-        Candidate(Target("openai", "gpt-5"), OPENAI),
-        Candidate(Target("azure", "five"), AZURE),
-    ]
+    own = [Candidate(Target("openai", "gpt-5"), OPENAI, GPT), Candidate(Target("azure", "five"), AZURE, GPT)]
+    assert candidates("gpt-5", "chat", CATALOG, ALL) == [Group("order", own)]
 
 
 def test_a_provider_without_credentials_is_skipped() -> None:
     """And nobody stands in beside one that has them."""
-    assert candidates("gpt-5", "chat", CATALOG, {"azure", "simulated"}) == [Candidate(Target("azure", "five"), AZURE)]
+    found = candidates("gpt-5", "chat", CATALOG, {"azure", "simulated"})
+    assert found == [Group("order", [Candidate(Target("azure", "five"), AZURE, GPT)])]
 
 
 def test_the_stand_in_serves_what_nobody_else_can() -> None:
     """Under the name the client asked for."""
-    assert candidates("gpt-5", "chat", CATALOG, {"simulated"}) == [Candidate(Target("simulated", "gpt-5"), STAND_IN)]
+    found = candidates("gpt-5", "chat", CATALOG, {"simulated"})
+    assert found == [Group("order", [Candidate(Target("simulated", "gpt-5"), STAND_IN, GPT)])]
 
 
 def test_nobody_stands_in_for_embeddings() -> None:

@@ -35,7 +35,8 @@ class Peer:
             self.far.sendall(piece)
         if end:
             self.far.shutdown(socket.SHUT_WR)
-        return Answer(self.wire, time.monotonic() + 10, self.idle)
+        late = time.monotonic() + 10
+        return Answer(self.wire, late, late, self.idle)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 
 from cdk.local.valkey import valkey_server
 from functions.plane import build
-from shared.core.catalog import FILE, Catalog, Model, Provider, Target, Tier
+from shared.core.catalog import FILE, Alias, Catalog, Member, Model, Provider, Serving, Target, Tier, Timeouts
 from shared.core.pricing import Price, Rates
 from shared.edge import snapshot
 from shared.edge.telemetry import Telemetry
@@ -34,9 +34,18 @@ CATALOG = Catalog(
         "gpt-4o": Model("gpt-4o", "chat", (Target("openai", "gpt-4o-2024"),), "openai", 7),
         "both": Model("both", "chat", (Target("openai", "one"), Target("second", "two")), "openai"),
         "org/embed": Model("org/embed", "embedding", (Target("openai", "text-embedding-3-small"),), "org"),
+        "short": Model("short", "chat", (Target("openai", "short"),), "openai", max_output=5, capabilities=("stream",)),
+        "patchy": Model(
+            "patchy",
+            "chat",
+            (Target("openai", "one", timeouts=Timeouts(1, 0.3, 0.6)),),
+            "openai",
+            serving=Serving(fallbacks=("far", "gpt-4o")),
+        ),
         "far": Model("far", "chat", (Target("elsewhere", "far"),), "elsewhere"),
     },
     tiers={"free": Tier(2, 10, 0, 1), "pro": Tier(600, 0, 0, 50)},
+    aliases={"fast": Alias("fast", "chat", (Member("short"), Member("both")), "us", serving=Serving("cheapest"))},
     prices={
         "openai": {
             "gpt-4o-2024": Price(Rates(2_500_000_000, 1_250_000_000, 10_000_000_000)),

@@ -183,7 +183,7 @@ def test_embeddings_are_served_and_booked(rig: Rig) -> None:
 def test_lists_the_models_this_key_can_use(rig: Rig) -> None:
     """What nobody serves here, or is not for this key, is not listed; ids may hold slashes, encoded or not."""
     listed = rig.call("GET", "/v1/models")
-    assert [model["id"] for model in listed.json["data"]] == ["gpt-4o", "both", "org/embed"]
+    assert [model["id"] for model in listed.json["data"]] == ["gpt-4o", "both", "org/embed", "short", "patchy", "fast"]
     assert listed.json["object"] == "list"
     assert listed.headers["x-ratelimit-limit-requests"] == "600"
 

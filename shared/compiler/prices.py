@@ -5,22 +5,16 @@ from __future__ import annotations
 import tomllib
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cdk.toml_lines import Lines, dotted
+from shared.compiler.source import Source, SourceError
+from shared.compiler.toml_lines import Lines, dotted
 from shared.core.pricing import NANO, Price, Prices, Rates
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Usd = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=9, allow_inf_nan=False)]
 _LONG = ("long_from", "long_input", "long_output")
-
-
-class PricesError(Exception):
-    """The prices are wrong; the message has one line per mistake: `file:line: field: what is wrong`."""
 
 
 class _Entry(BaseModel):
@@ -70,32 +64,31 @@ class _File(BaseModel):
     providers: dict[str, _Provider]
 
 
-def compile_prices(path: Path) -> Prices:
+def compile_prices(source: Source) -> Prices:
     """Return the price of each model by provider.
 
     Raises:
-        PricesError: the file cannot be read, or something in it is wrong.
+        SourceError: it is no TOML, or something in it is wrong.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        found = tomllib.loads(text, parse_float=Decimal)
-    except (OSError, ValueError) as error:
-        raise PricesError(f"{path}: cannot be read as TOML: {error}") from error
+        found = tomllib.loads(source.text, parse_float=Decimal)
+    except ValueError as error:
+        raise SourceError(f"{source.name}: cannot be read as TOML: {error}") from error
     try:
         parsed = _File.model_validate({"providers": found})
     except ValidationError as error:
-        raise PricesError("\n".join(_told(path, Lines(text), error))) from error
+        raise SourceError("\n".join(_told(source.name, Lines(source.text), error))) from error
     return {
         name: {model: entry.price() for model, entry in provider.models.items()}
         for name, provider in parsed.providers.items()
     }
 
 
-def _told(path: Path, lines: Lines, error: ValidationError) -> list[str]:
+def _told(name: str, lines: Lines, error: ValidationError) -> list[str]:
     told = []
     for details in error.errors():
         field = tuple(str(part) for part in details["loc"][1:] if part != "[key]")
-        told.append(f"{path}:{lines.of(field)}: {dotted(field)}: {details['msg']}")
+        told.append(f"{name}:{lines.of(field)}: {dotted(field)}: {details['msg']}")
     return told
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cdk.catalog import TIERS, CatalogError, compile_catalog
-from cdk.toml_lines import Lines
-from shared.core.catalog import Tier, decode
+from cdk.catalog import compile_catalog
+from shared.compiler.mistakes import TIERS
+from shared.compiler.source import SourceError
+from shared.compiler.toml_lines import Lines
+from shared.core.catalog import Alias, Member, Serving, Tier, Timeouts, decode
 from shared.core.routing import candidates
 
 SHIPPED = Path("shared/data/catalog.toml")
@@ -44,9 +46,9 @@ def test_the_shipped_catalog_compiles_and_routes() -> None:
     catalog = decode(compile_catalog(SHIPPED))
     assert set(catalog.tiers) == TIERS
     assert catalog.tiers["free"] == Tier(requests_per_minute=10, requests_per_hour=100, concurrency=5)
-    chat = candidates("gpt-4o", "chat", catalog, {"simulated", "gpu_service"})
+    [(_, chat)] = candidates("gpt-4o", "chat", catalog, {"simulated", "gpu_service"})
     assert [one.provider.name for one in chat] == ["simulated"]
-    vectors = candidates("all-MiniLM-L6-v2", "embedding", catalog, {"simulated", "gpu_service"})
+    [(_, vectors)] = candidates("all-MiniLM-L6-v2", "embedding", catalog, {"simulated", "gpu_service"})
     assert [(one.provider.name, one.provider.base_url_env, one.provider.secret) for one in vectors] == [
         ("gpu_service", "GPU_SERVICE_URL", "GPU_SERVICE_TOKEN")
     ]
@@ -67,6 +69,42 @@ def test_the_version_follows_the_content(tmp_path: Path) -> None:
     first = compiled(SMALL, tmp_path)
     assert compiled(SMALL + "# more\n", tmp_path) == first
     assert decode(compiled(SMALL.replace("= 3", "= 4"), tmp_path)).version != decode(first).version
+
+
+RICH = (
+    SMALL.replace(
+        'targets = ["local:four", "local"]',
+        'targets = ["local:four", { provider = "local", weight = 3, region = "mars", connect_seconds = 1 }]\n'
+        'capabilities = ["tools", "stream"]\nfallbacks = ["any"]',
+    ).replace(
+        "stand_in = true",
+        'region = "home"\nfirst_chunk_seconds = 9\ntotal_seconds = 30',
+    )
+    + """
+[aliases.any]
+models = ["gpt-4.1", { model = "gpt-4.1", weight = 2 }]
+strategy = "weighted"
+
+[resilience]
+tries = 4
+"""
+)
+
+
+def test_targets_take_from_their_provider_what_they_leave_out(tmp_path: Path) -> None:
+    """Region and timeouts; weights and aliases are as written."""
+    catalog = decode(compiled(RICH, tmp_path))
+    first, second = catalog.models["gpt-4.1"].targets
+    assert (first.id, first.weight, first.region, first.timeouts) == ("local:four", 1, "home", Timeouts(2, 9, 30))
+    assert (second.id, second.weight, second.region, second.timeouts) == (
+        "local:gpt-4.1", 3, "mars", Timeouts(1, 9, 30),
+    )  # fmt: skip
+    assert catalog.models["gpt-4.1"].capabilities == ("stream", "tools")
+    assert catalog.models["gpt-4.1"].serving.fallbacks == ("any",)
+    assert catalog.aliases["any"] == Alias(
+        "any", "chat", (Member("gpt-4.1"), Member("gpt-4.1", 2)), "ai-nexus", 0, Serving("weighted")
+    )
+    assert catalog.resilience.tries == 4
 
 
 MISTAKES: list[tuple[str, str, str]] = [
@@ -90,9 +128,31 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("= 3 }", "= -3 }", ":14: tiers.free.requests_per_minute: -3 is wrong: it must be greater than or equal to 0"),
     ("pro = {}", "", ":13: tiers: the tier 'pro' is missing; add [tiers.pro]"),
     ("pro = {}", "pro = {}\ngold = {}", ":16: tiers.gold: is no tier; those are enterprise, free, pro"),
+    (
+        '"local:four"',
+        '{ provider = "local", wieght = 2 }',
+        ':9: models."gpt-4.1".targets.0.wieght: is not a field here; the fields are provider, model, weight,',
+    ),
+    ('"local:four"', '{ provider = "local", weight = 0 }', ':9: models."gpt-4.1".targets.0.weight: 0 is wrong'),
+    ("created = 1970-01-02", 'capabilities = ["vison"]', ":11: models.\"gpt-4.1\".capabilities.0: must be 'stream',"),
+    ("created = 1970-01-02", 'fallbacks = ["gpt-4.1"]', ':11: models."gpt-4.1".fallbacks: a name cannot fall back'),
+    (
+        "created = 1970-01-02",
+        'fallbacks = ["no"]',
+        ":11: models.\"gpt-4.1\".fallbacks: there is no model or alias 'no'",
+    ),
+    ("created = 1970-01-02", 'strategy = "best"', ":11: models.\"gpt-4.1\".strategy: must be 'order'"),
+    ("[tiers]", '[aliases.a]\nmodels = ["no"]\n[tiers]', ":14: aliases.a.models: there is no model 'no'"),
+    ("[tiers]", '[aliases."gpt-4.1"]\nmodels = ["gpt-4.1"]\n[tiers]', ':13: aliases."gpt-4.1": is the name of a model'),
+    ("[tiers]", "[aliases.a]\nmodels = []\n[tiers]", ":14: aliases.a.models: a list is wrong: it must have at least 1"),
+    ("[tiers]", "[resilience]\ntries = 0\n[tiers]", ":14: resilience.tries: 0 is wrong"),
     ('kind = "chat"', "kind = chat", ":8: Invalid value. The file must be valid TOML"),
     ("stand_in = true", "stand_in = true\nstand_in = true", ":6: Cannot overwrite a value."),
-    ("[tiers]", "[tires]", ":13: tires: is not a field here; the fields are providers, models, tiers"),
+    (
+        "[tiers]",
+        "[tires]",
+        ":13: tires: is not a field here; the fields are providers, models, aliases, tiers, resilience",
+    ),
     (
         "[models",
         '[providers.two]\ndialect = "openai"\nbase_url = "https://two.example"\nstand_in = true\n[models',
@@ -105,24 +165,24 @@ MISTAKES: list[tuple[str, str, str]] = [
 def test_a_mistake_is_told_with_line_field_and_remedy(right: str, wrong: str, complaint: str, tmp_path: Path) -> None:
     """An editor can jump to it, and a person knows what to do."""
     assert right in SMALL
-    with pytest.raises(CatalogError) as failure:
+    with pytest.raises(SourceError) as failure:
         compiled(SMALL.replace(right, wrong, 1), tmp_path)
     assert f"{tmp_path / 'catalog.toml'}{complaint}" in str(failure.value)
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     """Nobody has to start five times to find five."""
-    with pytest.raises(CatalogError) as failure:
+    with pytest.raises(SourceError) as failure:
         compiled(SMALL.replace("= 3 }", "= -3 }").replace('"chat"', '"x"').replace('"openai"', '"x"'), tmp_path)
     assert len(str(failure.value).splitlines()) == 3
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     """Missing, or not text."""
-    with pytest.raises(CatalogError, match="No such file"):
+    with pytest.raises(SourceError, match="No such file"):
         compile_catalog(tmp_path / "none.toml")
     (tmp_path / "catalog.toml").write_bytes("[tiers]".encode("utf-16"))
-    with pytest.raises(CatalogError, match="not UTF-8"):
+    with pytest.raises(SourceError, match="not UTF-8"):
         compile_catalog(tmp_path / "catalog.toml")
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cdk.catalog import CatalogError, compile_catalog
-from cdk.prices import PricesError, compile_prices
+from cdk.catalog import compile_catalog, read
+from shared.compiler.prices import compile_prices
+from shared.compiler.source import SourceError
 from shared.core.catalog import decode
 from shared.core.pricing import Price, Rates, find
 
@@ -32,7 +33,7 @@ def test_dollars_become_nano_dollars_exactly(tmp_path: Path) -> None:
     """The ninth decimal counts, and what binary fractions cannot say is not rounded."""
     path = tmp_path / "prices.toml"
     path.write_text(HEAD + "a = { input = 0.000000001, output = 0.3, per_image = 0.1 }\n")
-    assert compile_prices(path) == {"p": {"a": Price(Rates(1, 1, 300_000_000), 0, 100_000_000)}}
+    assert compile_prices(read(path)) == {"p": {"a": Price(Rates(1, 1, 300_000_000), 0, 100_000_000)}}
 
 
 @pytest.mark.parametrize(
@@ -51,11 +52,11 @@ def test_a_mistake_is_told_with_its_line(tmp_path: Path, line: str, complaint: s
     """The fifth line of this file is wrong, and the message says how."""
     path = tmp_path / "prices.toml"
     path.write_text(HEAD + line + "\n")
-    with pytest.raises(PricesError, match=rf"prices\.toml:5: p\.models\.a.*{complaint}"):
-        compile_prices(path)
+    with pytest.raises(SourceError, match=rf"prices\.toml:5: p\.models\.a.*{complaint}"):
+        compile_prices(read(path))
 
 
 def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
     """Missing, or no TOML: the error of the catalog, which the command shows."""
-    with pytest.raises(CatalogError, match="cannot be read"):
+    with pytest.raises(SourceError, match="cannot be read"):
         compile_catalog(Path("shared/data/catalog.toml"), tmp_path / "none.toml")
