@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tests.e2e.trace import environments
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -29,7 +31,7 @@ class Stack(NamedTuple):
 
     def processes(self, handler: str) -> dict[int, dict[str, str]]:
         """Process ids of those that serve `handler` now, each with its environment."""
-        return {pid: env for pid, env in _environments(self.pid) if env.get("_HANDLER") == handler}
+        return {pid: env for pid, env in environments(self.pid) if env.get("_HANDLER") == handler}
 
     def environment(self, handler: str) -> dict[str, str]:
         """What the function that `handler` serves was told."""
@@ -68,17 +70,3 @@ def _wait(ready: Path, process: subprocess.Popen[bytes]) -> dict[str, Any]:
             raise RuntimeError(f"The stack did not start: {process.stderr.read().decode()}")
         time.sleep(0.05)
     raise TimeoutError("The stack did not become ready.")
-
-
-def _environments(root: int) -> Iterator[tuple[int, dict[str, str]]]:
-    """Every descendant of `root` with its environment."""
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            pairs = (folder / "environ").read_text().split("\0")
-        except (OSError, ValueError):
-            continue  # it ended meanwhile, or is another's
-        if parent == root:
-            yield int(folder.name), dict(pair.partition("=")[::2] for pair in pairs if "=" in pair)

@@ -25,6 +25,7 @@ CHAT = "gpt-5-mini"  # served by the provider that the tests start
 SLASHED = "acme/chat-1"
 DOWN = "nobody-home"
 THRICE = "three-targets"  # each try goes to another target, so that no pause is made between them
+PRICED = "three-prices"  # the same, and each has another price
 EMBEDDING = "all-MiniLM-L6-v2"
 START_SECONDS = 90.0
 
@@ -41,6 +42,11 @@ owned_by = "acme"
 [models.{THRICE}]
 kind = "chat"
 targets = ["openai", "openai:second", "openai:third"]
+owned_by = "acme"
+
+[models.{PRICED}]
+kind = "chat"
+targets = ["openai:gpt-5.4-mini", "openai:gpt-5.4-nano", "openai:gpt-5.6-luna"]
 owned_by = "acme"
 
 [models.{DOWN}]
@@ -92,8 +98,12 @@ def start_provider(folder: Path, guarded: int) -> tuple[str, int]:
     return f"http://127.0.0.1:{port}", process.pid
 
 
-def start(folder: Path, state: Path, guarded: int, upstream: str | None) -> Stack:
+def start(
+    folder: Path, state: Path, guarded: int, upstream: str | None, more: Mapping[str, str] | None = None
+) -> Stack:
     """Start a stack on a free port and wait until it is ready; `guarded` is the process it must not outlive.
+
+    `more` is added to its environment.
 
     Raises:
         RuntimeError: it ended, or is not ready in time; the message has its last words.
@@ -103,7 +113,7 @@ def start(folder: Path, state: Path, guarded: int, upstream: str | None) -> Stac
     command = [NEXUS, "local", "--port", str(free_port()), "--state-dir", str(state), "--ready-file", str(ready)]
     if upstream:
         command += ["--catalog", str(catalog(folder))]
-    process = keep(command, guarded, folder / "nexus.log", environment(upstream))
+    process = keep(command, guarded, folder / "nexus.log", environment(upstream) | dict(more or {}))
     _until(ready.exists, process, folder / "nexus.log")
     told = json.loads(ready.read_text())
     shown = {name: told[name] for name in ("base_url", "admin_key", "client_key", "models")}

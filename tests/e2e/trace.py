@@ -1,9 +1,12 @@
-"""Which processes a command started, and which of them are left when it has ended. Reads /proc."""
+"""Which processes a command started, with what they were told, and which are left when it has ended. Reads /proc."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Process(NamedTuple):
@@ -23,6 +26,16 @@ def descendants(root: int) -> list[Process]:
         family |= found
         more = bool(found)
     return [process for process in map(_process, sorted(family)) if process]
+
+
+def environments(root: int) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the number of every process below `root`, and its environment."""
+    for process in descendants(root):
+        try:
+            told = Path(f"/proc/{process.number}/environ").read_bytes().decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it ended meanwhile
+        yield process.number, dict(pair.partition("=")[::2] for pair in told.split("\0") if "=" in pair)
 
 
 def still_alive(family: list[Process]) -> list[Process]:

@@ -98,7 +98,7 @@ class App:
 
     async def _served(self, request: Request, wire: Wire, call: Call) -> None:
         body = _json(request.body)
-        asked = _knobs(self._defaults, body)
+        asked = self._failures.cured(_knobs(self._defaults, body))
         call.model, call.stream, call.tag = str(body.get("model")), body.get("stream") is True, asked.tag
         if asked.keep_body:
             call.body = request.body.decode("utf-8", "replace")

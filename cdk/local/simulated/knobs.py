@@ -50,6 +50,7 @@ class Knobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tag: str = ""  # found again in the call log
     keep_body: bool = False  # in the call log
     mode: str = ""
+    mode_first: int = 0  # only the first calls with this `seed` have that mode; 0: all
 
     def __post_init__(self) -> None:
         """Refuse unknown modes.
@@ -108,6 +109,13 @@ class Failures:
         if count <= knobs.fail_first:
             return status
         return status if _dice(knobs.seed, count) < (knobs.fail_rate or 0) else None
+
+    def cured(self, knobs: Knobs) -> Knobs:
+        """Return the knobs of this call: without their mode where the calls that are to have it are over."""
+        if not knobs.mode_first:
+            return knobs
+        count = self._calls[f"mode {knobs.seed}"] = self._calls[f"mode {knobs.seed}"] + 1
+        return knobs if count <= knobs.mode_first else msgspec.structs.replace(knobs, mode="")
 
     def forget(self) -> None:
         """Start every sequence anew."""

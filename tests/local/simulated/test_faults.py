@@ -64,6 +64,16 @@ def test_fails_the_first_calls_only(http: httpx2.Client, lie: Lie) -> None:
     assert [http.post(CHAT, json=body).status_code for _ in range(4)] == [500, 500, 200, 200]
 
 
+def test_lies_in_the_first_calls_only(http: httpx2.Client, lie: Lie) -> None:
+    """`mode_first` is a provider that breaks off once, and has counted the tokens of both calls."""
+    body = lie("half_json", simulated={"mode": "half_json", "mode_first": 1, "seed": "once", "tag": "once"})
+    first, second = (http.post(CHAT, json=body).content for _ in range(2))
+    assert second.startswith(first[:20])
+    assert (first.endswith(b"}"), json.loads(second)["object"]) == (False, "chat.completion")
+    calls = http.get("/_calls", params={"tag": "once"}).json()["calls"]
+    assert [call["usage"]["completion_tokens"] > 0 for call in calls] == [True, True]
+
+
 def test_sets_knobs_for_the_whole_process(http: httpx2.Client, lie: Lie) -> None:
     """POST /_knobs holds for requests that say nothing, until it is emptied."""
     try:

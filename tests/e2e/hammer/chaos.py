@@ -1,0 +1,107 @@
+"""What breaks while the clients work: processes are killed, requests settled twice, the books kept at odd moments."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Self
+
+from shared.core.limits import Standing
+from shared.edge.admission import EXPIRED, Ask, Grant
+from tests.e2e.hammer.world import ORG
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from shared.edge.admission import Admission
+    from tests.e2e.hammer.world import World
+
+GATEWAY: Final = "functions.gateway.handler"
+OTHERS: Final = ("functions.authorizer.handler", "functions.budgets.handler")
+SHARE: Final = 0.2  # of the gateway's processes that are killed at once
+_KINDS: Final = ("key", "user", "team", "org", "model")  # of scopes, in the order in which they are admitted
+
+
+class Demon:
+    """Does something again and again, in a thread, for the length of a `with` block, which raises what it raised."""
+
+    def __init__(self, act: Callable[[], None], pause: Callable[[], float]) -> None:
+        self.failure: Exception | None = None
+        self.times = 0
+        self._act = act
+        self._pause = pause
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        if self.failure:
+            raise self.failure
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.wait(self._pause()):
+                self._act()
+                self.times += 1
+        except Exception as error:  # noqa: BLE001 - raised in the thread that waits for this one
+            self.failure = error
+
+
+def killer(world: World, rng: random.Random, every: float) -> Demon:
+    """Kill some processes of the gateway about every so many seconds, and now and then another's, without a word."""
+
+    def kill() -> None:
+        victims = [number for number in world.processes(GATEWAY) if rng.random() < SHARE]
+        for number in victims or world.processes(rng.choice(OTHERS)):
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+
+    return Demon(kill, lambda: rng.uniform(0.5, 1.5) * every)
+
+
+def duplicator(world: World, admission: Admission) -> Demon:
+    """Settle again what was settled a moment ago, as a function would that has lost the store's answer."""
+
+    def again() -> None:
+        for _, event in world.valkey.xrevrange(f"{{{ORG}}}:usage", count=3):
+            fields = {name.decode(): value.decode() for name, value in event.items()}
+            if fields["outcome"] != EXPIRED:
+                assert _settled_twice(admission, fields) is False
+
+    return Demon(again, lambda: 0.03)
+
+
+def _settled_twice(admission: Admission, fields: dict[str, str]) -> bool:
+    """Settle a request for the cost that it had; returns whether that was taken for the first time."""
+    named = [(kind, fields.get(kind, "")) for kind in _KINDS]
+    scopes = tuple(f"{kind}:{name}" for kind, name in named if name)
+    nothing = Standing(0, 0, 0)
+    grant = Grant(nothing, nothing, 0, 0, budgeted=True, day=fields["day"], month=fields["day"][:7])
+    usage: dict[str, str | int] = {
+        name: value for name, value in fields.items() if name not in {"request_id", "seq", "cost", "held", "day"}
+    }
+    return admission.settle(Ask(ORG, scopes, fields["request_id"], 1), grant, int(fields["cost"]), usage)
+
+
+class Watch:
+    """Looks again and again whether committed and reserved money are within the budget, in nano-dollars."""
+
+    def __init__(self, world: World, scope: str, budget: int) -> None:
+        self._world = world
+        self._scope = scope
+        self._budget = budget
+        self.demon = Demon(self._look, lambda: 0.01)
+
+    def _look(self) -> None:
+        spend = self._world.spend(self._scope)
+        for period in {name.partition(":")[2] for name in spend}:
+            now = spend.get(f"c:{period}", 0) + spend.get(f"r:{period}", 0)
+            assert now <= self._budget, f"{now} nano-dollars are spent or held of {self._budget}, in {period}"

@@ -1,0 +1,93 @@
+"""Rounds of the hammer: who asks for what, what breaks meanwhile, and when it is over."""
+
+from __future__ import annotations
+
+import random
+import threading
+from contextlib import ExitStack
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from shared.core.pricing import NANO
+from tests.e2e.hammer import chaos, clients, verdict
+from tests.e2e.hammer.world import LONGEST_LEASE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.e2e.hammer.clients import Deed
+    from tests.e2e.hammer.verdict import Round
+    from tests.e2e.hammer.world import World
+
+CLIENTS: Final = 16
+BOOKS_EVERY: Final = 1.0  # seconds
+KILL_EVERY: Final = 1.0
+SLACK: Final = 15.0  # seconds that a loaded machine may take besides what has to pass
+NEVER: Final = 10**9
+
+
+class Plan(NamedTuple):
+    """A round: what clients ask for, how many dollars they share, for how long, and what else happens.
+
+    `refusals` for want of money in a row end a client.
+    """
+
+    name: str
+    draw: Callable[[random.Random], Deed]
+    budget: str
+    seconds: float
+    faults: bool = False
+    refusals: int = NEVER
+
+
+CALM: Final = Plan("calm", clients.calm, "1", 60, refusals=3)
+TIGHT: Final = Plan("tight", clients.calm, "0.02", 60, refusals=3)  # below 16 of the cheapest at their worst
+WILD: Final = Plan("wild", clients.wild, "1", 10, faults=True)
+WILD_AND_TIGHT: Final = Plan("wild and tight", clients.wild, "0.05", 10, faults=True)
+
+
+def struck(world: World, plan: Plan, seed: str) -> Round:
+    """Let 16 clients share a budget, and judge what is left when all is quiet.
+
+    Raises:
+        AssertionError: the money is not right.
+        TimeoutError: something holds money for longer than it may.
+    """
+    world.provider.delete("/_calls")
+    made, nano = world.key(plan.budget), int(Decimal(plan.budget) * NANO)
+    stop = threading.Event()
+    crowd = [
+        clients.Client(world.stack.base_url, made["key"], _drawing(plan, f"{seed} {number}"), stop, plan.refusals)
+        for number in range(CLIENTS)
+    ]
+    with ExitStack() as around:
+        around.enter_context(chaos.Watch(world, f"key:{made['id']}", nano).demon)
+        around.enter_context(chaos.Demon(world.keep_books, lambda: BOOKS_EVERY))
+        if plan.faults:
+            around.enter_context(chaos.killer(world, random.Random(seed), KILL_EVERY))
+            around.enter_context(chaos.duplicator(world, world.admission))
+        _work(crowd, stop, plan.seconds)
+    world.settle_down(LONGEST_LEASE + SLACK)
+    outcomes = [outcome for client in crowd for outcome in client.outcomes]
+    found = verdict.gathered(world, made["id"], nano, outcomes)
+    verdict.judge(world, found)
+    return found
+
+
+def _work(crowd: list[clients.Client], stop: threading.Event, seconds: float) -> None:
+    """Have all of them work until the time is over, or each has given up."""
+    over = threading.Timer(seconds, stop.set)
+    over.start()
+    try:
+        for client in crowd:
+            client.thread.start()
+        for client in crowd:
+            client.thread.join()
+    finally:
+        stop.set()
+        over.cancel()
+
+
+def _drawing(plan: Plan, seed: str) -> Callable[[], Deed]:
+    rng = random.Random(seed)
+    return lambda: plan.draw(rng)

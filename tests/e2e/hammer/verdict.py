@@ -1,0 +1,102 @@
+"""Judges a round: the provider's log against the budget, the ledger, the counters and the functions' logs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from shared.core import periods
+from tests.e2e.hammer import truth
+from tests.e2e.hammer.world import ORG
+
+if TYPE_CHECKING:
+    from tests.e2e.hammer.clients import Outcome
+    from tests.e2e.hammer.world import World
+
+
+class Round(NamedTuple):
+    """What is known when all is quiet. Money is nano-dollars; `rows` are the ledger's charges by request id."""
+
+    budget: int
+    key: str
+    outcomes: list[Outcome]
+    spent: dict[str, int]  # by tag, as the provider's log has it
+    rows: dict[str, list[dict[str, Any]]]
+
+    @property
+    def truth(self) -> int:
+        """What the provider has counted, all tries included."""
+        return sum(self.spent.values())
+
+    @property
+    def charged(self) -> int:
+        """What the ledger has charged."""
+        return sum(map(_cost, self.rows.values()))
+
+
+def gathered(world: World, key: str, budget: int, outcomes: list[Outcome]) -> Round:
+    """Read the provider's log and the ledger."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for item in world.clerk.books.ledger._query(ORG, "begins_with(sk, :from)", {":from": "usage#"}):
+        if item["key"] == key:
+            rows.setdefault(item["request_id"], []).append(item)
+    return Round(budget, key, outcomes, truth.spent(world.calls()), rows)
+
+
+def judge(world: World, found: Round) -> None:
+    """Check everything that must hold after any round.
+
+    Raises:
+        AssertionError: something does not.
+    """
+    assert found.truth <= found.charged <= found.budget
+    _every_request_is_charged(found)
+    _refusals_reach_nobody(found)
+    _ledger_and_counters_agree(world, found)
+    _lines_agree(world, found)
+
+
+def _every_request_is_charged(found: Round) -> None:
+    """Each is charged what the provider counted, or more where not all was heard; of some only the sum is known."""
+    seen = {outcome.tag: outcome for outcome in found.outcomes}
+    known = {tag: seen[tag].request_id for tag in found.spent if seen[tag].request_id}
+    for tag, request_id in known.items():
+        rows = found.rows.get(request_id, [])
+        assert _cost(rows) >= found.spent[tag], (seen[tag], found.spent[tag], rows)
+        if seen[tag].code == "" and not any(row.get("estimated") for row in rows):
+            assert _cost(rows) == found.spent[tag], (seen[tag], found.spent[tag], rows)
+    unheard = sum(cost for tag, cost in found.spent.items() if tag not in known)
+    others = sum(_cost(rows) for request_id, rows in found.rows.items() if request_id not in set(known.values()))
+    assert others >= unheard
+
+
+def _refusals_reach_nobody(found: Round) -> None:
+    refused = {outcome.tag for outcome in found.outcomes if outcome.code in {"insufficient_quota", "store_rebuilding"}}
+    assert not refused & found.spent.keys()
+
+
+def _ledger_and_counters_agree(world: World, found: Round) -> None:
+    ledger, day = world.clerk.books.ledger, world.clerk.books.counters.today()
+    scopes = [f"key:{found.key}", f"org:{ORG}", *(f"model:{name}" for name in _models(found))]
+    wanted = [(scope, period) for scope in scopes for period in periods.periods(day)]
+    sums = ledger.spent(ORG, wanted)
+    for scope in scopes:
+        counted = world.spend(scope)
+        assert counted == {f"c:{period}": sums[scope, period].cost for period in periods.periods(day)}, scope
+    assert sums[f"key:{found.key}", "t"].cost == found.charged
+
+
+def _models(found: Round) -> set[str]:
+    return {row["model"] for rows in found.rows.values() for row in rows}
+
+
+def _lines_agree(world: World, found: Round) -> None:
+    """The gateway's line of each request that was settled names the nano-dollars that the ledger has."""
+    for line in (world.stack.logs / "gateway.log").read_text().splitlines():
+        said = json.loads(line) if line.startswith("{") else {}
+        if said.get("settled") and said["request_id"] in found.rows:
+            assert said["cost_nano"] == _cost(found.rows[said["request_id"]]), said["request_id"]
+
+
+def _cost(rows: list[dict[str, Any]]) -> int:
+    return sum(int(row["cost"]) for row in rows)

@@ -1,0 +1,115 @@
+"""What the hammer strikes: a stack and a provider of its own, and the books, which it keeps as the gateway does."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import httpx2
+import redis
+
+from cdk.local.functions import STREAM_SECONDS
+from functions import budgets
+from shared.edge.admission import Admission, connect
+from tests.e2e import stack
+from tests.e2e.trace import environments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from functions.budgets import Clerk
+
+ORG: Final = "default"
+LONGEST_ANSWER: Final = 5  # seconds that an invocation of the gateway may last here
+LONGEST_LEASE: Final = LONGEST_ANSWER + 5
+BOOKS: Final = "functions.budgets.handler"
+INVOCATION_MS: Final = 58_000
+
+
+class World(NamedTuple):
+    """A running stack, its provider, a client of its Valkey, and a keeper of its books."""
+
+    stack: stack.Stack
+    provider: httpx2.Client
+    admin: httpx2.Client
+    valkey: Any  # redis-py's own types allow for None and str where neither can come
+    clerk: Clerk
+    admission: Admission  # over a connection of its own
+
+    def key(self, budget: str) -> dict[str, Any]:
+        """Make a key with a budget in dollars, for all its life and for today."""
+        asked = {"name": "hammer", "tier": "enterprise", "budget": {"total_usd": budget, "daily_usd": budget}}
+        answer = self.admin.post("/admin/keys", json=asked)
+        answer.raise_for_status()
+        made: dict[str, Any] = answer.json()
+        return made
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Return what the provider has logged since this was forgotten."""
+        found: list[dict[str, Any]] = self.provider.get("/_calls").json()["calls"]
+        return found
+
+    def processes(self, handler: str) -> list[int]:
+        """Return the processes that serve `handler` now."""
+        return [number for number, told in environments(self.stack.process) if told.get("_HANDLER") == handler]
+
+    def keep_books(self) -> None:
+        """Do what the function does each minute; the local run's own clock does it besides."""
+        self.clerk.work(lambda: INVOCATION_MS, "hammer")
+
+    def spend(self, scope: str) -> dict[str, int]:
+        """Return the counters of a scope: `c:` committed and `r:` reserved, by period."""
+        return {name.decode(): int(value) for name, value in self.valkey.hgetall(f"{{{ORG}}}:spend:{scope}").items()}
+
+    def settle_down(self, seconds: float) -> None:
+        """Keep the books until nothing is held and the stream of usage is empty.
+
+        Raises:
+            TimeoutError: that takes longer than `seconds`.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            self.keep_books()
+            answering = self.provider.get("/_calls").json()["open"]
+            if not (self.valkey.zcard(f"{{{ORG}}}:holds") or self.valkey.xlen(f"{{{ORG}}}:usage") or answering):
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError("Requests hold money for longer than they may.")
+            time.sleep(0.2)
+
+
+@contextmanager
+def running(folder: Path, guarded: int) -> Iterator[World]:
+    """Start a world that does not outlive the process `guarded`, and end it."""
+    upstream, provider = stack.start_provider(folder, guarded)
+    try:
+        more = {STREAM_SECONDS: str(LONGEST_ANSWER)}
+        started = stack.start(folder, folder / "state", guarded, upstream, more)
+        try:
+            with _opened(started) as world:
+                yield world
+        finally:
+            stack.end(started.process)
+    finally:
+        stack.end(provider)
+
+
+@contextmanager
+def _opened(started: stack.Stack) -> Iterator[World]:
+    told = next(env for _, env in environments(started.process) if env.get("_HANDLER") == BOOKS)
+    clerk = budgets.build(told)
+    clerk = clerk._replace(books=clerk.books._replace(say=lambda _line: None))
+    headers = {"authorization": f"Bearer {started.admin_key}"}
+    host, port = told["VALKEY_HOST"], int(told["VALKEY_PORT"])
+    admission = Admission(connect(host, port))
+    reaping: Any = clerk.books.reap
+    with (
+        httpx2.Client(base_url=started.upstream, timeout=30) as provider,
+        httpx2.Client(base_url=started.base_url, headers=headers, timeout=30) as admin,
+        redis.Redis(host=host, port=port) as valkey,
+    ):
+        yield World(started, provider, admin, valkey, clerk, admission)
+    for drop in (admission.drop, reaping.__self__.drop, clerk.books.counters.drop, clerk.books.ledger._aws.drop):
+        drop()
