@@ -112,7 +112,7 @@ def calm(rng: random.Random) -> Deed:
 def wild(rng: random.Random) -> Deed:
     """Draw a request from `SHARES`."""
     kind = rng.choices([name for name, _ in SHARES], [share for _, share in SHARES])[0]
-    most = rng.randrange(40, 400) * (rng.random() < 0.92)
+    most = rng.randrange(40, 400) * (rng.random() < 0.7)
     knobs: dict[str, Any] = {"tokens": rng.randrange(20, 250)}
     stream, hang_up, seed = rng.random() < 0.5, None, uuid.UUID(int=rng.getrandbits(128)).hex
     match kind:
