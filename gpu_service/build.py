@@ -9,21 +9,28 @@ import os
 import shutil
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import onnx
 
 from gpu_service import graph, specs, weights
+from gpu_service.engine import Engine
 from gpu_service.model import GRAPH, MANIFEST, NAME, TOKENIZER, WEIGHTS, File, Manifest, ModelError
+from gpu_service.reference import Reference
+from gpu_service.session import open_session
 from gpu_service.sources import check, locate
+from gpu_service.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gpu_service.specs import Spec
 
+_ARCHITECTURE: Final = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
+_TEXTS: Final = ("The cat sat on the mat.", "Is Berlin the capital of Germany?", "a", "good " * 40)
 _SMALLEST_EXTERNAL: Final = 1024  # bytes; smaller constants stay in the graph, where shape inference can see them
 
 
@@ -73,8 +80,9 @@ def is_current(out: Path, spec: Spec | None = None) -> bool:
 
 def recipe(spec: Spec) -> str:
     """Give the digest of the code that makes the graph and of what it is told: another recipe makes another model."""
-    told = msgspec.json.encode([spec.task, spec.precision, spec.pooling, spec.normalize, spec.max_tokens, spec.labels])
-    return hashlib.sha256(Path(graph.__file__).read_bytes() + told).hexdigest()
+    told = msgspec.json.encode([spec.task, spec.precision, spec.pooling, spec.normalize, spec.max_tokens])
+    known = Path(spec.reference).read_bytes() if spec.reference else b""
+    return hashlib.sha256(Path(graph.__file__).read_bytes() + told + known).hexdigest()
 
 
 def _weights(spec: Spec) -> str:
@@ -107,27 +115,69 @@ def _is_whole(out: Path, name: str, file: File) -> bool:
 
 
 def _make(name: str, spec: Spec, source: Path, staging: Path) -> Manifest:
-    digest = _weights(spec)
-    config = json.loads((source / "config.json").read_bytes())
-    model = graph.bert(graph.Shape.of(config), weights.read(source / str(spec.weights)))
-    onnx.save_model(
-        model, str(staging / GRAPH), save_as_external_data=True, location=WEIGHTS, size_threshold=_SMALLEST_EXTERNAL
-    )
-    (staging / WEIGHTS).chmod(0o644)  # onnx lets its owner alone read it, who is not always the one who serves
-    onnx.checker.check_model(str(staging / GRAPH), full_check=True)
+    config = _config(source / "config.json")
+    tensors = weights.read(source / str(spec.weights))
+    _save(graph.bert(graph.Shape.of(config), tensors, spec), staging)
     shutil.copyfile(source / TOKENIZER, staging / TOKENIZER)
-    return Manifest(
+    manifest = Manifest(
         name=name,
         task=spec.task,
         dimensions=config["hidden_size"],
         max_tokens=spec.max_tokens,
         vocabulary=config["vocab_size"],
-        source=digest,
+        source=_weights(spec),
         recipe=recipe(spec),
         files={file: File.of(staging / file) for file in (GRAPH, WEIGHTS, TOKENIZER)},
         precision=spec.precision,
         spec=specs.portable(spec),
     )
+    known = _reference(manifest, spec, source, staging)
+    known.check(_engine(manifest, spec, staging).run, name, spec.precision)
+    return replace(manifest, reference=known.told())
+
+
+def _reference(manifest: Manifest, spec: Spec, source: Path, staging: Path) -> Reference:
+    """Give the rows that the model has to get right: those that come with it, or what its weights give in fp32."""
+    if spec.reference:
+        return Reference.read(Path(spec.reference))
+    exact = spec.at("fp32")
+    with tempfile.TemporaryDirectory(dir=staging) as folder:
+        shape = graph.Shape.of(_config(source / "config.json"))
+        _save(graph.bert(shape, weights.read(source / str(spec.weights)), exact), Path(folder))
+        shutil.copyfile(source / TOKENIZER, Path(folder) / TOKENIZER)
+        engine = _engine(manifest, exact, Path(folder))
+        rows = engine.rows(_TEXTS)
+        return Reference(rows, engine.run(rows))
+
+
+def _engine(manifest: Manifest, spec: Spec, directory: Path) -> Engine:
+    session = open_session(directory / GRAPH, threads=1, device="cpu")
+    tokens = Tokens.open(directory / TOKENIZER, limit=manifest.max_tokens, vocabulary=manifest.vocabulary)
+    return Engine(session, tokens, manifest, spec)
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """Read config.json.
+
+    Raises:
+        ModelError: it tells of another architecture than the one that is written here.
+    """
+    found: dict[str, Any] = json.loads(path.read_bytes())
+    for field, wanted in _ARCHITECTURE.items():
+        if found.get(field, wanted) != wanted:
+            raise ModelError(
+                f"{path} says {field}={found[field]}, and graphs are made here for {wanted} alone: export the model to "
+                "ONNX with another tool, and name its *.onnx in models.toml."
+            )
+    return found
+
+
+def _save(model: onnx.ModelProto, folder: Path) -> None:
+    onnx.save_model(
+        model, str(folder / GRAPH), save_as_external_data=True, location=WEIGHTS, size_threshold=_SMALLEST_EXTERNAL
+    )
+    (folder / WEIGHTS).chmod(0o644)  # onnx lets its owner alone read it, who is not always the one who serves
+    onnx.checker.check_model(str(folder / GRAPH), full_check=True)
 
 
 def _publish(manifest: Manifest, staging: Path, out: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 from gpu_service import specs
 from gpu_service.model import NAME, ModelError, place
@@ -58,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
         "model", nargs="?", default=NAME, metavar="MODEL", help="its name in MODELS (default: %(default)s)"
     )
     build.add_argument("--out", type=Path, metavar="DIR", help="where to (default: its folder in MODEL_STORE)")
+    build.add_argument("--precision", choices=get_args(specs.Precision), help="default: what MODELS says")
     build.add_argument("--force", action="store_true", help="make it again, whatever is there")
     serve = commands.add_parser("serve", help="serve the model until SIGTERM or SIGINT")
     serve.add_argument("--host", help="address to listen on (default: $GPU_SERVICE_HOST or 127.0.0.1)")
@@ -77,6 +78,7 @@ def _build(options: argparse.Namespace) -> int:
 
     settings = Settings.from_env(os.environ)
     spec = specs.find(options.model, settings.models)
+    spec = spec.at(options.precision or spec.precision)
     out = options.out or place(settings.store, options.model, spec.precision)
     began = time.perf_counter()
     made = build(out, name=options.model, spec=spec, force=options.force)

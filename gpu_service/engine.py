@@ -13,6 +13,7 @@ from gpu_service import specs
 from gpu_service.heads import finished
 from gpu_service.model import GRAPH, TOKENIZER, Manifest, ModelError
 from gpu_service.prepare import Prepared
+from gpu_service.reference import Reference
 from gpu_service.session import open_session
 from gpu_service.slices import slices
 from gpu_service.tokens import Row, Tokens
@@ -89,6 +90,8 @@ class Engine:
         Raises:
             ModelError: it is not.
         """
+        if self.manifest.reference:
+            Reference.of(self.manifest.reference).check(self.run, self.manifest.name, self.manifest.precision)
         found = self.run(self.rows(["Warm up."]))
         if self.manifest.dimensions == 0:
             self.manifest = replace(self.manifest, dimensions=found.shape[1])

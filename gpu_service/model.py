@@ -44,7 +44,7 @@ class Manifest:
 
     `max_tokens` counts the special tokens; `vocabulary` is the number of token ids; `source` and `recipe` are the
     SHA-256 of the weights and of the code that the graph was made from. `spec` is the model's entry in `models.toml`,
-    so that the folder can be served elsewhere by itself.
+    so that the folder can be served elsewhere by itself; `reference` holds rows and the results that they have to give.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Manifest:
     files: Mapping[str, File]
     precision: str = "fp32"
     spec: Mapping[str, Any] = field(default_factory=dict)
+    reference: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, directory: Path, name: str = "") -> Manifest:

@@ -56,6 +56,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     activation: Literal["softmax", "sigmoid", "none"] = "softmax"
     categories: dict[str, str] = {}
     reads: Literal["text", "magika"] = "text"
+    reference: str = ""
 
     @property
     def weights(self) -> str | None:
@@ -107,7 +108,7 @@ def find(name: str, path: Path = PACKAGED) -> Spec:
 def portable(spec: Spec) -> Mapping[str, Any]:
     """Give what a folder's manifest keeps of `spec`: everything but where it came from."""
     found: dict[str, Any] = msgspec.to_builtins(spec)
-    return {name: value for name, value in found.items() if name not in {"source", "sha256"}}
+    return {name: value for name, value in found.items() if name not in {"source", "sha256", "reference"}}
 
 
 def of_manifest(manifest: Manifest, directory: Path) -> Spec:
@@ -117,22 +118,30 @@ def of_manifest(manifest: Manifest, directory: Path) -> Spec:
         ModelError: another version made it.
     """
     kept = {"task": manifest.task, "max_tokens": manifest.max_tokens} | dict(manifest.spec)
-    return _spec(directory / MANIFEST, manifest.name, kept | {"source": str(directory)})
+    return _typed(f"{directory / MANIFEST}: 'spec'", kept | {"source": str(directory)})
 
 
 def _spec(path: Path, name: str, table: object) -> Spec:
     place = f"{path}: [models.{name}]"
+    spec = _typed(place, table)
+    for fault in _faults(spec):
+        raise ModelError(f"{place} {fault}.")
+    if ":" in spec.source:
+        return msgspec.structs.replace(spec, reference=_beside(path, spec.reference))
+    return msgspec.structs.replace(spec, source=_beside(path, spec.source), reference=_beside(path, spec.reference))
+
+
+def _typed(place: str, table: object) -> Spec:
     try:
-        spec = msgspec.convert(table, Spec)
+        return msgspec.convert(table, Spec)
     except msgspec.ValidationError as error:
         reason, _, field = str(error).partition(" - at `$")
         told = f"'{field.rstrip('`').lstrip('.')}': " if field else ""
         raise ModelError(f"{place} {told}{reason.replace('`', '')}.") from error
-    for fault in _faults(spec):
-        raise ModelError(f"{place} {fault}.")
-    if ":" in spec.source:
-        return spec
-    return msgspec.structs.replace(spec, source=str((path.parent / spec.source).resolve()))
+
+
+def _beside(path: Path, name: str) -> str:
+    return str((path.parent / name).resolve()) if name else ""
 
 
 def _faults(spec: Spec) -> list[str]:
@@ -150,6 +159,7 @@ def _faults(spec: Spec) -> list[str]:
         "'pooling' is missing: mean, cls or last, as the model was trained": (
             made and spec.task == "embedding" and spec.pooling is None
         ),
+        "'pooling' is last, which BERT has not: mean or cls": made and spec.pooling == "last",
         f"'precision' is {spec.precision}, but only graphs that are made here have one: remove it": (
             not made and spec.precision != "fp32"
         ),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def read(path: Path) -> Mapping[str, NDArray[np.float32]]:
-    """Map the float32 tensors of a safetensors file into memory, by name.
+    """Map the float32 tensors of a safetensors file into memory, by name, without the "bert." that stands before some.
 
     The format: eight bytes with the header's length, the header as JSON, then the tensors' bytes.
     """
@@ -24,7 +24,7 @@ def read(path: Path) -> Mapping[str, NDArray[np.float32]]:
         header = json.loads(stream.read(length))
     data = np.memmap(path, mode="r", offset=8 + length)
     return {
-        name: data[slice(*entry["data_offsets"])].view("<f4").reshape(entry["shape"])
+        name.removeprefix("bert."): data[slice(*entry["data_offsets"])].view("<f4").reshape(entry["shape"])
         for name, entry in header.items()
         if name != "__metadata__" and entry["dtype"] == "F32"
     }
