@@ -29,6 +29,13 @@ _ENVIRONMENT: Final = f"""environment of `serve`:
   INFERENCE_THREADS       cores that one run uses (default: 1, which does most per core)
   INFERENCE_WORKERS       runs at a time (default: as many as the cores that this process may use hold)
   MAX_REQUESTS            requests being served or waiting before the next is told to come back (default: 256)
+  MAX_BATCH_SIZE, MIN_BATCH_SIZE, MAX_BATCH_TOKENS
+                          bounds of one run: rows, and tokens with the padding (default: 32, 1, 16384)
+  MAX_WAIT_MS             longest wait of an idle worker for more rows, where waiting pays (default: 100)
+  TARGET_LATENCY_MS       what 95 of 100 rows shall take at most (default: 1000); who would miss it is told when
+                          to come back
+  DEADLINE_MS             after how long a request that has not begun is given up (default: 10000)
+  AUTO_TUNE               off: the bounds alone decide on the size of a run and the wait for it (default: on)
   BODY_SECONDS            time that a client has to send its body (default: 30)
   ACCESS_LOG              off: no line per request on stdout, probes aside (default: on)
 """

@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import binascii
 import time
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
-import numpy as np
 
+from gpu_service.batching.batcher import Batcher
 from gpu_service.errors import NotReady
 from gpu_service.model import ModelError
-from gpu_service.slices import slices
-from gpu_service.workers import Workers
 from shared.core.errors import BadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from gpu_service.engine import Engine
@@ -47,8 +46,10 @@ class Service:
 
     def __init__(self, settings: Settings, *, load: Callable[[], Engine]) -> None:
         self._load = load
-        self._inference = Workers(threads=settings.workers, places=settings.places)
-        self._tokenizing = Workers(threads=1, places=settings.places)
+        self._batcher: Batcher[Row, NDArray[np.float32]] = Batcher(
+            self._run, settings.batching, workers=settings.workers, places=settings.places
+        )
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
         self._loading: asyncio.Task[Engine] | None = None
 
     def start(self) -> asyncio.Task[Engine]:
@@ -83,50 +84,38 @@ class Service:
         Raises:
             GatewayError: what the client is told instead.
         """
-        with self._inference.admit():
+        with self._batcher.admit(self._guess(request.inputs)):
             engine = await self.engine()
             _check(request, engine)
             arrived = time.perf_counter()
             rows = await self._rows(engine, request.inputs)
             tokenized = time.perf_counter()
-            vectors, began = await self._vectors(engine, rows)
+            done = await self._batcher.run(rows)
             ended = time.perf_counter()
-        phases = {"queue": began - tokenized, "tokenize": tokenized - arrived, "inference": ended - began}
+        phases = {"queue": done.began - tokenized, "tokenize": tokenized - arrived, "inference": ended - done.began}
         tokens = sum(map(len, rows))
-        return Answer(_rendered(request, engine.manifest.name, vectors, tokens), phases, len(rows), tokens)
+        return Answer(_rendered(request, engine.manifest.name, done.results, tokens), phases, len(rows), tokens)
 
     def close(self) -> None:
         """Stop what has not begun."""
-        self._tokenizing.close()
-        self._inference.close()
+        self._aside.shutdown(wait=False, cancel_futures=True)
+        self._batcher.close()
 
     async def _loaded(self) -> Engine:
-        return (await self._tokenizing.run(self._load))[0]
+        return await asyncio.get_running_loop().run_in_executor(self._aside, self._load)
 
     async def _rows(self, engine: Engine, inputs: Sequence[str | Row]) -> list[Row]:
         if sum(map(len, inputs)) <= _INLINE:
             return engine.rows(inputs)
-        return (await self._tokenizing.run(partial(engine.rows, inputs)))[0]
+        return await asyncio.get_running_loop().run_in_executor(self._aside, engine.rows, inputs)
 
-    async def _vectors(self, engine: Engine, rows: list[Row]) -> tuple[NDArray[np.float32], float]:
-        """Compute slice by slice; a large request keeps no more slices in the line than there are threads."""
-        vectors = np.empty((len(rows), engine.manifest.dimensions), "<f4")
-        waiting = iter(slices([len(row) for row in rows]))
-        begins: list[float] = []
+    def _run(self, rows: Sequence[Row]) -> NDArray[np.float32]:
+        return self.start().result().run(rows)
 
-        async def lane() -> None:
-            for indexes in waiting:
-                batch, began = await self._inference.run(partial(engine.run, [rows[index] for index in indexes]))
-                vectors[indexes] = batch
-                begins.append(began)
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._inference.threads, len(rows))):
-                    group.create_task(lane())
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        return vectors, min(begins)
+    def _guess(self, inputs: Sequence[str | Row]) -> int:
+        """Guess the tokens of the longest input before it is tokenized: four characters make one."""
+        guess = max(len(item) // 4 if isinstance(item, str) else len(item) for item in inputs) + 2
+        return min(guess, self.start().result().manifest.max_tokens) if self.state == "ready" else guess
 
 
 def _check(request: embeddings.Embeddings, engine: Engine) -> None:
@@ -138,7 +127,7 @@ def _check(request: embeddings.Embeddings, engine: Engine) -> None:
         )
 
 
-def _rendered(request: embeddings.Embeddings, model: str, vectors: NDArray[np.float32], tokens: int) -> bytes:
+def _rendered(request: embeddings.Embeddings, model: str, vectors: list[NDArray[np.float32]], tokens: int) -> bytes:
     wanted = _base64 if request.encoding_format == "base64" else _floats
     data = [{"object": "embedding", "index": index, "embedding": wanted(row)} for index, row in enumerate(vectors)]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
@@ -146,7 +135,7 @@ def _rendered(request: embeddings.Embeddings, model: str, vectors: NDArray[np.fl
 
 
 def _base64(vector: NDArray[np.float32]) -> str:
-    return binascii.b2a_base64(vector.tobytes(), newline=False).decode("ascii")
+    return binascii.b2a_base64(vector.astype("<f4", copy=False).tobytes(), newline=False).decode("ascii")
 
 
 def _floats(vector: NDArray[np.float32]) -> list[float]:

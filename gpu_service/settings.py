@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
+from gpu_service.batching.limits import Limits
 from gpu_service.cpu import cores
 from gpu_service.model import MANIFEST, STORE
 from gpu_service.specs import PACKAGED
@@ -26,8 +27,8 @@ class Settings:
 
     `model_dir` is the one built model to serve, None for those of the file `models`; `store` holds what was built and
     fetched for that file. `token` is the bearer token that callers must show, "" for none; `threads` are the cores of
-    one run, `workers` the runs at a time, `places` the requests inside at a time; `body_seconds` is what a client has
-    to send its body.
+    one run, `workers` the runs at a time, `places` the requests inside at a time; `batching` says how they share runs,
+    `body_seconds` what a client has to send its body.
     """
 
     model_dir: Path | None
@@ -40,6 +41,7 @@ class Settings:
     threads: int
     workers: int
     places: int
+    batching: Limits
     body_seconds: float
     access_log: bool
 
@@ -67,9 +69,38 @@ class Settings:
             threads=threads,
             workers=_number(environment, "INFERENCE_WORKERS", max(1, cores() // threads)),
             places=_number(environment, "MAX_REQUESTS", 256),
+            batching=_batching(environment),
             body_seconds=float(_number(environment, "BODY_SECONDS", 30)),
-            access_log=environment.get("ACCESS_LOG", "on").lower() not in {"off", "0", "false"},
+            access_log=_switch(environment, "ACCESS_LOG"),
         )
+
+
+def _batching(environment: Mapping[str, str]) -> Limits:
+    """Read how to batch.
+
+    Raises:
+        SettingsError: a number has no meaning, or the least batch is larger than the largest.
+    """
+    known = Limits()
+    least, most = (
+        _number(environment, "MIN_BATCH_SIZE", known.min_batch_size),
+        _number(environment, "MAX_BATCH_SIZE", 32),
+    )
+    if least > most:
+        raise SettingsError(f"MIN_BATCH_SIZE={least} is more than MAX_BATCH_SIZE={most}.")
+    return Limits(
+        max_batch_size=most,
+        min_batch_size=least,
+        max_batch_tokens=_number(environment, "MAX_BATCH_TOKENS", known.max_batch_tokens),
+        max_wait=_number(environment, "MAX_WAIT_MS", 100, least=0) / 1000,
+        target_latency=_number(environment, "TARGET_LATENCY_MS", 1000) / 1000,
+        deadline=_number(environment, "DEADLINE_MS", 10_000) / 1000,
+        tune=_switch(environment, "AUTO_TUNE"),
+    )
+
+
+def _switch(environment: Mapping[str, str], name: str) -> bool:
+    return environment.get(name, "on").lower() not in {"off", "0", "false"}
 
 
 def _models(environment: Mapping[str, str], mounted: Path = _SAGEMAKER) -> tuple[str, str]:

@@ -255,3 +255,17 @@ def test_the_log_tells_of_a_request_without_its_content(engine: Engine, capsys: 
     assert "private" not in told
     assert "t0ken" not in told
     assert capsys.readouterr().out == ""
+
+
+def test_results_do_not_depend_on_who_shares_the_run(engine: Engine) -> None:
+    """Forty requests of many lengths at once get the vectors that each gets alone."""
+    texts = ["word " * (1 + number * 7 % 90) + str(number) for number in range(40)]
+
+    async def situation() -> list[Heard]:
+        async with Client(lambda: engine) as client:
+            await client.ready()
+            return await asyncio.gather(*(client.embed(text) for text in texts))
+
+    together = [heard.json["data"][0]["embedding"] for heard in asyncio.run(situation())]
+    alone = [engine.embed([text]).vectors[0] for text in texts]
+    assert np.allclose(together, alone, atol=1e-6)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING
 
+from gpu_service.batching.limits import Limits
 from gpu_service.model import ModelError
 from tests.gpu_service.client import Client, Heard, HeldEngine
 
@@ -139,11 +140,11 @@ def test_a_model_that_cannot_be_loaded_is_never_ready() -> None:
 
 
 def test_a_large_request_lets_others_in_between() -> None:
-    """Twenty slices of one request do not stand in line together: a short one is computed after the first of them."""
+    """Forty runs of one request do not stand in line together: a short one is computed after the first of them."""
 
     async def situation() -> list[int]:
         engine = HeldEngine()
-        async with Client(lambda: engine) as client:
+        async with Client(lambda: engine, batching=Limits(max_batch_size=1)) as client:
             await client.ready()
             large = asyncio.create_task(client.embed(["x" * 250] * 40))  # type: ignore[arg-type]
             await engine.has_begun()
@@ -153,7 +154,7 @@ def test_a_large_request_lets_others_in_between() -> None:
             await small
             early = list(engine.ran)
             await large
-            assert len(engine.ran) == 21
+            assert len(engine.ran) == 41
             return early
 
     assert 2 in asyncio.run(situation())[:3]

@@ -1,0 +1,220 @@
+"""The thin loop around the policy: it adds a clock, a lock, threads that run the model, and an event loop that waits.
+
+A worker asks for a batch when it has nothing to do, so requests join until the very moment a run begins. The event loop
+never computes, and hears of a whole batch at once. A run that fails is split in two until the row that makes it fail
+stands alone: its request gets the error, all others their results.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast
+
+from gpu_service.batching.policy import FOREVER, Policy
+from gpu_service.batching.ticket import Batch, Ticket
+from gpu_service.errors import Overloaded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence, Sized
+
+    from gpu_service.batching.limits import Limits
+
+R = TypeVar("R", bound="Sized")
+T = TypeVar("T")
+
+_FAREWELL: Final = 2.0  # seconds that `close` waits for the runs under way
+
+
+@dataclass(eq=False, slots=True)
+class Job(Ticket, Generic[R, T]):
+    """A request with its rows and what became of them."""
+
+    rows: Sequence[R] = ()
+    results: list[Any] = field(default_factory=list)
+    left: int = 0
+    began: float = 0.0
+    future: asyncio.Future[Done[T]] | None = None
+
+
+class Done(NamedTuple, Generic[T]):
+    """One result per row, and when the first of them began, on the clock of `time.perf_counter`."""
+
+    results: list[T]
+    began: float
+
+
+class Batcher(Generic[R, T]):
+    """Runs rows of many requests together on `workers` threads, for at most `places` requests at a time.
+
+    `work` computes one result per row; several threads call it at once. A row is as long as `len` says. Threads begin
+    with the first request, so that a process may fork before.
+    """
+
+    def __init__(
+        self, work: Callable[[Sequence[R]], Collection[T]], limits: Limits, *, workers: int = 1, places: int = 256
+    ) -> None:
+        self.policy = Policy(limits, workers=workers)
+        self._work = work
+        self._places = places
+        self._inside = 0
+        self._turn = threading.Condition()
+        self._threads: list[threading.Thread | None] = [None] * workers
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    @contextmanager
+    def admit(self, tokens: int) -> Iterator[None]:
+        """Hold a place for a request whose longest row has about `tokens` tokens.
+
+        Raises:
+            Overloaded: it would wait past the target; `retry_after` is when it would not.
+        """
+        with self._turn:
+            late = self.policy.excess(time.perf_counter(), tokens)
+            full = self._inside >= self._places
+            if late > 0 or full:
+                raise _overloaded(late if late > 0 else self.policy.wait(time.perf_counter()))
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+
+    async def run(self, rows: Sequence[R]) -> Done[T]:
+        """Compute `rows`; a caller that is cancelled takes out of the line what no worker has begun.
+
+        Raises:
+            Overloaded: nothing of it had begun by the deadline.
+            Exception: what `work` raised for one of the rows alone.
+        """
+        loop = self._loop = asyncio.get_running_loop()
+        now, deadline = time.perf_counter(), self.policy.limits.deadline
+        job: Job[R, T] = Job([len(row) for row in rows], now + deadline, rows=rows, results=[None] * len(rows))
+        job.left, job.future = len(rows), loop.create_future()
+        with self._turn:
+            self._employ()
+            self.policy.offer(job, now)
+            self._turn.notify()
+        timer = loop.call_later(deadline, self._expire)
+        try:
+            return await job.future
+        finally:
+            timer.cancel()
+            if not job.over:
+                with self._turn:
+                    self.policy.drop(job)
+
+    def close(self) -> None:
+        """Let the threads end after the runs under way; what waits is never begun."""
+        with self._turn:
+            self._closed = True
+            self._turn.notify_all()
+        for thread in self._threads:
+            if thread is not None:
+                thread.join(_FAREWELL)
+
+    def _employ(self) -> None:
+        """Start the threads that do not run: all of them at first, and one that was killed later."""
+        for place, thread in enumerate(self._threads):
+            if thread is None or not thread.is_alive():
+                self._threads[place] = started = threading.Thread(
+                    target=self._serve, name=f"batch-{place}", daemon=True
+                )
+                started.start()
+
+    def _serve(self) -> None:
+        while batch := self._next():
+            outcomes = self._attempt([cast("Job[R, T]", row.ticket).rows[row.place] for row in batch.rows])
+            broken = {row.ticket for row, outcome in zip(batch.rows, outcomes, strict=True) if _is_error(outcome)}
+            with self._turn:
+                self.policy.done(batch, time.perf_counter(), ran=not broken)
+                for ticket in broken:
+                    self.policy.drop(ticket)
+            self._tell(self._deliver, batch, outcomes)
+
+    def _next(self) -> Batch | None:
+        """Wait for work; None if there will be none any more."""
+        with self._turn:
+            while not self._closed:
+                now = time.perf_counter()
+                for late in self.policy.expired(now):
+                    self._tell(_fail, late, _overloaded(self.policy.wait(now)))
+                found = self.policy.take(now)
+                if isinstance(found, Batch):
+                    if len(self.policy):
+                        self._turn.notify()
+                    return found
+                self._turn.wait(None if found == FOREVER else found)
+        return None
+
+    def _attempt(self, rows: list[R]) -> list[Any]:
+        """Give a result or an exception per row."""
+        try:
+            results = self._work(rows)
+            if len(results) != len(rows):
+                raise RuntimeError(f"The model gave {len(results)} results for {len(rows)} rows.")  # noqa: TRY301
+            return list(results)
+        except BaseException as error:  # noqa: BLE001 - whatever a row does to the model, the thread serves on
+            if _is_memory(error):
+                with self._turn:
+                    self.policy.shrink()
+            if len(rows) == 1:
+                return [error if isinstance(error, Exception) else RuntimeError(f"The run ended with {error!r}.")]
+        half = len(rows) // 2
+        return self._attempt(rows[:half]) + self._attempt(rows[half:])
+
+    def _tell(self, call: Callable[..., None], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the event loop has ended, and with it whoever waited
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(call, *arguments)
+
+    def _deliver(self, batch: Batch, outcomes: list[Any]) -> None:
+        for row, outcome in zip(batch.rows, outcomes, strict=True):
+            job = cast("Job[R, T]", row.ticket)
+            if _is_error(outcome):
+                _fail(job, outcome)
+            if job.over:
+                continue
+            job.began = job.began or batch.began
+            job.results[row.place] = outcome
+            job.left -= 1
+            if not job.left:
+                job.over = True
+                _settle(job)
+
+    def _expire(self) -> None:
+        """Give up who has waited too long, even if no worker ever asks again."""
+        with self._turn:
+            for late in self.policy.expired(time.perf_counter()):
+                _fail(late, _overloaded(self.policy.wait(time.perf_counter())))
+
+
+def _settle(job: Job[Any, Any]) -> None:
+    if job.future is not None and not job.future.done():
+        job.future.set_result(Done(job.results, job.began))
+
+
+def _fail(job: Ticket, error: BaseException) -> None:
+    if isinstance(job, Job) and job.future is not None and not job.future.done():
+        job.future.set_exception(error)
+
+
+def _overloaded(seconds: float) -> Overloaded:
+    return Overloaded(
+        "More is waiting than can be computed in time; nothing was computed for this request.",
+        retry_after=max(1, math.ceil(seconds)),
+        headers={"retry-after-ms": str(max(1, math.ceil(seconds * 1000)))},
+    )
+
+
+def _is_error(outcome: object) -> bool:
+    return isinstance(outcome, BaseException)
+
+
+def _is_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or "llocate memory" in str(error) or "out of memory" in str(error)

@@ -1,0 +1,100 @@
+"""Learns from every run how long the next one will take: `fixed + per_token * padded` seconds, padding included.
+
+Two numbers are enough (rows and attention explain nothing more on shapes from 1 x 16 to 32 x 64, and a third would
+soak up noise). They are the solution of a recursive least squares problem in relative errors, so that a run of a second
+and one of a millisecond count alike and a hiccup of the machine counts little. Forgetting is directional (Cao and
+Schwartz 2000): a run replaces what older runs said about sizes like its own and nothing else, or an hour of equal texts
+would wear away all knowledge of other lengths.
+
+What slows the whole machine, or another model in the place of the first, shows at once in a third number: the `pace`,
+a running mean of measured over predicted time.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_MEMORY: Final = 0.995  # of what is known about runs of a size outlives one more of them: the last 200 decide
+_PACE: Final = 0.1  # weight of the newest run in the pace
+_UNIT: Final = 256  # tokens: makes the two unknowns about as large
+_LEAST: Final = 1e-6  # seconds; nothing is quicker
+_WORTH: Final = 4.0  # tokens; a run costs at least that
+_FIXED: Final = 2e-3  # seconds and seconds per token to begin with: a small encoder on one core of a CPU,
+_PER_TOKEN: Final = 2e-4  # which the very first runs outvote
+
+
+class Cost:
+    """The running estimate, in seconds; `fixed` and `per_token` are what to assume before the first run."""
+
+    def __init__(self, fixed: float = _FIXED, per_token: float = _PER_TOKEN) -> None:
+        self._fixed, self._slope = fixed, per_token * _UNIT
+        self._pace = 1.0
+        self._ff = self._fs = self._ss = 0.0  # the information matrix, with the first guess as a faint memory
+        self._f1 = self._s1 = 0.0
+        for padded in (8, 256):
+            self._add(1 / self._raw(padded) / 100, padded / _UNIT / self._raw(padded) / 100, 0.01)
+
+    @property
+    def fixed(self) -> float:
+        """Seconds that a run takes before its first token."""
+        return self._fixed * self._pace
+
+    @property
+    def per_token(self) -> float:
+        """Seconds per padded token."""
+        return self._slope / _UNIT * self._pace
+
+    def seconds(self, padded: float) -> float:
+        """Predict a run of so many tokens with the padding."""
+        return max(_LEAST, self._raw(padded) * self._pace)
+
+    def room(self, seconds: float) -> float:
+        """How many padded tokens a run of at most `seconds` has room for."""
+        return max(0.0, seconds - self.fixed) / max(self.per_token, 1e-12)
+
+    @property
+    def worth(self) -> float:
+        """How many tokens of padding cost as much as one more run; some in any case, or no batch were ever tried."""
+        return max(_WORTH, self._fixed / max(self._slope / _UNIT, 1e-12))
+
+    def learn(self, padded: int, seconds: float) -> None:
+        """Take note that a run of so many padded tokens took `seconds`."""
+        seconds = max(seconds, _LEAST)
+        self._pace += _PACE * (min(4.0, max(0.25, seconds / self._raw(padded))) - self._pace)
+        fixed, slope = 1 / seconds, padded / _UNIT / seconds
+        self._forget(fixed, slope)
+        self._add(fixed, slope, 1)
+        self._solve()
+
+    def _raw(self, padded: float) -> float:
+        return max(_LEAST, self._fixed + self._slope * padded / _UNIT)
+
+    def _add(self, fixed: float, slope: float, value: float) -> None:
+        self._ff += fixed * fixed
+        self._fs += fixed * slope
+        self._ss += slope * slope
+        self._f1 += fixed * value
+        self._s1 += slope * value
+
+    def _forget(self, fixed: float, slope: float) -> None:
+        """Lessen what is known in the direction of (`fixed`, `slope`), and in no other."""
+        along_f, along_s = self._ff * fixed + self._fs * slope, self._fs * fixed + self._ss * slope
+        lost = (1 - _MEMORY) / (fixed * along_f + slope * along_s)
+        value = fixed * self._f1 + slope * self._s1
+        self._ff -= lost * along_f * along_f
+        self._fs -= lost * along_f * along_s
+        self._ss -= lost * along_s * along_s
+        self._f1 -= lost * along_f * value
+        self._s1 -= lost * along_s * value
+
+    def _solve(self) -> None:
+        """Minimize over numbers that are not negative."""
+        determinant = self._ff * self._ss - self._fs * self._fs
+        if determinant <= 1e-12 * self._ff * self._ss:
+            return
+        self._fixed = (self._f1 * self._ss - self._s1 * self._fs) / determinant
+        self._slope = (self._s1 * self._ff - self._f1 * self._fs) / determinant
+        if self._fixed < 0:
+            self._fixed, self._slope = 0.0, self._s1 / self._ss
+        elif self._slope < 0:
+            self._fixed, self._slope = self._f1 / self._ff, 0.0
