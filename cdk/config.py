@@ -56,6 +56,9 @@ class Config(BaseModel):
     gpu_service_url: Url | None = None
     """Both with their `/v1`; `None` leaves the catalog's own, or the provider off."""
 
+    anthropic_base_url: Url | None = None
+    """Without a version, as its own SDK has it; `None` leaves the catalog's own."""
+
     jwt_issuer: Url = "https://ai-nexus.invalid"
     """A configured name, never derived from the API's own address."""
 

@@ -127,6 +127,7 @@ def _environment(spec: manifest.Function, config: Config, data: Mapping[manifest
         **{name: value for grant in spec.grants for name, value in data[grant.resource].environment.items()},
     }
     optional = {
+        "ANTHROPIC_BASE_URL": config.anthropic_base_url,
         "GPU_SERVICE_URL": config.gpu_service_url,
         "OIDC_ISSUERS": config.oidc_environment,
         "OPENAI_BASE_URL": config.openai_base_url,

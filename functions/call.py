@@ -88,12 +88,13 @@ class Call:
         known = [price for price in found if price]
         unbounded = "model" if len(known) < len(found) else ""
         answers = max_tokens = images = 0
+        caching = False
         if isinstance(request, Chat):
-            answers, max_tokens, images = request.n, request.max_tokens or 0, request.images
+            answers, max_tokens, images, caching = request.n, request.max_tokens or 0, request.images, request.caching
             unbounded = unbounded or request.unbounded
         self.ask = self.ask._replace(
             scopes=limits.scopes(who.org, who.key_id, who.user, who.team, request.model),
-            worst=pricing.worst(known, request.size, answers, images),
+            worst=pricing.worst(known, request.size, answers, images, caching=caching),
             unbounded=unbounded,
             answers=answers,
             max_tokens=max_tokens,
@@ -135,7 +136,8 @@ class Call:
             return pricing.cost(used, one.price, images)
         if not used.completion or self.ask.worst is None:
             return self.grant.held
-        heard = Usage(self.ask.worst.tokens, used.completion)
+        written = self.ask.worst.tokens if getattr(self.request, "caching", False) else 0
+        heard = Usage(self.ask.worst.tokens, used.completion, cache_write=written, cache_write_long=written)
         return min(self.grant.held, pricing.cost(heard, one.price, images))
 
     def paying(self) -> dict[str, str]:

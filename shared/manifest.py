@@ -167,7 +167,12 @@ FUNCTIONS: Final[dict[str, Function]] = {
                 Grant("providers", ("secretsmanager:GetSecretValue",)),
                 Grant("valkey", ("elasticache:Connect",)),
             ),
-            optional_environment=("OPENAI_BASE_URL", "GPU_SERVICE_URL", "SIMULATED_BASE_URL"),
+            optional_environment=(
+                "ANTHROPIC_BASE_URL",
+                "GPU_SERVICE_URL",
+                "OPENAI_BASE_URL",
+                "SIMULATED_BASE_URL",
+            ),
         ),
         Function(
             name="tokens",

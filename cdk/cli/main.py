@@ -28,7 +28,8 @@ EPILOG: Final = """examples:
   nexus usage --by user --top 10
 
 variables that `nexus local` understands:
-  OPENAI_API_KEY OPENAI_BASE_URL       where chat goes; with neither, to a provider called `simulated`
+  OPENAI_API_KEY OPENAI_BASE_URL       where chat goes; models of a provider with neither are answered by one
+  ANTHROPIC_API_KEY ANTHROPIC_BASE_URL called `simulated`
   NEXUS_STREAM_SECONDS                 how long an answer may take (900, as deployed), and so how long budgets stay
                                        closed after the store has lost its data
 

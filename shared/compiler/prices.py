@@ -24,13 +24,18 @@ class _Entry(BaseModel):
 class _Price(_Entry):
     input: Usd
     cached_input: Usd | None = None
+    cache_write: Usd | None = None
+    cache_write_long: Usd | None = None
     output: Usd = Decimal(0)
     per_request: Usd = Decimal(0)
     per_image: Usd = Decimal(0)
     long_from: Annotated[int, Field(gt=0, strict=True)] | None = None
     long_input: Usd | None = None
     long_cached_input: Usd | None = None
+    long_cache_write: Usd | None = None
+    long_cache_write_long: Usd | None = None
     long_output: Usd | None = None
+    added_input: Annotated[int, Field(ge=0, strict=True)] = 0
 
     @model_validator(mode="after")
     def _together(self) -> _Price:
@@ -44,13 +49,23 @@ class _Price(_Entry):
     def price(self) -> Price:
         """Return it as the hot path reads it."""
         return Price(
-            rates=_rates(self.input, self.cached_input, self.output),
+            rates=_rates(self.input, self.cached_input, self.output, self.cache_write, self.cache_write_long),
             per_request=_nano(self.per_request),
             per_image=_nano(self.per_image),
             long_from=self.long_from or 0,
-            long=_rates(self.long_input, self.long_cached_input, self.long_output or Decimal(0))
-            if self.long_input is not None
-            else None,
+            long=self._long(),
+            added=self.added_input,
+        )
+
+    def _long(self) -> Rates | None:
+        if self.long_input is None:
+            return None
+        return _rates(
+            self.long_input,
+            self.long_cached_input,
+            self.long_output or Decimal(0),
+            self.long_cache_write,
+            self.long_cache_write_long,
         )
 
 
@@ -92,8 +107,16 @@ def _told(name: str, lines: Lines, error: ValidationError) -> list[str]:
     return told
 
 
-def _rates(given: Decimal, cached: Decimal | None, output: Decimal) -> Rates:
-    return Rates(_nano(given), _nano(given if cached is None else cached), _nano(output))
+def _rates(
+    given: Decimal, cached: Decimal | None, output: Decimal, write: Decimal | None, write_long: Decimal | None
+) -> Rates:
+    return Rates(
+        _nano(given),
+        _nano(given if cached is None else cached),
+        _nano(output),
+        None if write is None else _nano(write),
+        None if write_long is None else _nano(write_long),
+    )
 
 
 def _nano(usd: Decimal) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -20,6 +20,7 @@ Limit = Annotated[int, Field(ge=0, le=1_000_000_000, strict=True)]
 Weight = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Seconds = Annotated[float, Field(gt=0, le=900, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]
+Quirk = Literal["sampling", "thinking-always", "thinking-budget"]
 Name = Annotated[str, Field(pattern=r"^[\w.:/@+-]{1,128}$")]
 
 
@@ -37,6 +38,7 @@ class Provider(Entry):
     base_url_env: Variable = ""
     secret: Variable = ""
     stand_in: Annotated[bool, Field(strict=True)] = False
+    ignores: list[Annotated[str, Field(pattern=r"^[a-z_]+$")]] = []
     region: str = ""
     connect_seconds: Seconds = _SIMPLE.connect
     first_chunk_seconds: Seconds = _SIMPLE.first_chunk
@@ -70,7 +72,7 @@ class Provider(Entry):
     def compiled(self, name: str) -> catalog.Provider:
         """Return it as the hot path reads it."""
         known = set(catalog.Provider.__struct_fields__) & set(type(self).model_fields)
-        return catalog.Provider(name=name, **self.model_dump(include=known))
+        return catalog.Provider(name=name, **(self.model_dump(include=known) | {"ignores": tuple(self.ignores)}))
 
 
 class Target(Entry):
@@ -95,11 +97,13 @@ class Target(Entry):
     def __str__(self) -> str:
         return f"{self.provider}:{self.model}" if self.model else self.provider
 
-    def compiled(self, model: str, provider: Provider) -> catalog.Target:
-        """Return it as the hot path reads it; what it leaves out is the provider's."""
+    def compiled(self, name: str, model: Model, provider: Provider) -> catalog.Target:
+        """Return it as the hot path reads it; what it leaves out is the provider's or the model's."""
         return catalog.Target(
             provider=self.provider,
-            model=self.model or model,
+            model=self.model or name,
+            max_output=model.max_output,
+            quirks=tuple(sorted(set(model.quirks))),
             weight=self.weight,
             region=provider.region if self.region is None else self.region,
             timeouts=catalog.Timeouts(
@@ -136,13 +140,14 @@ class Model(Servable):
     context: Tokens = 0
     max_output: Tokens = 0
     capabilities: list[catalog.Capability] | None = None
+    quirks: list[Quirk] = []
 
     def compiled(self, name: str, providers: dict[str, Provider]) -> catalog.Model:
         """Return it as the hot path reads it."""
         return catalog.Model(
             name=name,
             kind=self.kind,
-            targets=tuple(target.compiled(name, providers[target.provider]) for target in self.targets),
+            targets=tuple(target.compiled(name, self, providers[target.provider]) for target in self.targets),
             owned_by=self.owned_by,
             created=self.born(),
             context=self.context,

@@ -23,6 +23,7 @@ class Provider(msgspec.Struct, frozen=True):
     base_url_env: str = ""
     secret: str = ""  # its name inside the providers' secret; "" needs none
     stand_in: bool = False  # serves chat models whose own providers have no credentials
+    ignores: tuple[str, ...] = ()  # fields of a request that are left out where it cannot serve them, not refused
 
 
 class Timeouts(msgspec.Struct, frozen=True):
@@ -34,13 +35,18 @@ class Timeouts(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """One place where a model runs: the provider's name, and the name the model has there."""
+    """One place where a model runs: the provider's name, and the name the model has there.
+
+    `max_output` is that of the model; `quirks` are words of the provider's dialect for what is peculiar to it there.
+    """
 
     provider: str
     model: str
     weight: int = 1  # its share, where the strategy is `weighted`
     region: str = ""  # where it runs; shown, and not interpreted
     timeouts: Timeouts = Timeouts()
+    max_output: int = 0
+    quirks: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:

@@ -45,6 +45,8 @@ class Chat(Struct, frozen=True):
     size: int  # bytes of the body: bounds the tokens of the prompt
     images: int = 0  # whose tokens it does not bound
     unbounded: str = ""  # the field that makes the price of the answer unforeseeable, if there is one
+    caching: bool = True  # whether it may have the provider write into its cache
+    native: tuple[str, dict[str, Any]] | None = None  # the client's dialect and own object, where that is not `raw`
 
 
 class StreamOptions(Struct):
@@ -128,6 +130,7 @@ def parse(data: bytes) -> Chat:
         size=len(data),
         images=sum(type(part) is ImagePart for part in parts),
         unbounded=_unbounded(fields, parts),
+        caching=b"cache_control" in data or b"\\u" in data,  # the second may spell the first
     )
 
 

@@ -18,17 +18,35 @@ ANY = "*"  # instead of a model's name: every model of that provider
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """Nano-dollars per million tokens."""
+    """Nano-dollars per million tokens.
+
+    `cache_write` is what tokens of the prompt cost that the provider writes into its cache, `cache_write_long` what
+    they cost if it keeps them for longer than usual; None where that costs no more than `input`.
+    """
 
     input: int
     cached_input: int
     output: int
+    cache_write: int | None = None
+    cache_write_long: int | None = None
+
+    @property
+    def writing(self) -> tuple[int, int]:
+        """What tokens cost that are written into the cache: for the usual time, and for longer."""
+        usual = self.input if self.cache_write is None else self.cache_write
+        return usual, usual if self.cache_write_long is None else self.cache_write_long
+
+    @property
+    def dearest(self) -> int:
+        """The most that a token of the prompt can cost."""
+        return max(self.input, self.cached_input, *self.writing)
 
 
 class Price(msgspec.Struct, frozen=True):
     """What one target takes. `per_request` and `per_image` are nano-dollars.
 
-    A prompt of more than `long_from` tokens is charged, with its answer, by the rates `long`.
+    A prompt of more than `long_from` tokens is charged, with its answer, by the rates `long`. `added` tokens at most
+    are in a prompt that the provider puts there itself (for tools, or for the form of the answer), and charges.
     """
 
     rates: Rates
@@ -36,6 +54,7 @@ class Price(msgspec.Struct, frozen=True):
     per_image: int = 0
     long_from: int = 0
     long: Rates | None = None
+    added: int = 0
 
     def rates_for(self, prompt: int) -> Rates:
         """Return the rates that apply to a prompt of so many tokens."""
@@ -69,28 +88,35 @@ def find(prices: Mapping[str, Mapping[str, Price]], provider: str, model: str) -
 def cost(usage: Usage, price: Price, images: int = 0) -> int:
     """Nano-dollars for `usage`, a fraction of one rounded up, once."""
     rates = price.rates_for(usage.prompt)
+    writing, writing_long = rates.writing
     tokens = (
-        (usage.prompt - usage.cached) * rates.input
+        (usage.prompt - usage.cached - usage.cache_write) * rates.input
         + usage.cached * rates.cached_input
+        + (usage.cache_write - usage.cache_write_long) * writing
+        + usage.cache_write_long * writing_long
         + usage.completion * rates.output
     )
     return -(-tokens // MILLION) + price.per_request + images * price.per_image
 
 
-def worst(prices: Iterable[Price], size: int, n: int = 1, images: int = 0) -> Worst:
+def worst(prices: Iterable[Price], size: int, n: int = 1, images: int = 0, *, caching: bool = True) -> Worst:
     """Bound what a request can cost at whichever of its targets, `prices`, is the dearest.
 
     `size` is that of the body in bytes: no tokenizer makes more tokens than its text has bytes, and the JSON around a
-    message is longer than what a provider adds to it. An image counts `IMAGE_TOKENS`, for its bytes bound nothing.
+    message is longer than what a provider adds to it, but for the `added` of its price. An image counts
+    `IMAGE_TOKENS`, for its bytes bound nothing. `caching` is false if nothing can be written into a cache.
     """
-    tokens = size + IMAGE_TOKENS * images
-    fixed = each = 0
+    said = size + IMAGE_TOKENS * images
+    fixed = each = tokens = 0
     for price in prices:
-        rates = price.rates_for(tokens)
-        prompt = -(-tokens * max(rates.input, rates.cached_input) // MILLION)
+        prompted = said + price.added
+        tokens = max(tokens, prompted)
+        rates = price.rates_for(prompted)
+        dearest = rates.dearest if caching else max(rates.input, rates.cached_input)
+        prompt = -(-prompted * dearest // MILLION)
         fixed = max(fixed, prompt + price.per_request + images * price.per_image)
         each = max(each, -(-n * rates.output // MILLION))
-    return Worst(fixed, each, tokens)
+    return Worst(fixed, each, tokens or said)
 
 
 def usd(nano: int) -> str:

@@ -16,8 +16,10 @@ _BYTES_PER_TOKEN = 4  # a usual ratio for English text; an estimate only
 class Usage(msgspec.Struct, frozen=True):
     """Tokens of one exchange.
 
-    `cached` is the part of `prompt` that the provider read from its own cache, `reasoning` the part of `completion`
-    that was thought and not said. `estimated` is true where the provider gave no number that can be believed.
+    `cached` is the part of `prompt` that the provider read from its own cache, `cache_write` the part that it wrote
+    into it, and `cache_write_long` what of that it keeps for longer than usual, which costs more. `reasoning` is the
+    part of `completion` that was thought and not said. `estimated` is true where the provider gave no number that can
+    be believed.
     """
 
     prompt: int = 0
@@ -25,6 +27,8 @@ class Usage(msgspec.Struct, frozen=True):
     cached: int = 0
     reasoning: int = 0
     estimated: bool = False
+    cache_write: int = 0
+    cache_write_long: int = 0
 
     @property
     def total(self) -> int:
@@ -41,6 +45,8 @@ def total(usages: Iterable[Usage]) -> Usage:
         cached=sum(usage.cached for usage in found),
         reasoning=sum(usage.reasoning for usage in found),
         estimated=any(usage.estimated for usage in found),
+        cache_write=sum(usage.cache_write for usage in found),
+        cache_write_long=sum(usage.cache_write_long for usage in found),
     )
 
 
@@ -51,8 +57,8 @@ def from_openai(found: object) -> Usage | None:
     """
     if not isinstance(found, dict):
         return None
-    prompt = _count(found.get("prompt_tokens"))
-    completion = _count(found.get("completion_tokens", _remainder(found)))
+    prompt = count(found.get("prompt_tokens"))
+    completion = count(found.get("completion_tokens", _remainder(found)))
     if prompt is None or completion is None:
         return None
     return Usage(
@@ -66,6 +72,12 @@ def from_openai(found: object) -> Usage | None:
 def to_openai(usage: Usage, found: object = None) -> dict[str, Any]:
     """Render `usage` as OpenAI does, keeping what else the provider's own object `found` said in the right shape."""
     kept = {name: value for name, value in found.items() if _keeps(name, value)} if isinstance(found, dict) else {}
+    if usage.cached or usage.cache_write:
+        kept.setdefault(
+            "prompt_tokens_details", {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write}
+        )
+    if usage.reasoning:
+        kept.setdefault("completion_tokens_details", {"reasoning_tokens": usage.reasoning})
     return kept | {
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.completion,
@@ -78,22 +90,22 @@ def estimate(size: int) -> int:
     return -(-size // _BYTES_PER_TOKEN)
 
 
+def count(value: object) -> int | None:
+    """Return what a provider sent as a number of tokens, None if it can be none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124, NaN
+        return None
+    return int(value) if 0 <= value <= CEILING and value == int(value) else None
+
+
 def _keeps(name: str, value: object) -> bool:
     return isinstance(value, dict) if name.endswith("_details") else True
 
 
 def _remainder(found: dict[str, Any]) -> int | None:
-    total, prompt = _count(found.get("total_tokens")), _count(found.get("prompt_tokens"))
+    total, prompt = count(found.get("total_tokens")), count(found.get("prompt_tokens"))
     return None if total is None or prompt is None else total - prompt
 
 
 def _detail(found: dict[str, Any], group: str, name: str) -> int:
     details = found.get(group)
-    return (_count(details.get(name)) or 0) if isinstance(details, dict) else 0
-
-
-def _count(value: object) -> int | None:
-    """Return `value` as a number of tokens, if it can be one."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124, NaN
-        return None
-    return int(value) if 0 <= value <= CEILING and value == int(value) else None
+    return (count(details.get(name)) or 0) if isinstance(details, dict) else 0

@@ -30,7 +30,11 @@ _SPENT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "credit_
 
 def from_answer(head: Head, body: bytes, provider: str, secret: str) -> GatewayError:
     """Translate an answer outside 2xx."""
-    found = _error_object(body)
+    return from_object(head, error_object(body), provider, secret)
+
+
+def from_object(head: Head, found: dict[str, Any], provider: str, secret: str) -> GatewayError:
+    """Translate an answer outside 2xx whose body holds `found`: `message`, and perhaps `type`, `code` and `param`."""
     said = _said(found, secret)
     wait = retry_after(head.headers)
     status = head.status
@@ -81,7 +85,7 @@ def _between(now: str, then: str) -> float | None:
         return None
 
 
-def _error_object(body: bytes) -> dict[str, Any]:
+def error_object(body: bytes) -> dict[str, Any]:
     """Return the `error` member of a JSON body, or what stands for it elsewhere; {} for HTML and anything else."""
     try:
         found = wire.decode(body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.core.errors import UpstreamUnavailable
+from shared.providers.anthropic import AnthropicChat
 from shared.providers.openai import OpenAIChat
 from shared.providers.openai_embeddings import OpenAIEmbeddings
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from shared.providers.adapter import Adapter
 
 _ADAPTERS: dict[tuple[str, str], Callable[..., Adapter]] = {
+    ("anthropic", "chat"): AnthropicChat,
     ("openai", "chat"): OpenAIChat,
     ("openai", "embedding"): OpenAIEmbeddings,
 }

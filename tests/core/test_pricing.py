@@ -17,8 +17,8 @@ from shared.core.usage import Usage
 GPT = Price(Rates(2_500_000_000, 1_250_000_000, 10_000_000_000))  # $2.50, $1.25 and $10 per million
 LONG = Price(Rates(100, 50, 200), long_from=1000, long=Rates(300, 150, 300))
 rate = st.integers(0, 10**12)
-rates = st.builds(Rates, rate, rate, rate)
-prices = st.builds(Price, rates, st.integers(0, 10**9), st.integers(0, 10**9))
+rates = st.builds(Rates, rate, rate, rate, st.none() | rate, st.none() | rate)
+prices = st.builds(Price, rates, st.integers(0, 10**9), st.integers(0, 10**9), added=st.integers(0, 3000))
 
 
 def test_each_kind_of_token_has_its_rate() -> None:
@@ -60,8 +60,25 @@ def test_the_worst_case_is_never_exceeded(
     """Whichever target serves, with whatever usage the request allows: what was held suffices."""
     bound = worst(offered, size, n, images)
     prompt = int((size + images * IMAGE_TOKENS) * share)
-    usage = Usage(prompt, n * max_tokens, int(prompt * cached))
-    assert all(cost(usage, price, images) <= bound.of(max_tokens) for price in offered)
+    for price in offered:
+        taken = prompt + price.added
+        read = int(taken * cached)
+        usage = Usage(taken, n * max_tokens, read, cache_write=taken - read, cache_write_long=(taken - read) // 2)
+        assert cost(usage, price, images) <= bound.of(max_tokens)
+        assert taken <= bound.tokens
+
+
+def test_writing_into_the_cache_has_its_own_rates() -> None:
+    """1000 tokens: 100 read, 500 written, 200 of those for longer; held at the dearest only if they can be written."""
+    price = Price(Rates(1_000_000, 100_000, 0, 1_250_000, 2_000_000))
+    usage = Usage(1000, 0, cached=100, cache_write=500, cache_write_long=200)
+    assert cost(usage, price) == 400 + 10 + 375 + 400
+    assert (worst([price], 1000).fixed, worst([price], 1000, caching=False).fixed) == (2000, 1000)
+
+
+def test_what_a_provider_adds_to_a_prompt_is_held() -> None:
+    """Instructions for tools, which no client has written."""
+    assert worst([Price(Rates(1_000_000, 0, 0), added=300)], 1000) == (1300, 0, 1300)
 
 
 def test_a_prompt_that_may_be_long_is_held_at_the_long_rates() -> None:

@@ -25,6 +25,13 @@ def test_all_that_openai_says() -> None:
     assert to_openai(Usage(prompt=10, completion=5), FULL) == FULL
 
 
+def test_details_are_told_whoever_counted() -> None:
+    """Of a provider that has other words for them."""
+    told = to_openai(Usage(prompt=10, completion=5, cached=4, reasoning=3, cache_write=2))
+    assert told["prompt_tokens_details"] == {"cached_tokens": 4, "cache_write_tokens": 2}
+    assert told["completion_tokens_details"] == {"reasoning_tokens": 3}
+
+
 def test_zero_is_a_number() -> None:
     """A provider that says zero is believed."""
     assert from_openai({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}) == Usage()

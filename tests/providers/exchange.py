@@ -63,6 +63,11 @@ def events(chunks: Iterable[Any], *, done: bool = True) -> bytes:
 def streamed(made: OpenAIChat, stream: bytes, *, step: int = 0) -> list[dict[str, Any]]:
     """Feed the stream in pieces of `step` bytes (0: all at once); return the chunks that the client gets, checked."""
     made.check(STREAM_HEAD)
+    return heard(made, stream, step=step)
+
+
+def heard(made: Any, stream: bytes, *, step: int = 0) -> list[dict[str, Any]]:
+    """Do the same with any adapter."""
     pieces = [stream[at : at + step] for at in range(0, len(stream), step)] if step else [stream]
     writer = ChatWriter(made._chat)
     out = b"".join(writer.chunk(chunk) for data in pieces for chunk in made.chunk(data))
@@ -80,13 +85,17 @@ def accumulated(chunks: Iterable[dict[str, Any]]) -> ChatCompletion:
     state: ChatCompletionStreamState[None] = ChatCompletionStreamState()
     for chunk in chunks:
         list(state.handle_chunk(ChatCompletionChunk.model_validate(chunk)))
-    return state.get_final_completion()
+    return state.current_completion_snapshot
 
 
 def replied(made: OpenAIChat, answer: Any) -> dict[str, Any]:
     """Give the adapter a whole answer; return what the client gets, checked."""
     made.check(JSON_HEAD)
-    reply = made.reply(json.dumps(answer).encode())
-    found: dict[str, Any] = json.loads(ChatWriter(made._chat).whole(reply, made.usage))
+    return completed(made, json.dumps(answer).encode())
+
+
+def completed(made: Any, body: bytes) -> dict[str, Any]:
+    """Do the same with any adapter."""
+    found: dict[str, Any] = json.loads(ChatWriter(made._chat).whole(made.reply(body), made.usage))
     ChatCompletion.model_validate(found, strict=True)
     return found

@@ -1,0 +1,178 @@
+"""What every translation out of the inner language (OpenAI's chat) shares, and what it refuses.
+
+A field that the provider cannot serve is a 400 that names it, never silence: an answer that quietly lacks what was
+asked for is worse than none. Three kinds pass: hints that change no answer, values that say what holds anyway, and what
+the catalog lets a provider ignore.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.core import wire
+from shared.core.errors import BadRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from shared.core.catalog import Provider
+
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+ALWAYS = frozenset({"model", "messages", "stream", "max_tokens", "max_completion_tokens"})
+_HINTS = frozenset({
+    "stream_options", "user", "safety_identifier", "store", "metadata",
+    "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
+})  # fmt: skip
+_NEUTRAL: dict[str, tuple[object, ...]] = {
+    "n": (1,),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "logit_bias": ({},),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "temperature": (1,),
+    "top_p": (1,),
+    "parallel_tool_calls": (True,),
+    "modalities": (["text"],),
+    "verbosity": ("medium",),
+    "service_tier": ("auto", "default"),
+    "moderation": (False,),
+    "response_format": ({"type": "text"},),
+    "functions": ([],),
+    "function_call": ("none",),
+}
+
+
+def refuse_foreign(raw: Mapping[str, Any], takes: Collection[str], provider: Provider) -> None:
+    """Raise BadRequest for the first field that the provider cannot serve; `takes` are those that are translated."""
+    for name, value in raw.items():
+        if value is None or name in takes or name in ALWAYS or name in _HINTS or name in provider.ignores:
+            continue
+        if value not in _NEUTRAL.get(name, ()):
+            raise BadRequest(
+                f"The provider '{provider.name}' cannot serve '{name}'. Leave it out, or use another provider's model.",
+                param=name,
+            )
+
+
+def no_part(where: str, kind: str, provider: Provider) -> BadRequest:
+    """Return what to raise for a part of a message that the provider does not take."""
+    return BadRequest(f"The provider '{provider.name}' takes no part of type '{kind}' here.", param=where)
+
+
+def parts(content: object) -> list[dict[str, Any]]:
+    """Return the content of a message as parts; text that is empty is none."""
+    if isinstance(content, list):
+        return [part for part in content if part.get("text") != ""]
+    return [{"type": "text", "text": content}] if isinstance(content, str) and content else []
+
+
+def data_url(url: str, where: str) -> tuple[str, str] | None:
+    """Take a data URL apart: the media type, and the base64; None for an address elsewhere.
+
+    Raises:
+        BadRequest: it is neither a data URL in base64 nor one of http or https.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme.lower() in {"http", "https"}:
+        return None
+    kind, comma, data = rest.partition(",")
+    if scheme.lower() != "data" or not comma or not kind.endswith(";base64"):
+        raise BadRequest(f"The field '{where}' must be an http(s) URL, or a data URL in base64.", param=where)
+    return kind.partition(";")[0].lower(), data
+
+
+def arguments(text: str, where: str) -> dict[str, Any]:
+    """Parse the arguments of a tool call that an assistant's message repeats; nothing stands for none.
+
+    Raises:
+        BadRequest: they are no JSON object.
+    """
+    try:
+        found = wire.decode(text.encode()) if text.strip() else {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise BadRequest(f"The field '{where}' must be a JSON object, in text.", param=where)
+    return found
+
+
+def effort(raw: Mapping[str, Any]) -> str | None:
+    """Return how hard the model should think, None if the request leaves that to it.
+
+    Raises:
+        BadRequest: it is no such word.
+    """
+    found = raw.get("reasoning_effort")
+    if found is not None and found not in EFFORTS:
+        raise BadRequest(f"'reasoning_effort' is one of {', '.join(EFFORTS)}.", param="reasoning_effort")
+    return found
+
+
+def stops(raw: Mapping[str, Any]) -> list[str]:
+    """Return the sequences that end an answer."""
+    found = raw.get("stop") or []
+    return [found] if isinstance(found, str) else found
+
+
+def schema_of(raw: Mapping[str, Any], provider: Provider) -> dict[str, Any] | None:
+    """Return the JSON schema that the answer must keep to, None if it is text; {} for any JSON object.
+
+    Raises:
+        BadRequest: a schema is promised and not given.
+    """
+    found = raw.get("response_format") or {"type": "text"}
+    if found["type"] == "text":
+        return None
+    if found["type"] == "json_object":
+        return {}
+    schema: dict[str, Any] | None = found["json_schema"].get("schema")
+    if not schema:
+        raise BadRequest(
+            f"The provider '{provider.name}' needs the schema itself.", param="response_format.json_schema.schema"
+        )
+    return schema
+
+
+def functions(raw: Mapping[str, Any], provider: Provider) -> list[dict[str, Any]]:
+    """Return the tools that the model may use now: all of them, or those that `tool_choice` allows.
+
+    Raises:
+        BadRequest: one is no function.
+    """
+    tools: list[dict[str, Any]] = raw.get("tools") or []
+    for at, tool in enumerate(tools):
+        if tool["type"] != "function":
+            raise BadRequest(
+                f"The provider '{provider.name}' knows tools of type 'function' only.", param=f"tools[{at}].type"
+            )
+    choice = raw.get("tool_choice")
+    if isinstance(choice, dict) and choice["type"] == "allowed_tools":
+        allowed = {(tool.get("function") or tool).get("name") for tool in choice["allowed_tools"]["tools"]}
+        return [tool for tool in tools if tool["function"]["name"] in allowed]
+    return tools
+
+
+def tool_mode(raw: Mapping[str, Any], provider: Provider) -> tuple[str, str]:
+    """Return whether the model may use tools (none, auto, required, or "" if that is not said), and the one it must.
+
+    Raises:
+        BadRequest: it must use a tool that is no function.
+    """
+    choice = raw.get("tool_choice")
+    if not isinstance(choice, dict):
+        return choice or "", ""
+    if choice["type"] == "allowed_tools":
+        return choice["allowed_tools"]["mode"], ""
+    if choice["type"] == "function":
+        return "required", choice["function"]["name"]
+    raise BadRequest(f"The provider '{provider.name}' knows tools of type 'function' only.", param="tool_choice.type")
+
+
+def mapped(schema: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:  # noqa: ANN401, JSON has any type
+    """Return a JSON schema with `change` made to each object in it, innermost first; the given one stays as it is."""
+    if isinstance(schema, list):
+        return [mapped(item, change) for item in schema]
+    if isinstance(schema, dict):
+        return change({name: mapped(value, change) for name, value in schema.items()})
+    return schema

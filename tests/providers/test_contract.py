@@ -1,0 +1,345 @@
+"""One contract for every wire that is not OpenAI's own: what goes in valid comes out valid, or as an error; never less.
+
+What we send is judged by the vendors' own types, what the client gets by the official OpenAI SDK's strict models.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openai.types.chat import ChatCompletion
+
+from shared.core.errors import BadRequest, GatewayError, UpstreamError, UpstreamFailed
+from shared.core.usage import Usage
+from shared.providers.adapter import Head
+from tests.providers.exchange import accumulated, completed, heard
+from tests.providers.wires import anthropic
+from tests.providers.wires.wire import SECRET, Story, Wire
+
+if TYPE_CHECKING:
+    from shared.providers.adapter import Adapter
+
+WIRES = (anthropic.WIRE,)
+EACH = pytest.mark.parametrize("wire", WIRES, ids=[wire.dialect for wire in WIRES])
+STORIES = {
+    "text": Story(texts=("Hello", " wörld ☃")),
+    "nothing": Story(),
+    "cut short": Story(texts=("Hel",), finish="length"),
+    "a call": Story(calls=(("c1", "get_weather", {"city": "Zürich"}),), finish="tool_calls"),
+    "calls at once": Story(
+        texts=("Let me see.",),
+        calls=(("c1", "get_weather", {"city": "Paris"}), ("c2", "get_time", {}), ("c3", "get_weather", {"n": [1]})),
+        finish="tool_calls",
+    ),
+    "refused": Story(texts=("I ",), finish="content_filter"),
+    "thought": Story(thoughts=("Hmm, what?",), texts=("42",)),
+    "thought and called": Story(thoughts=("Hmm",), calls=(("c1", "f", {"a": 1}),), finish="tool_calls"),
+}
+EACH_STORY = pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
+WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}}
+PIXEL = "data:image/png;base64,iVBORw0KGgo="
+
+
+def told(message: Any, finish: str) -> tuple[Any, ...]:
+    """Return what counts of a message."""
+    calls = [(call.function.name, json.loads(call.function.arguments)) for call in message.tool_calls or ()]
+    return message.content or "", calls, getattr(message, "reasoning_content", None) or "", finish
+
+
+def expected(story: Story) -> tuple[Any, ...]:
+    """Return what should come of a story."""
+    return (
+        "".join(story.texts),
+        [(name, given) for _, name, given in story.calls],
+        "".join(story.thoughts),
+        story.finish,
+    )
+
+
+@EACH
+@EACH_STORY
+def test_a_whole_answer_arrives(wire: Wire, story: Story) -> None:
+    """All of it, with what it took."""
+    made = wire.adapter()
+    made.request(SECRET)
+    found = ChatCompletion.model_validate(completed(made, wire.whole(story)))
+    choice = found.choices[0]
+    assert told(choice.message, choice.finish_reason) == expected(story)
+    assert (made.usage.prompt, made.usage.completion, made.usage.cached) == (100, 20, 40)
+    assert not made.usage.estimated
+    assert found.usage
+    assert found.usage.total_tokens == 120
+    assert found.usage.prompt_tokens_details
+    assert found.usage.prompt_tokens_details.cached_tokens == 40
+
+
+@EACH
+@EACH_STORY
+@pytest.mark.parametrize("step", [0, 1, 7, 64])
+def test_a_stream_arrives_in_any_cut(wire: Wire, story: Story, step: int) -> None:
+    """What the SDK adds up is what the whole answer says."""
+    made = wire.streaming()
+    found = accumulated(heard(made, b"".join(wire.stream(story)), step=step))
+    choice = found.choices[0]
+    assert told(choice.message, choice.finish_reason)[:2] == expected(story)[:2]
+    assert choice.finish_reason == story.finish
+    assert (made.usage.prompt, made.usage.completion, made.usage.cached) == (100, 20, 40)
+    assert not made.usage.estimated
+
+
+@EACH
+def test_thoughts_are_told_piece_by_piece(wire: Wire) -> None:
+    """As `reasoning_content`, which agents show."""
+    if not wire.thinks:
+        return
+    chunks = heard(wire.streaming(), b"".join(wire.stream(STORIES["thought"])))
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    assert "".join(delta.get("reasoning_content", "") for delta in deltas) == "Hmm, what?"
+
+
+@EACH
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_any_chunking_is_the_same_stream(wire: Wire, data: st.DataObject) -> None:
+    """Networks cut where they like."""
+    stream = b"".join(wire.stream(STORIES["calls at once"]))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
+    made = wire.streaming()
+    pieces = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    chunks = [chunk for piece in pieces for chunk in made.chunk(piece)] + made.end()
+    assert told_of(chunks) == expected(STORIES["calls at once"])[:2]
+
+
+def told_of(chunks: list[dict[str, Any]]) -> tuple[Any, ...]:
+    """Return what counts of raw chunks."""
+    choice = accumulated(chunks).choices[0]
+    return told(choice.message, choice.finish_reason)[:2]
+
+
+@EACH
+@pytest.mark.parametrize("story", [STORIES["calls at once"], STORIES["thought"]], ids=["calls", "thought"])
+def test_a_stream_that_is_cut_is_never_a_success(wire: Wire, story: Story) -> None:
+    """At whichever byte, but for those behind the last word: an error, and a guess that is marked as one."""
+    frames = wire.stream(story)
+    stream = b"".join(frames)
+    last = len(stream) - len(frames[-1])
+    for end in range(last):
+        made = wire.streaming()
+        with pytest.raises(UpstreamError):
+            consumed(made, stream[:end])
+        assert made.usage.prompt > 0
+
+
+def consumed(made: Adapter, stream: bytes) -> list[dict[str, Any]]:
+    """Feed a stream to its end."""
+    return made.chunk(stream) + made.end()
+
+
+@EACH
+def test_what_is_not_known_yet_is_passed_over(wire: Wire) -> None:
+    """New kinds of events come without warning."""
+    frames = wire.stream(STORIES["text"])
+    made = wire.streaming()
+    chunks = consumed(made, b"".join(piece for frame in frames[:-1] for piece in (wire.unknown, frame)) + frames[-1])
+    assert told_of(chunks) == expected(STORIES["text"])[:2]
+
+
+@EACH
+def test_half_a_frame_of_json_is_an_error(wire: Wire) -> None:
+    """What came before it has left by then."""
+    made = wire.streaming()
+    frames = wire.stream(STORIES["text"])
+    said = made.chunk(b"".join(frames[:-2]) + wire.broken)
+    assert said
+    assert made.done
+    with pytest.raises(UpstreamError):
+        made.end()
+    assert made.usage.completion > 0
+
+
+@EACH
+@settings(max_examples=60, deadline=None)
+@given(noise=st.binary(max_size=200))
+def test_noise_is_an_error_of_the_providers(wire: Wire, noise: bytes) -> None:
+    """Never one of ours."""
+    for serve in (lambda: consumed(wire.streaming(), noise), lambda: wire.adapter().reply(noise)):
+        with pytest.raises(UpstreamFailed):
+            serve()
+
+
+@EACH
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b"null", b'{"choices": []}', b"[" * 100_000])
+def test_what_is_no_answer_is_an_error(wire: Wire, body: bytes) -> None:
+    """SDKs would hand the caller an empty text."""
+    with pytest.raises(UpstreamError):
+        wire.adapter().reply(body)
+
+
+@EACH
+def test_the_wrong_kind_of_answer_is_refused_at_its_head(wire: Wire) -> None:
+    """A page for JSON, JSON for a stream, a redirect."""
+    for stream, head in (
+        (False, Head(200, {"content-type": "text/html"})),
+        (False, Head(200, {"content-type": wire.stream_type})),
+        (True, Head(200, {"content-type": "application/json"})),
+        (False, Head(302, {"location": "http://169.254.169.254/"})),
+    ):
+        with pytest.raises(UpstreamError):
+            wire.adapter(stream=stream).check(head)
+
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "streamed": {"stream": True, "stream_options": {"include_usage": True}},
+    "instructed": {
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "developer", "content": [{"type": "text", "text": "And kind."}]},
+            {"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "text", "text": " there"}]},
+            {"role": "assistant", "content": "Hello."},
+            {"role": "user", "content": "And?", "name": "ann"},
+        ]
+    },
+    "shown": {
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "What is it?"},
+                    {"type": "image_url", "image_url": {"url": PIXEL, "detail": "high"}},
+                ],
+            }
+        ]
+    },
+    "with tools": {"tools": [WEATHER], "tool_choice": "auto", "parallel_tool_calls": True},
+    "with a tool to use": {
+        "tools": [WEATHER],
+        "tool_choice": {"type": "function", "function": {"name": "get_weather"}},
+        "parallel_tool_calls": False,
+    },
+    "with some tools": {
+        "tools": [WEATHER, {"type": "function", "function": {"name": "f", "description": "Does it."}}],
+        "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [{"name": "f"}]}},
+    },
+    "after calls": {
+        "tools": [WEATHER],
+        "messages": [
+            {"role": "user", "content": "Weather?"},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "X"}'}},
+                    {"id": "c2", "type": "function", "function": {"name": "get_weather", "arguments": ""}},
+                ],
+            },
+            {"role": "tool", "tool_call_id": "c1", "content": "sunny"},
+            {"role": "tool", "tool_call_id": "c2", "content": [{"type": "text", "text": '{"sky": "grey"}'}]},
+            {"role": "user", "content": "So?"},
+        ],
+    },
+    "in a form": {
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {
+                "name": "answer",
+                "strict": True,
+                "schema": {
+                    "type": "object",
+                    "properties": {"steps": {"type": "array", "items": {"type": "object", "properties": {}}}},
+                    "required": ["steps"],
+                },
+            },
+        }
+    },
+    "ended": {"stop": ["END", "\n\n"], "max_tokens": 100, "user": "u1", "metadata": {"a": "b"}},
+    "hard": {"reasoning_effort": "high", "max_completion_tokens": 5000},
+    "with what holds anyway": {
+        "n": 1, "temperature": 1, "top_p": 1, "logprobs": False, "presence_penalty": 0, "frequency_penalty": 0.0,
+        "logit_bias": {}, "service_tier": "auto", "store": False, "seed": None, "response_format": {"type": "text"},
+    },
+}  # fmt: skip
+
+
+@EACH
+@pytest.mark.parametrize("fields", REQUESTS.values(), ids=REQUESTS)
+def test_what_is_sent_is_what_the_vendor_takes(wire: Wire, fields: dict[str, Any]) -> None:
+    """By the vendor's own types."""
+    assert wire.sent(**fields)
+
+
+@EACH
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"logprobs": True}, "logprobs"),
+        ({"logit_bias": {"1": 5}}, "logit_bias"),
+        ({"prediction": {"type": "content", "content": "x"}}, "prediction"),
+        ({"web_search_options": {}}, "web_search_options"),
+        ({"modalities": ["text", "audio"], "audio": {"format": "wav", "voice": "x"}}, "modalities"),
+        ({"service_tier": "flex"}, "service_tier"),
+        ({"reasoning_effort": "huge"}, "reasoning_effort"),
+        ({"min_p": 0.1}, "min_p"),
+        ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools[0].type"),
+        ({"messages": [{"role": "function", "name": "f", "content": "x"}]}, "messages[0].role"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "file:///x"}}]}]},
+            "messages[0].content[0].image_url.url",
+        ),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "assistant",
+                        "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{"}}],
+                    }
+                ]
+            },
+            "messages[0].tool_calls[0].function.arguments",
+        ),
+        ({"messages": [{"role": "system", "content": "x"}]}, "messages"),
+    ],
+)
+def test_what_cannot_be_said_there_is_named(wire: Wire, fields: dict[str, Any], param: str) -> None:
+    """By the client's own word for it, before anything is sent."""
+    with pytest.raises(BadRequest) as refused:
+        wire.adapter(**fields).request(SECRET)
+    assert refused.value.param == param
+
+
+@EACH
+def test_a_catalog_may_have_a_field_ignored(wire: Wire) -> None:
+    """Where an operator prefers an answer to a refusal."""
+    made = wire.adapter(logit_bias={"1": 5}, ignores=("logit_bias",))
+    assert "logit_bias" not in wire.judge(made.request(SECRET))
+
+
+@EACH
+@pytest.mark.parametrize(
+    ("status", "seen"), [(401, 502), (403, 502), (429, 429), (500, 502), (503, 503), (529, 503), (504, 504), (413, 413)]
+)
+def test_a_refusal_is_told_without_our_key(wire: Wire, status: int, seen: int) -> None:
+    """Whatever the provider echoes."""
+    made = wire.adapter()
+    made.request(SECRET)
+    said = {"error": {"message": f"bad key {SECRET}", "type": "x", "status": "X"}, "message": f"bad {SECRET}"}
+    error = made.error(Head(status, {"retry-after": "7"}), json.dumps(said).encode())
+    assert isinstance(error, GatewayError)
+    assert error.status == seen
+    assert SECRET not in error.message
+    if status in {429, 503}:
+        assert error.retry_after == 7
+
+
+@EACH
+def test_until_the_provider_counts_it_is_guessed(wire: Wire) -> None:
+    """From what was asked and heard."""
+    made = wire.streaming()
+    assert made.usage == Usage(prompt=made.usage.prompt, estimated=True)
+    made.chunk(b"".join(wire.stream(STORIES["text"])[:-3]))
+    assert made.usage.estimated
+    assert made.usage.completion > 0
