@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from shared.core.errors import StoreUnavailable
 from shared.core.limits import Standing
 from shared.edge.admission import Admission, Ask, Grant, connect
 from tests.edge.projecting import projected
+from tests.fakes.line import Line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,56 +29,6 @@ GRANT = Grant(NONE, NONE, 0, 0, budgeted=False, day="2026-11-21", month="2026-11
 def ask(request: str, key: str = KEY) -> Ask:
     """Return the question whether a request of a key may pass."""
     return Ask(key.partition("-")[0], (f"key:{key}",), request, 60)
-
-
-class Line:
-    """A TCP relay to the store that counts round trips, and can hold back, spoil or cut what comes back."""
-
-    def __init__(self, port: int) -> None:
-        self.trips = self.connections = 0
-        self.flows = threading.Event()
-        self.flows.set()
-        self.spoil = False
-        self._target = port
-        self._sockets: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def cut(self) -> None:
-        """Break every open connection."""
-        for sock in self._sockets:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-        self._sockets.clear()
-
-    def stop(self) -> None:
-        """Refuse connections from now on, and break the open ones."""
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self.flows.set()
-        self.cut()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._target))
-                self._sockets += [near, far]
-                self.connections += 1
-                for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=self._relay, args=(source, sink, source is near), daemon=True).start()
-
-    def _relay(self, source: socket.socket, sink: socket.socket, outwards: bool) -> None:  # noqa: FBT001 - a thread's
-        with suppress(OSError), source, sink:
-            while data := source.recv(65536):
-                if outwards:
-                    self.trips += 1
-                else:
-                    self.flows.wait(30)
-                    data = b"?spoiled\r\n" if self.spoil else data
-                sink.sendall(data)
 
 
 @pytest.fixture
@@ -102,38 +52,38 @@ def remote(line: Line) -> Iterator[Admission]:
 
 def test_a_request_takes_exactly_two_round_trips(line: Line, remote: Admission) -> None:
     """One before, one after, over the one connection; a new connection costs one more."""
-    line.trips = 0
+    line.said.clear()
     for number in range(5):
         remote.admit(ask(f"r{number}"))
         remote.settle(ask(f"r{number}"), GRANT, 0, USED)
-    assert (line.trips, line.connections) == (10, 1)
+    assert (len(line.said), line.connections) == (10, 1)
 
     remote.drop()
     remote.admit(ask("more"))
-    assert (line.trips, line.connections) == (12, 2)
+    assert (len(line.said), line.connections) == (12, 2)
 
 
 def test_a_server_without_the_scripts_gets_them(line: Line, remote: Admission, valkey: Valkey) -> None:
     """After a failover or SCRIPT FLUSH the call still works, and only that one takes longer."""
     valkey.client().script_flush()
-    line.trips = 0
+    line.said.clear()
 
     remote.admit(ask("r"))
     remote.admit(ask("s"))
 
-    assert line.trips == 3 + 1
+    assert len(line.said) == 3 + 1
 
 
 def test_a_silent_store_is_given_up_soon_and_its_late_answer_never_taken(line: Line, remote: Admission) -> None:
     """One command's time, no second try; what arrives afterwards belongs to a connection that is gone."""
     projected(remote, KEY, version=2, limits=Tier(requests_per_minute=9))
     line.flows.clear()
-    line.trips = 0
+    line.said.clear()
 
     with pytest.raises(StoreUnavailable) as failure:
         remote.admit(ask("lost"))
     assert failure.value.retry_after == 1
-    assert line.trips == 1
+    assert len(line.said) == 1
 
     line.flows.set()
     assert remote.admit(ask("next")).requests.remaining == 7  # the lost one was counted, its answer is not this one

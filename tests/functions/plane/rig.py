@@ -124,6 +124,11 @@ class Rig:
         gateway = build(self.environment)._replace(telemetry=self.gateway.telemetry, pause=self.gateway.pause)
         return replace(self, gateway=gateway)
 
+    def behind(self, port: int) -> Rig:
+        """The same with a gateway of another process, which finds Valkey at this port."""
+        gateway = build({**self.environment, "VALKEY_PORT": str(port)})
+        return replace(self, gateway=gateway._replace(telemetry=self.gateway.telemetry, pause=self.gateway.pause))
+
     def call(self, method: str, resource: str, body: Any = None, **options: Any) -> Client:
         """Send one event through the gateway; `client`, `context`, `identity` and further members of it are options."""
         client = options.pop("client", None) or Client()
