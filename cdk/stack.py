@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aws_cdk import Aws, CfnOutput, DefaultStackSynthesizer, Environment, Stack
 
 from cdk.constructs.api import Api, usage_key_prefix
-from cdk.constructs.excuses import LINT
+from cdk.constructs.excuses import LINT, excuse
 from cdk.constructs.firewall import Firewall
 from cdk.constructs.function import Function
 from cdk.constructs.stores import Stores
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from constructs import Construct
 
     from cdk.config import Config
+
+
+UNNAMED: Final = (
+    "An API key gets its id from API Gateway when it is made, so that no grant can name it. The function deletes keys "
+    "whose name begins with this stack's id, and no others."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +58,29 @@ class NexusStack(Stack):
             self, name=config.name, key=stores.key, max_gb=config.valkey_max_gb, max_ecpu=config.valkey_max_ecpu
         )
         data = _data(stores, valkey)
-        functions = {
-            spec.name: Function(
+
+        def build(spec: manifest.Function) -> Function:
+            function = Function(
                 self,
                 spec,
                 bundle=bundles[spec.bundle],
                 environment=_environment(spec, config, data),
                 reserved=config.reserved_concurrency.get(spec.name),
             )
-            for spec in manifest.FUNCTIONS.values()
-        }
-        for name, function in functions.items():
-            _grant(function, manifest.FUNCTIONS[name], data, stores.key.key_arn)
+            _grant(function, spec, data, stores.key.key_arn)
+            return function
+
+        specs = manifest.FUNCTIONS.values()
+        functions = {spec.name: build(spec) for spec in specs if not spec.every_minutes}
+        api = self._api(config, functions)
+        data |= _plans(api)  # which need the API, as that needs the functions behind it
+        for spec in specs:
+            if spec.every_minutes:
+                excuse(build(spec), self._unnamed(api))
+        self._tell(config, stores, functions, api)
+
+    def _api(self, config: Config, functions: Mapping[str, Function]) -> Api:
+        """Build the door, and the firewall before it."""
         api = Api(
             self,
             name=config.name,
@@ -75,7 +92,13 @@ class NexusStack(Stack):
         if config.waf:
             stage_arn = api.api.deployment_stage.stage_arn
             Firewall(self, stage_arn=stage_arn, requests_per_ip=config.waf_requests_per_ip)
-        self._tell(config, stores, functions, api)
+        return api
+
+    def _unnamed(self, api: Api) -> dict[str, str]:
+        """Excuse that a function may touch API keys whose ids are not known here."""
+        plans = [f"usageplans/<{self.resolve(plan)['Ref']}>/keys" for plan in api.plans.values()]
+        rule = "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:apigateway:<AWS::Region>::/{}/*]"
+        return {rule.format(folder): UNNAMED for folder in ("apikeys", *plans)}
 
     def _tell(self, config: Config, stores: Stores, functions: Mapping[str, Function], api: Api) -> None:
         """Write what an operator needs next into the stack's outputs."""
@@ -111,6 +134,18 @@ def _data(stores: Stores, valkey: Valkey) -> dict[manifest.Resource, Data]:
                 "VALKEY_CACHE": valkey.cache.serverless_cache_name,
             },
         ),
+    }
+
+
+def _plans(api: Api) -> dict[manifest.Resource, Data]:
+    """Say where the usage plans are, and the API keys in them."""
+    root = f"arn:{Aws.PARTITION}:apigateway:{Aws.REGION}::"
+    plans = [f"{root}/usageplans/{plan}/keys" for plan in api.plans.values()]
+    return {
+        "apikey": Data([f"{root}/apikeys/*"], {}),
+        "apikeys": Data([f"{root}/apikeys"], {}),
+        "enrolled": Data([f"{plan}/*" for plan in plans], {}),
+        "plans": Data(plans, {"USAGE_PLANS": ",".join(f"{tier}={plan}" for tier, plan in api.plans.items())}),
     }
 
 

@@ -29,7 +29,8 @@ from functions import (
 )
 from functions.key_requests import NewKey
 from functions.requests import told
-from functions.visit import FIRST_ORG, JSON, Visit
+from functions.turns import FIRST_ORG
+from functions.visit import JSON, Visit
 from shared.core import body, errors, principals
 from shared.core.errors import BadRequest, GatewayError, NotFound
 from shared.core.wire import encode

@@ -11,7 +11,8 @@ from aws_lambda_powertools.event_handler.api_gateway import Router
 from functions.key_requests import NewKey
 from functions.people_requests import NewOrganization, OrganizationEdit
 from functions.registry import Unknown
-from functions.visit import FIRST_ORG, Cursor, Limit, Repeat, answer, checked_cursor, listed
+from functions.turns import FIRST_ORG
+from functions.visit import Cursor, Limit, Repeat, answer, checked_cursor, listed
 from shared.core.errors import Forbidden
 
 if TYPE_CHECKING:

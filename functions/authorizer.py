@@ -13,8 +13,8 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from shared.core import keys
-from shared.core.principals import Principal
+from shared.core import enrolment, keys
+from shared.core.principals import Principal, is_token
 from shared.edge import snapshot
 from shared.edge.aws import DYNAMODB, SECRETS, Aws, credentials_from
 from shared.edge.directory import Directory
@@ -106,8 +106,14 @@ class Authorizer(NamedTuple):
             "principalId": caller.key_id,
             "policyDocument": _policy("Allow", event["methodArn"]),
             "context": caller.context(),
-            "usageIdentifierKey": f"{self.usage_key_prefix}-{caller.tier}",
+            "usageIdentifierKey": self._usage_key(caller),
         }
+
+    def _usage_key(self, caller: Principal) -> str:
+        """Return the API Gateway key that the request counts against; users with tokens have none of their own."""
+        record = None if is_token(caller.key_id) else self.lookup(caller.org, caller.key_id)
+        own = record.enrolment if record else None
+        return enrolment.usage_key(self.usage_key_prefix, caller.key_id, caller.tier, own, self.now())
 
 
 def _holder(record: KeyRecord, now: float) -> Principal:

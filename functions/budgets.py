@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from functions.books import Books
-from shared.core.wire import encode
+from functions.turns import turns
 from shared.edge import counters
 from shared.edge.admission import Admission, connect
 from shared.edge.aws import DYNAMODB, Aws, credentials_from, valkey_login
 from shared.edge.directory import Directory
 from shared.edge.ledger import Ledger
 from shared.edge.settings import BudgetsSettings
-from shared.edge.telemetry import Telemetry
+from shared.edge.telemetry import Telemetry, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
-FIRST_ORG: Final = "default"
-ORGS: Final = "organization#"  # in the first one's records: each of the others
 SPARE_MS: Final = 10_000  # of the invocation, for the step that is under way
 
 
@@ -42,7 +39,7 @@ class Clerk(NamedTuple):
         """
         waiting: dict[str, int] = {}
         failure: Exception | None = None
-        for org in self._turn():
+        for org in turns(self.directory, time.time()):
             try:
                 waiting[org] = self.books.keep(org, lambda: left_ms() > SPARE_MS)
             except Exception as error:  # noqa: BLE001 - it is raised below, when all others have had their turn
@@ -54,13 +51,6 @@ class Clerk(NamedTuple):
                 self.books.keep(org, lambda: left_ms() > SPARE_MS)
         if failure:
             raise failure
-
-    def _turn(self) -> Iterator[str]:
-        """Yield all organizations, each minute beginning with another, so that none is always the last."""
-        others = (record["sk"].removeprefix(ORGS) for record in self.directory.all(FIRST_ORG, ORGS))
-        known = sorted({FIRST_ORG, *others})
-        first = int(time.time() / 60) % len(known)
-        yield from known[first:] + known[:first]
 
 
 def handler(_event: Mapping[str, Any], context: Any) -> None:  # noqa: ANN401 - Lambda's
@@ -92,12 +82,7 @@ def build(environment: Mapping[str, str]) -> Clerk:
         directory=directory,
         reap=admission.reap,
         tell=admission.tell,
-        say=_say,
+        say=say,
         lease_ms=settings.longest_lease_s * 1000,
     )
     return Clerk(books, directory, Telemetry(settings.stage))
-
-
-def _say(line: Mapping[str, Any]) -> None:
-    sys.stdout.buffer.write(encode(line) + b"\n")
-    sys.stdout.buffer.flush()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from functions.registry import Exists, Unknown
 from functions.usd import told_budget
 from functions.visit import Repeat
-from shared.core import keys
+from shared.core import enrolment, keys
 from shared.core.errors import BadRequest, Unauthorized
 from shared.core.principals import is_token
 
@@ -88,9 +88,10 @@ class Keyring(NamedTuple):
         if repeat and (name := repeat.made(now)):
             return self._again(key, self.registry.get(visit.org, name))
         new = _record(key, wanted, keys.digest(self.pepper(), key), int(now))
-        memory = [repeat.memory(new["sk"])] if repeat else []
+        others: list[tuple[Item | None, Item]] = [(None, enrolment.todo(visit.org, key.id, int(now)))]
+        others += [repeat.memory(new["sk"])] if repeat else []
         try:
-            made = self.registry.add(new, visit.change("key.create", key.id, None, shown(new)), *memory)
+            made = self.registry.add(new, visit.change("key.create", key.id, None, shown(new)), *others)
         except Exists:  # a write of ours whose answer was lost, and which was repeated: 62 bits do not collide
             return self.make(visit, wanted)
         self.projection.tell(made, missed=None)
@@ -124,7 +125,12 @@ class Keyring(NamedTuple):
             return {name: value for name, value in {**old, **given}.items() if value is not None}
 
         edited = self.registry.edit(
-            visit.org, _name(visit.org, key_id), edit, _teller(visit, "key.edit"), version=visit.version()
+            visit.org,
+            _name(visit.org, key_id),
+            edit,
+            _teller(visit, "key.edit"),
+            version=visit.version(),
+            others=lambda _: [self._todo(visit, key_id)] if {"tier", "expires_at"} & given.keys() else [],
         )
         self.projection.tell(edited)
         return edited
@@ -179,6 +185,7 @@ class Keyring(NamedTuple):
             lambda old: {**old, "revoked": True},
             _teller(visit, "key.revoke"),
             version=visit.version(),
+            others=lambda _: [self._todo(visit, key_id)],
         )
         self.projection.tell(revoked, _REVOCATION_MISSED)
         return revoked
@@ -196,9 +203,16 @@ class Keyring(NamedTuple):
             _name(visit.org, key_id),
             lambda old: {**old, "name": name, "revoked": True},
             lambda old, new: tell({**old, "name": name} if old else None, new),
+            others=lambda _: [self._todo(visit, key_id)],
         )
         self.projection.tell(erased, _REVOCATION_MISSED)
         return erased
+
+    def _todo(self, visit: Visit, key_id: str) -> tuple[Item | None, Item]:
+        """Have the key's API Gateway key moved or removed once no authorizer remembers what was before."""
+        due = int(visit.control.now()) + enrolment.FORGOTTEN_SECONDS
+        todo = enrolment.todo(visit.org, key_id, due)
+        return self.registry.find(visit.org, todo["sk"]), todo
 
     def _chance(self, repeat: Repeat | None) -> bytes:
         """Roll dice, or come to what a repeated request came to before: the Directory keeps half of it, the pepper."""
@@ -212,7 +226,7 @@ class Keyring(NamedTuple):
 
 def shown(known: Item) -> dict[str, Any]:
     """Render a key for administrators: everything but its hashes."""
-    key_id = known["sk"].removeprefix("key#")
+    key_id, own = known["sk"].removeprefix("key#"), enrolment.Enrolment.of(known)
     return {
         "id": key_id,
         "object": "api_key",
@@ -232,6 +246,7 @@ def shown(known: Item) -> dict[str, Any]:
         "rotated_at": known.get("rotated_at"),
         "overlap_until": known.get("previous_until"),
         "blocked_until": known.get("blocked_until"),
+        "api_gateway_key": own.id if own and own.tier == known["tier"] else None,
         "version": known.get("version", 1),
     }
 

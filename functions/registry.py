@@ -233,10 +233,13 @@ def _put(table: str, old: Item | None, new: Item) -> Item:
     put: Item = {"TableName": table, "Item": {name: value for name, value in new.items() if value is not None}}
     if old is None:
         return {**put, "ConditionExpression": "attribute_not_exists(pk)"}
+    values, enrolled = {":version": old["version"]}, "attribute_not_exists(enrolment)"
+    if "enrolment" in old:  # another function writes that, which is no edit and has no version
+        values[":enrolment"], enrolled = old["enrolment"], "enrolment = :enrolment"
     return {
         **put,
-        "ConditionExpression": "version = :version",
-        "ExpressionAttributeValues": {":version": old["version"]},
+        "ConditionExpression": f"version = :version AND {enrolled}",
+        "ExpressionAttributeValues": values,
     }
 
 

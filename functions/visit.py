@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from functions.control import Control
     from functions.registry import Item
 
-FIRST_ORG = "default"
 JSON = "application/json"
 SALT_BYTES = 16
 REMEMBERED_SECONDS = 86_400  # how long a create can be repeated under its Idempotency-Key

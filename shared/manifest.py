@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from shared.core.principals import Action
 
-Resource = Literal["audit", "directory", "ledger", "pepper", "providers", "signing", "valkey"]
+Resource = Literal[
+    "apikey", "apikeys", "audit", "directory", "enrolled", "ledger", "pepper", "plans", "providers", "signing", "valkey"
+]
 Bundle = Literal["hot", "control"]
 Auth = Literal["key", "none"]
 
@@ -23,10 +25,14 @@ ALWAYS_SET: Final = (
     "STAGE",
 )
 SET_WITH_GRANT: Final[dict[Resource, tuple[str, ...]]] = {
+    "apikey": (),  # each API key of the account: their ids are API Gateway's, so that no grant could name ours alone
+    "apikeys": (),  # their list
     "audit": ("AUDIT_TABLE",),
     "directory": ("DIRECTORY_TABLE",),
+    "enrolled": (),  # each API key in one of our usage plans
     "ledger": ("LEDGER_TABLE",),
     "pepper": ("PEPPER_SECRET",),
+    "plans": ("USAGE_PLANS",),  # the lists of API keys of our usage plans
     "providers": ("PROVIDERS_SECRET",),
     "signing": ("SIGNING_SECRET",),
     "valkey": ("VALKEY_CACHE", "VALKEY_HOST", "VALKEY_PORT", "VALKEY_TLS", "VALKEY_USER"),
@@ -106,7 +112,7 @@ class Route:
 
     Attributes:
         path: In API Gateway's notation: `{id}` is one segment, `{id+}` is all that remain.
-        auth: `key` asks the authorizer and counts against the tier's usage plan; `none` is open to anyone.
+        auth: `key` asks the authorizer and counts against a usage plan; `none` is open to anyone.
         needs: What the caller's role must allow (`shared.core.principals.MAY`); None for what is open to anyone.
     """
 
@@ -124,9 +130,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """API Gateway's best-effort ceiling for *all* callers of a tier together, so that no tier starves another.
+    """API Gateway's best-effort ceiling for each API Gateway key of a tier.
 
-    One client's exact limits are the admission script's (the tier presets in the catalog); these only bound the sum.
+    A client has one of its own; those who have none, or tokens, share one, and this ceiling. The exact limits are the
+    admission script's (the tier presets in the catalog): this only keeps a flood away from the functions.
     """
 
     tier: str
@@ -223,6 +230,24 @@ FUNCTIONS: Final[dict[str, Function]] = {
                 Grant("valkey", ("elasticache:Connect",)),
             ),
             extra_environment=("LONGEST_LEASE",),
+            every_minutes=1,
+        ),
+        Function(
+            name="usagekeys",
+            handler="functions.usage_keys.handler",
+            bundle="control",
+            memory_mb=256,
+            timeout_s=58,  # as that of the books
+            grants=(
+                Grant("apikey", ("apigateway:DELETE",)),
+                Grant("apikeys", ("apigateway:GET", "apigateway:POST")),
+                Grant(
+                    "directory", ("dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:UpdateItem")
+                ),
+                Grant("enrolled", ("apigateway:DELETE",)),
+                Grant("plans", ("apigateway:POST",)),
+            ),
+            extra_environment=("USAGE_KEY_PREFIX",),
             every_minutes=1,
         ),
     )

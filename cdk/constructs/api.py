@@ -102,8 +102,7 @@ class Api(Construct):
         for route in manifest.ROUTES:
             self._add(route, functions[route.function], authorizer)
         add_refusals(self.api)
-        for plan in manifest.PLANS:
-            self._sell(plan)
+        self.plans = {plan.tier: self._sell(plan) for plan in manifest.PLANS}
         excuse(self, EXCUSED if firewall else {**EXCUSED, **EXCUSED_WITHOUT_FIREWALL})
 
     @property
@@ -131,8 +130,8 @@ class Api(Construct):
         if not closed:
             excuse(method, EXCUSED_OPEN)
 
-    def _sell(self, plan: manifest.Plan) -> None:
-        """Add a tier's usage plan and its one key, which the authorizer names on each request."""
+    def _sell(self, plan: manifest.Plan) -> str:
+        """Add a tier's usage plan and the key that those share who have none of their own; returns the plan's id."""
         key = apigateway.ApiKey(
             self, f"{plan.tier.capitalize()}Key", value=f"{usage_key_prefix()}-{plan.tier}", description=plan.tier
         )
@@ -143,6 +142,7 @@ class Api(Construct):
             api_stages=[apigateway.UsagePlanPerApiStage(api=self.api, stage=self.api.deployment_stage)],
         )
         usage.add_api_key(key)
+        return usage.usage_plan_id
 
 
 def usage_key_prefix() -> str:

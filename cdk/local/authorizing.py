@@ -11,11 +11,13 @@ from cdk.local.gateway_responses import Refused
 from cdk.local.invocation import FunctionError, InvocationError, payload_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from cdk.local.api import Api, ApiKey, Authorizer, Method
     from cdk.local.invocation import Invocation
     from cdk.local.request import Request
+
+    MoreKeys = Callable[[str], Awaitable[ApiKey | None]]
 
 MAX_CACHED = 10_000
 _BROKEN = "AUTHORIZER_CONFIGURATION_ERROR"
@@ -40,9 +42,18 @@ class Verdict(NamedTuple):
 class Authorizing:
     """Lets requests pass that their method's authorizer and API key allow."""
 
-    def __init__(self, api: Api, invoker: Invoker, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        api: Api,
+        invoker: Invoker,
+        *,
+        more_keys: MoreKeys | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`more_keys` looks up API keys by their values that are not in the template."""
         self._api = api
         self._invoker = invoker
+        self._more_keys = more_keys
         self._monotonic = monotonic
         self._kept: OrderedDict[tuple[str, ...], tuple[float, Verdict]] = OrderedDict()
 
@@ -61,12 +72,14 @@ class Authorizing:
             usage_key = verdict.usage_key
         if not method.api_key_required:
             return None
-        return self._key(request, usage_key)
+        return await self._key(request, usage_key or "")
 
-    def _key(self, request: Request, usage_key: str | None) -> ApiKey:
+    async def _key(self, request: Request, usage_key: str) -> ApiKey:
         if self._api.key_source == "HEADER":
             usage_key = (request.header(b"x-api-key") or b"").decode("latin-1")
-        key = self._api.keys.get(usage_key or "")
+        key = self._api.keys.get(usage_key)
+        if key is None and usage_key and self._more_keys:
+            key = await self._more_keys(usage_key)
         if key is None or not key.enabled or key.plan is None:
             raise Refused("INVALID_API_KEY", reason="no enabled API key of a usage plan came with the request")
         request.context["identity"]["apiKey"] = key.value

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from cdk.local.front import Front
+from cdk.local.made_keys import MadeKeys
 from cdk.local.server import serve
 
 if TYPE_CHECKING:
@@ -29,5 +30,13 @@ async def serving(stack: Stack, port: int) -> AsyncIterator[str]:
         def note(access: Access) -> None:
             log.write(json.dumps({"time": round(time.time(), 3), **asdict(access)}) + "\n")
 
-        async with serve(Front(stack.api, stack.pool, access_log=note), HOST, port) as taken:
+        front = Front(stack.api, stack.pool, access_log=note, more_keys=_made_keys(stack))
+        async with serve(front, HOST, port) as taken:
             yield f"http://{HOST}:{taken}"
+
+
+def _made_keys(stack: Stack) -> MadeKeys:
+    """Return what looks up the keys that the functions have made since the start."""
+    plans = {key.plan.name: key.plan for key in stack.api.keys.values() if key.plan}
+    by_id = {stack.deployment.resolve({"Ref": name}): plan for name, plan in plans.items()}
+    return MadeKeys(lambda: stack.parts.emulator.client("apigateway"), by_id)

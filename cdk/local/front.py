@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from cdk.local.api import Api, Method
-    from cdk.local.authorizing import Invoker
+    from cdk.local.authorizing import Invoker, MoreKeys
     from cdk.local.gateway_responses import Answer
 
     Receive = Callable[[], Awaitable[Any]]
@@ -77,11 +77,20 @@ class CutError(Exception):
 class Front:
     """The ASGI application; `cdk.local.server.serve` puts it on a port."""
 
-    def __init__(self, api: Api, invoker: Invoker, *, access_log: AccessLog, throttle: Throttle | None = None) -> None:
+    def __init__(
+        self,
+        api: Api,
+        invoker: Invoker,
+        *,
+        access_log: AccessLog,
+        throttle: Throttle | None = None,
+        more_keys: MoreKeys | None = None,
+    ) -> None:
+        """`more_keys` looks up API keys that are not in the template."""
         self.api = api
         self._invoker = invoker
         self._log = access_log
-        self._authorizing = Authorizing(api, invoker)
+        self._authorizing = Authorizing(api, invoker, more_keys=more_keys)
         self._throttle = throttle or Throttle(api.stage)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401 - as ASGI has it

@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from shared.core.enrolment import Enrolment
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -20,7 +22,8 @@ class KeyRecord(NamedTuple):
 
     `limits` holds only what differs from the preset of the tier; `models` is empty for all of them. `budget` is in
     whole nano-dollars by `daily_nano`, `monthly_nano`, `total_nano`. After a rotation the digest before it,
-    `previous_hash`, opens the key too until `previous_until`. A blocked key is shut until `blocked_until`.
+    `previous_hash`, opens the key too until `previous_until`. A blocked key is shut until `blocked_until`. `enrolment`
+    is its own API Gateway key, if it has one.
     """
 
     id: str
@@ -42,6 +45,7 @@ class KeyRecord(NamedTuple):
     blocked_until: int = 0
     previous_hash: str | None = None
     previous_until: int = 0
+    enrolment: Enrolment | None = None
 
     def hashes(self, now: float) -> tuple[str, ...]:
         """Return the digests that open the key at `now`, in epoch seconds."""
@@ -127,6 +131,7 @@ def record(item: Mapping[str, Any]) -> KeyRecord:
             blocked_until=int(item.get("blocked_until", 0)),
             previous_hash=item.get("previous_hash"),
             previous_until=int(item.get("previous_until", 0)),
+            enrolment=Enrolment.of(item),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BrokenRecordError(f"An API key in the directory cannot be read: {error!r}") from error

@@ -194,6 +194,32 @@ class BudgetsSettings(NamedTuple):
         )
 
 
+class UsageKeysSettings(NamedTuple):
+    """What the function needs that enrols keys in usage plans; `usage_plans` are tiers with the ids of their plans."""
+
+    aws: AwsSettings
+    directory_table: str
+    usage_key_prefix: str
+    usage_plans: Mapping[str, str]
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> UsageKeysSettings:
+        """Read them; `USAGE_PLANS` is written as `free=a1b2c3,pro=d4e5f6`.
+
+        Raises:
+            SettingsError: one is missing, or means nothing.
+        """
+        pairs = [pair.partition("=") for pair in _text(environment, "USAGE_PLANS").split(",")]
+        if not all(tier and plan for tier, _, plan in pairs):
+            raise SettingsError("The environment variable USAGE_PLANS must be tiers with their plans: free=a1b2c3,...")
+        return cls(
+            aws=AwsSettings.from_env(environment),
+            directory_table=_text(environment, "DIRECTORY_TABLE"),
+            usage_key_prefix=_text(environment, "USAGE_KEY_PREFIX"),
+            usage_plans={tier: plan for tier, _, plan in pairs},
+        )
+
+
 def _text(environment: Mapping[str, str], name: str) -> str:
     value = environment.get(name, "")
     if not value:

@@ -95,6 +95,11 @@ class Telemetry:
         self._write(encode({**fault, "request_id": request_id, "stage": self._stage}) + b"\n")
 
 
+def say(line: Mapping[str, Any]) -> None:
+    """Write a line on something else than a request."""
+    _to_stdout(encode(line) + b"\n")
+
+
 def _line(event: Event, stage: str, now: float) -> dict[str, Any]:
     values = _values(event)
     metrics = [{"Name": name, "Unit": unit} for name, unit in _METRICS if name in values]

@@ -76,6 +76,7 @@ def test_reads_a_record_as_it_was_written(table: Any, directory: Directory, cons
         "blocked_until": 0,
         "previous_hash": None,
         "previous_until": 0,
+        "enrolment": None,
     }
 
 

@@ -21,6 +21,7 @@ from functions.authorizer import (
     build,
 )
 from shared.core import keys
+from shared.core.enrolment import Enrolment
 from shared.core.principals import from_context
 from shared.edge.aws import AwsError
 from shared.edge.directory import KeyRecord
@@ -119,6 +120,23 @@ def test_lets_a_good_key_in_and_says_whose_it_is() -> None:
         "",
         "blue",
     )
+
+
+@pytest.mark.parametrize(
+    ("enrolment", "named"),
+    [
+        (Enrolment("id", f"stack-{KEY.id}", "pro", NOW), f"stack-{KEY.id}"),
+        (Enrolment("id", f"stack-{KEY.id}", "pro", NOW + 1), "stack-pro"),  # not known everywhere yet
+        (Enrolment("id", f"stack-{KEY.id}", "free", NOW), "stack-pro"),  # in the plan of a tier that was
+        (Enrolment("id", f"stack-{KEY.id}", "", NOW), "stack-pro"),
+        (Enrolment("id", f"another-{KEY.id}", "pro", NOW), "stack-pro"),  # of a stack that is gone
+        (None, "stack-pro"),
+    ],
+)
+def test_counts_a_key_against_its_own_where_that_can_be_relied_on(enrolment: Enrolment | None, named: str) -> None:
+    """And else against the one that all of its tier share: API Gateway refuses what it does not know."""
+    verdict = _authorizer(RECORD._replace(enrolment=enrolment)).verdict(_event(_bearer(KEY)))
+    assert verdict["usageIdentifierKey"] == named
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,14 @@ import pytest
 
 from shared import manifest
 from shared.core import principals
-from shared.edge.settings import AdminSettings, AuthorizerSettings, BudgetsSettings, GatewaySettings, SettingsError
+from shared.edge.settings import (
+    AdminSettings,
+    AuthorizerSettings,
+    BudgetsSettings,
+    GatewaySettings,
+    SettingsError,
+    UsageKeysSettings,
+)
 from shared.manifest import FUNCTIONS, PLANS, ROUTES, Function, Grant
 
 SET_BY_LAMBDA = {"AWS_REGION": "eu-central-1", "LAMBDA_TASK_ROOT": "/var/task"}
@@ -74,7 +81,7 @@ def test_no_function_outlives_what_calls_it() -> None:
 def test_the_clock_starts_only_what_ends_in_time() -> None:
     """A scheduled function is over before it is started again."""
     clocked = [function for function in FUNCTIONS.values() if function.every_minutes]
-    assert [function.name for function in clocked] == ["budgets"]
+    assert [function.name for function in clocked] == ["budgets", "usagekeys"]
     assert all(function.timeout_s < function.every_minutes * 60 for function in clocked)
 
 
@@ -109,12 +116,14 @@ def test_a_dearer_tier_is_never_slower() -> None:
         ("gateway", GatewaySettings),
         ("admin", AdminSettings),
         ("budgets", BudgetsSettings),
+        ("usagekeys", UsageKeysSettings),
     ],
 )
 def test_a_function_needs_no_variable_that_it_was_not_promised(name: str, settings: type[Any]) -> None:
     """Its settings can be read from what the manifest and Lambda set, and each address promised is needed for it."""
     promised = dict.fromkeys(FUNCTIONS[name].environment, "some-text") | SET_BY_LAMBDA
     promised |= {"LONGEST_LEASE": "905"} if "LONGEST_LEASE" in promised else {}
+    promised |= {"USAGE_PLANS": "free=a1,pro=b2"} if "USAGE_PLANS" in promised else {}
     promised |= {"VALKEY_PORT": "6379", "VALKEY_TLS": "true"} if "VALKEY_PORT" in promised else {}
     assert settings.from_env(promised)
     for variable in FUNCTIONS[name].environment & {
@@ -124,6 +133,8 @@ def test_a_function_needs_no_variable_that_it_was_not_promised(name: str, settin
         "LONGEST_LEASE",
         "PEPPER_SECRET",
         "PROVIDERS_SECRET",
+        "USAGE_KEY_PREFIX",
+        "USAGE_PLANS",
         "VALKEY_HOST",
     }:
         without = {key: value for key, value in promised.items() if key != variable}

@@ -15,6 +15,7 @@ from functions.keyring import Keyring
 from functions.projection import Projection
 from functions.registry import Registry
 from shared.core.catalog import Tier
+from shared.core.enrolment import TODO
 from shared.core.errors import GatewayError
 from shared.core.principals import Principal
 from shared.edge.admission import Admission, Ask, connect
@@ -122,9 +123,9 @@ class House:
         return {name.decode(): value.decode() for name, value in found.items()}
 
     def stored(self, prefix: str = "") -> list[dict[str, Any]]:
-        """Everything in the table whose sort key begins so."""
+        """Everything in the table whose sort key begins so; without a `prefix` all but the notes of what is due."""
         items: list[dict[str, Any]] = self.table.scan()["Items"]
-        return [item for item in items if item["sk"].startswith(prefix)]
+        return [item for item in items if item["sk"].startswith(prefix) and (prefix or not item["sk"].startswith(TODO))]
 
     def lines(self) -> list[dict[str, Any]]:
         """The audit log, the oldest line first."""

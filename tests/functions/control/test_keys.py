@@ -45,6 +45,7 @@ def test_makes_a_key_and_shows_it_once(house: House) -> None:
         "rotated_at": None,
         "overlap_until": None,
         "blocked_until": None,
+        "api_gateway_key": None,
         "version": 1,
     }
     [item] = house.stored()

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from botocore.exceptions import ClientError
 
+from cdk.local.api import ApiKey, UsagePlan
 from cdk.local.child import LocalError
 from cdk.local.deploy import Deployment, deploy
 from cdk.local.emulator import JOURNAL, Credentials, Emulator, start
 from cdk.local.functions import Roles, Surroundings, name_of, specs
+from cdk.local.made_keys import REMEMBERED_SECONDS, MadeKeys
 from cdk.local.substitutions import Place
 from cdk.local.workers import Pool
 
@@ -123,6 +125,55 @@ def test_the_gateway_cannot_read_the_pepper(stack: Stack) -> None:
     assert (
         refusal(secrets.get_secret_value, SecretId=stack.deployment.outputs["PepperSecret"]) == "AccessDeniedException"
     )
+
+
+def test_only_the_function_that_enrols_keys_touches_the_usage_plans(stack: Stack) -> None:
+    """It makes an API key, puts it into a plan of this stack, and removes both; nobody's plan, and no API, is its."""
+    own = stack.emulator.client("apigateway", role_of(stack, "usagekeys"))
+    plan = plan_of(stack, "free")
+    key = own.create_api_key(name="n" * 30, value="v" * 30, enabled=True)["id"]
+    own.create_usage_plan_key(usagePlanId=plan, keyId=key, keyType="API_KEY")
+    assert key in {
+        member["id"] for member in stack.emulator.client("apigateway").get_usage_plan_keys(usagePlanId=plan)["items"]
+    }
+    own.delete_usage_plan_key(usagePlanId=plan, keyId=key)
+    own.delete_api_key(apiKey=key)
+    foreign = stack.emulator.client("apigateway").create_usage_plan(name="somebody's")["id"]
+    assert (
+        refusal(own.create_usage_plan_key, usagePlanId=foreign, keyId=key, keyType="API_KEY") == "AccessDeniedException"
+    )
+    assert refusal(own.delete_usage_plan, usagePlanId=plan) == "AccessDeniedException"
+    other = stack.emulator.client("apigateway", role_of(stack, "admin"))
+    assert refusal(other.create_api_key, name="n" * 30, value="v" * 30) == "AccessDeniedException"
+
+
+def test_a_key_made_later_is_known_to_the_front_while_it_lasts(stack: Stack) -> None:
+    """With the plan it is in; what was looked up is remembered for some seconds."""
+    client, now = stack.emulator.client("apigateway"), [0.0]
+    plan = UsagePlan("FreePlan")
+    made = MadeKeys(lambda: client, {plan_of(stack, "free"): plan}, lambda: now[0])
+    value = "v" * 31
+    assert asyncio.run(made(value)) is None
+    key = client.create_api_key(name=value, value=value, enabled=True)["id"]
+    client.create_usage_plan_key(usagePlanId=plan_of(stack, "free"), keyId=key, keyType="API_KEY")
+    assert asyncio.run(made(value)) is None
+    now[0] += REMEMBERED_SECONDS
+    assert asyncio.run(made(value)) == ApiKey(key, value, plan, enabled=True)
+    client.delete_api_key(apiKey=key)
+    now[0] += REMEMBERED_SECONDS
+    assert asyncio.run(made(value)) is None
+
+
+def plan_of(stack: Stack, tier: str) -> str:
+    """Return the id of a tier's usage plan."""
+    functions = stack.deployment.of_type("AWS::Lambda::Function").values()
+    (told,) = (
+        variables["USAGE_PLANS"]
+        for function in functions
+        if "USAGE_PLANS" in (variables := function["Environment"]["Variables"])
+    )
+    plans: dict[str, str] = dict(pair.split("=") for pair in told.split(","))
+    return plans[tier]
 
 
 def test_a_stranger_is_refused(stack: Stack) -> None:
