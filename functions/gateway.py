@@ -30,7 +30,7 @@ from shared.core.errors import (
     UpstreamUnavailable,
 )
 from shared.core.wire import encode
-from shared.dialects import openai
+from shared.dialects import anthropic, openai
 from shared.edge import snapshot
 from shared.edge.response import ClientGone
 from shared.edge.telemetry import Event
@@ -155,6 +155,18 @@ def _infer(dialect: Dialect) -> Callable[[_Visit], None]:
     return infer
 
 
+def _count_tokens(visit: _Visit) -> None:
+    """Tell about how many tokens a message has; no provider is asked, so it costs nothing but a request."""
+    visit.reply.dialect = anthropic.MESSAGES
+    call = visit.call("infer")
+    model, tokens = anthropic.count(visit.body())
+    if not call.principal.may_use(model):
+        raise routing.unknown(model)
+    with _admitted_if_possible(call, visit):
+        routing.find(model, visit.gateway.catalog)
+    visit.reply.whole(encode({"input_tokens": tokens}))
+
+
 def _models(visit: _Visit) -> None:
     call = visit.call("read")
     with _admitted_if_possible(call, visit):
@@ -225,6 +237,8 @@ _ROUTES: dict[str, dict[str, Callable[[_Visit], None]]] = {
     "/v1/models/{id+}": {"GET": _model},
     "/v1/chat/completions": {"POST": _infer(openai.CHAT)},
     "/v1/embeddings": {"POST": _infer(openai.EMBEDDINGS)},
+    "/v1/messages": {"POST": _infer(anthropic.MESSAGES)},
+    "/v1/messages/count_tokens": {"POST": _count_tokens},
 }
 
 

@@ -69,7 +69,8 @@ class Reply:
         event.status = status
         event.mark_first_chunk()
         overhead = f"{event.overhead * 1000:.1f}"
-        own = {"x-request-id": event.request_id, "x-nexus-overhead-ms": overhead}
+        id_ = event.request_id
+        own = {"x-request-id": id_, self.dialect.id_header: id_, "x-nexus-overhead-ms": overhead}
         self._started = True
         self._out.start(status, self.headers | headers | own)
 

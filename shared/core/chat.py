@@ -34,7 +34,12 @@ _UNBOUNDED_PARTS = frozenset({AudioPart, FilePart})
 
 
 class Chat(Struct, frozen=True):
-    """A request for a chat completion. `raw` is the client's own object; the provider gets it, the model renamed."""
+    """A request for a chat completion.
+
+    `raw` is in OpenAI's form: the client's own object, or what its dialect translated that into; the provider gets it,
+    the model renamed. `native` is the client's own object in another dialect, with that dialect's name: a provider that
+    speaks it gets that instead, and so loses nothing.
+    """
 
     raw: dict[str, Any]
     model: str
@@ -46,7 +51,9 @@ class Chat(Struct, frozen=True):
     images: int = 0  # whose tokens it does not bound
     unbounded: str = ""  # the field that makes the price of the answer unforeseeable, if there is one
     caching: bool = True  # whether it may have the provider write into its cache
-    native: tuple[str, dict[str, Any]] | None = None  # the client's dialect and own object, where that is not `raw`
+    extended: bool = False  # `raw` has members that a translation put there and OpenAI does not know
+    native: tuple[str, dict[str, Any]] | None = None
+    native_only: str = ""  # the field, if there is one, that nobody can serve who does not get `native`
 
 
 class StreamOptions(Struct):

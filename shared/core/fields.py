@@ -16,8 +16,10 @@ T = TypeVar("T")
 _MISSING = "Object missing required field `"
 
 
-def typed(raw: Mapping[str, Any], shape: type[T]) -> T:
+def typed(raw: Mapping[str, Any], shape: type[T], at: str = "") -> T:
     """Read `raw` as `shape`, strictly: no text becomes a number, members it does not know are passed over.
+
+    `at` is where `raw` stands in the request: `messages[0].content[1]`.
 
     Raises:
         BadRequest: a member does not fit; `param` is its path.
@@ -25,13 +27,14 @@ def typed(raw: Mapping[str, Any], shape: type[T]) -> T:
     try:
         return msgspec.convert(raw, shape)
     except msgspec.ValidationError as error:
-        raise _complaint(str(error)) from error
+        raise _complaint(str(error), at) from error
 
 
-def _complaint(text: str) -> BadRequest:
+def _complaint(text: str, at: str) -> BadRequest:
     """Turn msgspec's "Expected `int`, got `str` - at `$.n`" into an error that names the field."""
     reason, _, place = text.partition(" - at `$")
-    path = place.rstrip("`").lstrip(".").partition("[...]")[0]  # a member of a free-form object: the object is named
+    path = place.rstrip("`").partition("[...]")[0]  # a member of a free-form object: the object is named
+    path = f"{at}{path}".lstrip(".")
     if reason.startswith(_MISSING):
         name = reason[len(_MISSING) : -1]
         path = f"{path}.{name}" if path else name

@@ -38,6 +38,8 @@ class Needs(NamedTuple):
     max_tokens: int = 0
     images: int = 0
     raw: dict[str, Any] | None = None  # whose long parts are no text
+    native_only: str = ""  # the field that only a provider of the client's own dialect can serve
+    native: str = ""  # that dialect, "" if the request cannot be passed on in it
 
     def tokens(self) -> int:
         """Estimate the prompt's tokens; data in URLs, which is no text, counts as what it stands for."""
@@ -62,7 +64,9 @@ def of(request: Chat | Embeddings) -> Needs:
     """Read what a request asks for."""
     if not isinstance(request, Chat):
         return Needs()
-    return Needs(tuple(_asked(request)), request.size, request.max_tokens or 0, request.images, request.raw)
+    native = request.native[0] if request.native_only and request.native else ""
+    asked, most = tuple(_asked(request)), request.max_tokens or 0
+    return Needs(asked, request.size, most, request.images, request.raw, request.native_only, native)
 
 
 def _asked(chat: Chat) -> Iterator[Need]:

@@ -113,7 +113,7 @@ def fitting(groups: list[Group], wanted: Needs) -> list[Group]:
                 param=need.field,
             )
         groups = able
-    return _long_enough(groups, wanted)
+    return _long_enough(_native(groups, wanted), wanted)
 
 
 def arranged(
@@ -165,6 +165,20 @@ def _only(groups: Iterable[Group], good: Callable[[Candidate], bool]) -> list[Gr
 
 def _can(model: Model, capability: str) -> bool:
     return model.capabilities is None or capability in model.capabilities
+
+
+def _native(groups: list[Group], wanted: Needs) -> list[Group]:
+    """Keep those that get the client's own request, if it asks for what no translation of it can say."""
+    if not wanted.native_only:
+        return groups
+    able = _only(groups, lambda one: one.provider.dialect == wanted.native)
+    if not able:
+        raise Unsupported(
+            f"'{wanted.native_only}' asks for what no provider of the model '{_first(groups)}' can do. Leave that out, "
+            "or choose a model whose provider speaks the dialect of this request.",
+            param=wanted.native_only,
+        )
+    return able
 
 
 def _long_enough(groups: list[Group], wanted: Needs) -> list[Group]:

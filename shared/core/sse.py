@@ -4,8 +4,8 @@ Lines end in LF, CR or CRLF; the cut may fall between the CR and the LF of one e
 a UTF-8 character, so nothing is decoded here and a line is looked at only when its end has come. A bound keeps an
 endless line or an endless event from filling the memory.
 
-Only `data:` lines are ever written. An `id:` or `retry:` line beside a comment makes OpenAI's Python SDK (up to 3.52 at
-least) parse an empty event and die; a comment frame kills its Go SDK.
+Only `data:` and `event:` lines are ever written. An `id:` or `retry:` line beside a comment makes OpenAI's Python SDK
+(up to 3.52 at least) parse an empty event and die; a comment frame kills its Go SDK.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ class EventTooLargeError(ValueError):
 def frame(value: object) -> bytes:
     """Render `value` as one event."""
     return b"data: " + encode(value) + b"\n\n"
+
+
+def named(name: str, value: object) -> bytes:
+    """Render `value` as one event with a name."""
+    return b"event: " + name.encode() + b"\ndata: " + encode(value) + b"\n\n"
 
 
 class Decoder:

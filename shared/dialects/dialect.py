@@ -50,8 +50,10 @@ class Dialect(NamedTuple):
         parse: Reads the bytes of a request; raises BadRequest that names the client's own field, or TooLarge.
         writer: Makes the writer of an answer to that request.
         envelope: Renders an error as a whole body.
+        id_header: Where its SDKs look for the request's id, beside `x-request-id`.
     """
 
     parse: Callable[[bytes], Request]
     writer: Callable[[Any], Writer]
     envelope: Callable[[Exception], bytes]
+    id_header: str = "x-request-id"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from shared.core import sse, wire
 from shared.core.errors import GatewayError, UpstreamError
 from shared.core.usage import Usage, estimate, from_openai
-from shared.providers import openai_choices, openai_errors
+from shared.providers import openai_choices, openai_errors, openai_plain
 from shared.providers.adapter import HttpRequest
 from shared.providers.openai_choices import Choice
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shared.core.chat import Chat
     from shared.providers.adapter import Head, Moment
 
+_OWN = "://api.openai.com/"
 USER_AGENT = "ai-nexus"
 _EVENTS, _JSON = "text/event-stream", "application/json"
 _NEVER_JSON = frozenset({"text/html", _EVENTS})
@@ -87,9 +88,16 @@ class OpenAIChat:
         return Usage(prompt=self._estimate.prompt, completion=heard, estimated=True)
 
     def request(self, secret: str) -> HttpRequest:
-        """Forward the client's own body, with the model renamed."""
+        """Forward the client's own body, with the model renamed, or what its dialect made of it.
+
+        Raises:
+            BadRequest: that has a field which means nothing to OpenAI.
+        """
         self._secret = secret
-        body = {**self._chat.raw, "model": self._target.model}
+        raw = openai_plain.plain(self._chat.raw) if self._chat.extended else self._chat.raw
+        body = {**raw, "model": self._target.model}
+        if "max_tokens" in body and _OWN in self._provider.base_url:  # whose newer models refuse the older name
+            body.setdefault("max_completion_tokens", body.pop("max_tokens"))
         if self._chat.stream:  # a stream without usage could not be billed
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         return post(self._provider, "chat/completions", secret, body, _EVENTS if self._chat.stream else _JSON)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from shared.core import chat, needs
 from shared.core.catalog import Catalog, Model, Provider, Target, entry, listing
-from shared.core.errors import BadRequest, UnknownModel, UpstreamUnavailable
-from shared.core.routing import Candidate, Group, candidates
+from shared.core.errors import BadRequest, UnknownModel, Unsupported, UpstreamUnavailable
+from shared.core.routing import Candidate, Group, candidates, fitting
 
 OPENAI = Provider(name="openai", dialect="openai", base_url="https://api.openai.com/v1", secret="OPENAI_API_KEY")
 AZURE = Provider(name="azure", dialect="openai", base_url="https://azure.example/v1", secret="AZURE_API_KEY")
@@ -83,3 +85,17 @@ def test_models_are_listed_as_openai_lists_them() -> None:
     """object, created as an integer, owned_by."""
     assert listing([GPT]) == {"object": "list", "data": [entry(GPT)]}
     assert entry(GPT) == {"id": "gpt-5", "object": "model", "created": 7, "owned_by": "openai"}
+
+
+def test_what_only_one_dialect_can_say_goes_to_those_that_speak_it() -> None:
+    """The others are left out; with nobody left the field is named."""
+    claude = Provider(name="anthropic", dialect="anthropic", base_url="https://api.anthropic.com/v1")
+    found = [Candidate(Target(provider.name, "m"), provider, GPT) for provider in (OPENAI, claude)]
+    request = chat.parse(b'{"model": "gpt-5", "messages": [{"role": "user", "content": "x"}]}')
+    assert fitting([Group("order", found)], needs.of(request)) == [Group("order", found)]
+    special = msgspec.structs.replace(request, native=("anthropic", {}), native_only="tools")
+    assert fitting([Group("order", found)], needs.of(special)) == [Group("order", found[1:])]
+    for nobody in (special, msgspec.structs.replace(special, native=None)):
+        with pytest.raises(Unsupported) as refused:
+            fitting([Group("order", found[:1])], needs.of(nobody))
+        assert refused.value.param == "tools"

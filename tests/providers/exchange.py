@@ -26,10 +26,10 @@ JSON_HEAD = Head(200, {"content-type": "application/json"})
 STREAM_HEAD = Head(200, {"content-type": "text/event-stream; charset=utf-8"})
 
 
-def adapter(**fields: Any) -> OpenAIChat:
+def adapter(*, provider: Provider = PROVIDER, **fields: Any) -> OpenAIChat:
     """Make the adapter for a request with these fields, its request sent."""
     body = {"model": "gpt-5", "messages": [{"role": "user", "content": "hello"}], **fields}
-    made = OpenAIChat(chat.parse(json.dumps(body).encode()), Target("openai", "gpt-5-2025-08-07"), PROVIDER, MOMENT)
+    made = OpenAIChat(chat.parse(json.dumps(body).encode()), Target("openai", "gpt-5-2025-08-07"), provider, MOMENT)
     made.request(SECRET)
     return made
 
@@ -37,7 +37,7 @@ def adapter(**fields: Any) -> OpenAIChat:
 def streaming(*, usage: bool = False, **fields: Any) -> OpenAIChat:
     """Make the adapter for a stream."""
     options = {"stream_options": {"include_usage": True}} if usage else {}
-    return adapter(stream=True, **options, **fields)
+    return adapter(stream=True, **{**options, **fields})
 
 
 def piece(

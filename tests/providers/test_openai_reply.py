@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from shared.core.errors import UpstreamError
 from shared.core.usage import Usage
 from shared.providers.adapter import Head
-from tests.providers.exchange import SECRET, adapter, replied
+from tests.providers.exchange import PROVIDER, SECRET, adapter, replied
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
 CHOICE = {"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}
@@ -40,6 +41,14 @@ def test_the_request_is_the_clients_own_with_the_model_renamed() -> None:
         "user-agent": "ai-nexus",
     }
     assert "authorization" not in made.request("").headers
+
+
+def test_openai_itself_is_told_the_bound_by_its_newer_name() -> None:
+    """Its newer models refuse the older one, which is all that some others know."""
+    assert json.loads(adapter(max_tokens=5).request(SECRET).body)["max_completion_tokens"] == 5
+    assert "max_tokens" not in json.loads(adapter(max_tokens=5).request(SECRET).body)
+    elsewhere = msgspec.structs.replace(PROVIDER, base_url="http://127.0.0.1:1/v1")
+    assert json.loads(adapter(provider=elsewhere, max_tokens=5).request(SECRET).body)["max_tokens"] == 5
 
 
 def test_a_good_answer_passes() -> None:

@@ -1,0 +1,149 @@
+"""Whatever language the client speaks: settled before the last event leaves, for what was heard, within the budget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shared.core.pricing import NANO
+from tests.functions.plane.rig import KEY, Client, chunk, item
+from tests.functions.plane.test_pipeline import booked, events, status
+
+if TYPE_CHECKING:
+    from tests.functions.plane.rig import Rig
+
+MESSAGES = "/v1/messages"
+DIALECTS: dict[str, dict[str, Any]] = {
+    MESSAGES: {"max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]},
+}
+LAST = {MESSAGES: b"event: message_stop\n"}
+FAILED = {MESSAGES: b"event: error\n"}
+BEYOND_PRICE: dict[str, tuple[str, dict[str, Any]]] = {
+    "a document": (
+        MESSAGES,
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        {
+                            "type": "document",
+                            "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="},
+                        }
+                    ],
+                }
+            ]
+        },
+    ),
+    "a tier": (MESSAGES, {"service_tier": "priority"}),
+}
+
+paths = pytest.mark.parametrize("path", DIALECTS)
+
+
+def ask(rig: Rig, path: str, *, stream: bool = True, **options: Any) -> Client:
+    """Ask for an answer in the dialect of this path."""
+    fields = {"model": "gpt-4o", **DIALECTS[path], "stream": stream, **options.pop("fields", {})}
+    return rig.call("POST", path, fields, **options)
+
+
+@pytest.fixture
+def _open(rig: Rig) -> None:
+    rig.valkey.set("{default}:open", 1)
+
+
+@paths
+def test_the_last_event_waits_for_the_settlement(rig: Rig, path: str) -> None:
+    """What came before has long left; a whole answer leaves settled, and tells its cost."""
+    client = ask(rig, path, client=Client(rig=rig))
+    assert client.status == 200
+    assert client.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert LAST[path] in client.chunks[-1]
+    assert (client.settled_at_chunk[0], client.settled_at_chunk[-1]) == (0, 1)
+    assert booked(rig) == ("ok", 9, 2, False)
+    whole = ask(rig, path, stream=False, client=Client(rig=rig))
+    assert whole.settled_at_chunk == [2]
+    assert whole.headers["x-nexus-cost-usd"] == "0.0000425"
+
+
+@paths
+def test_a_cut_stream_is_charged_for_what_was_heard(rig: Rig, path: str) -> None:
+    """The client gets an error event and never the last one."""
+    rig.upstream.script = [events(chunk("Hi"), chunk(" there"))]
+    client = ask(rig, path)
+    assert client.body.split(b"\n\n")[-2].startswith(FAILED[path])
+    assert LAST[path] not in client.body
+    assert booked(rig) == ("upstream_error", booked(rig)[1], 2, True)
+
+
+@paths
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+def test_another_provider_steps_in(rig: Rig, path: str, stream: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """Before the first word, as in any dialect; after it, nothing is repeated."""
+    rig.upstream.script = [status("503 Service Unavailable")]
+    client = ask(rig, path, stream=stream, fields={"model": "both"})
+    assert (client.status, client.headers["x-nexus-provider"]) == (200, "second")
+    assert [request.json["model"] for request in rig.upstream.requests] == ["one", "two"]
+
+
+@paths
+def test_a_page_instead_of_an_answer_is_an_error(rig: Rig, path: str) -> None:
+    """In the shape that the client's SDK reads, with the status of a bad gateway."""
+    rig.upstream.script = [status("200 OK", b"<html>", kind="text/html")] * 3
+    client = ask(rig, path)
+    assert client.status == 502
+    assert (client.json["error"]["type"], client.json["error"]["code"]) == ("api_error", "upstream_error")
+
+
+@pytest.mark.usefixtures("_open")
+@paths
+def test_a_budget_bounds_the_answer(rig: Rig, path: str) -> None:
+    """The provider is asked for no longer an answer than was granted, and no more is held than that may cost."""
+    rig.aws.item = item(budget={"total_nano": NANO})
+    client = ask(rig, path, fields={"max_tokens": 50, "max_output_tokens": 50})
+    assert client.status == 200
+    asked = rig.upstream.requests[-1].json
+    assert asked["max_tokens"] == 50
+    assert int(rig.valkey.hget(f"{{default}}:spend:key:{KEY}", "c:t")) == 9 * 2500 + 2 * 10_000
+
+
+@pytest.mark.usefixtures("_open")
+@pytest.mark.parametrize(("path", "fields"), BEYOND_PRICE.values(), ids=BEYOND_PRICE)
+def test_what_has_no_price_bound_is_refused_where_a_budget_applies(rig: Rig, path: str, fields: dict[str, Any]) -> None:
+    """And served where none does."""
+    assert ask(rig, path, fields=fields).status == 200
+    rig.aws.item = item(budget={"total_nano": NANO})
+    rig.valkey.flushall()
+    rig.valkey.set("{default}:open", 1)
+    client = ask(rig, path, fields=fields)
+    assert (client.status, client.json["error"]["code"]) == (400, "unpriced_model")
+
+
+@pytest.mark.usefixtures("_open")
+def test_images_are_held_for(rig: Rig) -> None:
+    """A message's image counts as one of a chat does, wherever it stands: a small budget does not suffice."""
+    rig.aws.item = item(budget={"total_nano": NANO // 10})
+    picture = {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}
+    shown = {"messages": [{"role": "user", "content": [picture]}]}
+    assert ask(rig, MESSAGES).status == 200
+    client = ask(rig, MESSAGES, fields=shown)
+    assert (client.status, client.json["error"]["type"]) == (429, "billing_error")
+
+
+def test_what_nobody_can_serve_asks_nobody(rig: Rig) -> None:
+    """A tool of Anthropic's, and a provider that speaks OpenAI's dialect."""
+    client = ask(rig, MESSAGES, fields={"tools": [{"type": "web_search_20250305", "name": "web_search"}]})
+    assert (client.status, client.json["error"]["param"]) == (400, "tools")
+    assert (rig.upstream.requests, rig.usage()) == ([], [])
+
+
+def test_tokens_are_counted_by_nobody_else(rig: Rig) -> None:
+    """No provider is asked, nothing is charged."""
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}
+    client = rig.call("POST", "/v1/messages/count_tokens", body)
+    assert client.json["input_tokens"] > 0
+    assert rig.upstream.requests == []
+    assert client.headers["request-id"] == client.headers["x-request-id"]
+    refused = rig.call("POST", "/v1/messages/count_tokens", {**body, "model": "nobody"})
+    assert (refused.status, refused.json["error"]["type"]) == (404, "not_found_error")
