@@ -12,7 +12,7 @@ from shared.core.errors import UpstreamError
 from shared.core.wire import decode, encode
 from shared.dialects.anthropic_blocks import Blocks
 from shared.dialects.anthropic_request import count, parse
-from shared.dialects.dialect import Dialect
+from shared.dialects.dialect import Dialect, named
 
 if TYPE_CHECKING:
     from shared.core.chat import Chat
@@ -22,6 +22,12 @@ __all__ = ["MESSAGES", "MessagesWriter", "count"]
 
 _STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 _TYPES = {429: "rate_limit_error", 503: "overloaded_error", 504: "timeout_error"}
+_FIELDS = {  # as the hub calls them, and as the client does
+    "stop": "stop_sequences",
+    "response_format": "output_config.format",
+    "reasoning_effort": "output_config.effort",
+    "user": "metadata.user_id",
+}
 _ENDING = "message_stop"
 
 
@@ -130,7 +136,7 @@ def _body(error: Exception) -> dict[str, object]:
     """Return the error object, with the types that Anthropic has."""
     known = errors.translate(error)
     kind = "billing_error" if isinstance(known, errors.BudgetExhausted) else _TYPES.get(known.status, known.type)
-    return errors.body(known) | {"type": kind}
+    return named(errors.body(known), _FIELDS) | {"type": kind}
 
 
 def _stopped_at(choice: dict[str, Any]) -> str | None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from shared.core.chat import Chat
     from shared.core.embeddings import Embeddings
@@ -41,6 +41,15 @@ class Writer(Protocol):
 
     def failed(self, error: Exception) -> bytes:
         """Render `error` as the last event of a stream that has begun."""
+
+
+def named(found: dict[str, object], names: Mapping[str, str]) -> dict[str, object]:
+    """Return an error object that names the client's own field where it named that of the hub."""
+    param = found["param"]
+    own = names.get(param) if isinstance(param, str) else None
+    if own is None:
+        return found
+    return {**found, "param": own, "message": str(found["message"]).replace(f"'{param}'", f"'{own}'")}
 
 
 class Dialect(NamedTuple):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from shared.core.errors import BudgetExhausted, StoreUnavailable, UpstreamError, UpstreamTimeout
+from shared.core.errors import BadRequest, BudgetExhausted, StoreUnavailable, UpstreamError, UpstreamTimeout
 from shared.core.sse import Decoder
 from shared.core.usage import Usage
 from shared.dialects import anthropic
@@ -241,6 +241,13 @@ def test_errors_have_anthropics_types() -> None:
         assert (body["type"], body["error"]["type"]) == ("error", kind)
         (event,) = Decoder().feed(writer().failed(error))
         assert (event.name, json.loads(event.data)) == (b"error", body)
+
+
+def test_errors_name_the_clients_field() -> None:
+    """Not what it became on the way."""
+    error = json.loads(anthropic.MESSAGES.envelope(BadRequest("'stop' is too long.", param="stop")))["error"]
+    assert (error["param"], error["message"]) == ("stop_sequences", "'stop_sequences' is too long.")
+    assert json.loads(anthropic.MESSAGES.envelope(BadRequest("x", param="tools")))["error"]["param"] == "tools"
 
 
 TEXTS = st.text(max_size=4)
