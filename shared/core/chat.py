@@ -137,8 +137,13 @@ def parse(data: bytes) -> Chat:
         size=len(data),
         images=sum(type(part) is ImagePart for part in parts),
         unbounded=_unbounded(fields, parts),
-        caching=b"cache_control" in data or b"\\u" in data,  # the second may spell the first
+        caching=may_cache(data),
     )
+
+
+def may_cache(data: bytes) -> bool:
+    """Tell whether the body of a request may ask a provider to write into its cache."""
+    return b"cache_control" in data or b"\\u" in data  # the second may spell the first
 
 
 def bounded(chat: Chat, max_tokens: int) -> Chat:

@@ -119,8 +119,8 @@ class MessagesWriter:
 def counted(usage: Usage) -> dict[str, Any]:
     """Render `usage` as Anthropic does: what was read from a cache is no part of `input_tokens`."""
     told: dict[str, Any] = {
-        "input_tokens": usage.prompt - usage.cached,
-        "cache_creation_input_tokens": 0,
+        "input_tokens": usage.prompt - usage.cached - usage.cache_write,
+        "cache_creation_input_tokens": usage.cache_write,
         "cache_read_input_tokens": usage.cached,
         "output_tokens": usage.completion,
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.core import body
-from shared.core.chat import Chat
+from shared.core.chat import Chat, may_cache
 from shared.core.errors import BadRequest
 from shared.core.fields import typed
 from shared.core.usage import estimate
@@ -55,6 +55,7 @@ def parse(data: bytes) -> Chat:
         size=len(data),
         images=talk.images,
         unbounded=unbounded,
+        caching=may_cache(data),
         extended=True,
         native=None if talk.foreign else (NAME, given),
         native_only=native_only,
