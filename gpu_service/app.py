@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,16 +15,18 @@ import msgspec
 from gpu_service.asgi import ClientGone, Exchange, Response
 from gpu_service.errors import NotReady
 from gpu_service.log import event
-from shared.core import embeddings
+from gpu_service.tasks.routes import PATHS, invoke
 from shared.core.errors import MethodNotAllowed, NotFound, Unauthorized, envelope, headers, translate
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from gpu_service.asgi import Receive, Scope, Send
     from gpu_service.fleet import Fleet
     from gpu_service.settings import Settings
+    from gpu_service.tasks.answer import Answer
+    from gpu_service.tasks.routes import Task
 
     Handler = Callable[[Exchange], Awaitable[Response]]
 
@@ -47,8 +50,8 @@ class App:
             "/health/live": {"GET": self._live},
             "/health/ready": {"GET": self._ready},
             "/v1/models": {"GET": self._models},
-            "/v1/embeddings": {"POST": self._embeddings},
-            "/invocations": {"POST": self._embeddings},
+            "/invocations": {"POST": self._invocations},
+            **{path: {"POST": partial(self._answer, task)} for path, task in PATHS.items()},
         }
 
     @property
@@ -126,9 +129,17 @@ class App:
         ]
         return Response(200, _encode({"object": "list", "data": listed}))
 
-    async def _embeddings(self, exchange: Exchange) -> Response:
-        request = embeddings.parse(await exchange.body(self._settings.body_seconds))
-        answer = await exchange.unless_gone(self._fleet.find(request.model).embed(request))
+    async def _answer(self, task: Task, exchange: Exchange) -> Response:
+        body = await exchange.body(self._settings.body_seconds)
+        return await self._computed(exchange, task(self._fleet, body))
+
+    async def _invocations(self, exchange: Exchange) -> Response:
+        """SageMaker's one path for everything: the model's task decides. One model alone needs no name."""
+        body = await exchange.body(self._settings.body_seconds)
+        return await self._computed(exchange, invoke(self._fleet, body))
+
+    async def _computed(self, exchange: Exchange, work: Coroutine[Any, Any, Answer]) -> Response:
+        answer = await exchange.unless_gone(work)
         times = {phase: round(seconds * 1000, 2) for phase, seconds in answer.phases.items()}
         exchange.facts |= {"rows": answer.rows, "tokens": answer.tokens}
         exchange.facts |= {f"{phase}_ms": time for phase, time in times.items()}

@@ -80,7 +80,7 @@ def is_current(out: Path, spec: Spec | None = None) -> bool:
 
 def recipe(spec: Spec) -> str:
     """Give the digest of the code that makes the graph and of what it is told: another recipe makes another model."""
-    told = msgspec.json.encode([spec.task, spec.precision, spec.pooling, spec.normalize, spec.max_tokens])
+    told = msgspec.json.encode(specs.portable(spec), order="deterministic")
     known = Path(spec.reference).read_bytes() if spec.reference else b""
     return hashlib.sha256(Path(graph.__file__).read_bytes() + told + known).hexdigest()
 
@@ -116,6 +116,7 @@ def _is_whole(out: Path, name: str, file: File) -> bool:
 
 def _make(name: str, spec: Spec, source: Path, staging: Path) -> Manifest:
     config = _config(source / "config.json")
+    spec = specs.labelled(spec, source)
     tensors = weights.read(source / str(spec.weights))
     _save(graph.bert(graph.Shape.of(config), tensors, spec), staging)
     shutil.copyfile(source / TOKENIZER, staging / TOKENIZER)
@@ -146,7 +147,7 @@ def _reference(manifest: Manifest, spec: Spec, source: Path, staging: Path) -> R
         _save(graph.bert(shape, weights.read(source / str(spec.weights)), exact), Path(folder))
         shutil.copyfile(source / TOKENIZER, Path(folder) / TOKENIZER)
         engine = _engine(manifest, exact, Path(folder))
-        rows = engine.rows(_TEXTS)
+        rows = engine.pairs(_TEXTS[0], _TEXTS) if spec.task == "rerank" else engine.rows(_TEXTS)
         return Reference(rows, engine.run(rows))
 
 

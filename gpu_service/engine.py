@@ -5,18 +5,18 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from gpu_service import specs
+from gpu_service import contents, specs
 from gpu_service.heads import finished
 from gpu_service.model import GRAPH, TOKENIZER, Manifest, ModelError
 from gpu_service.prepare import Prepared
 from gpu_service.reference import Reference
 from gpu_service.session import open_session
 from gpu_service.slices import slices
-from gpu_service.tokens import Row, Tokens
+from gpu_service.tokens import Cut, Row, Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,13 @@ class Engine:
     with one thread each does 1.25 to 1.46 times as much as one caller with all cores, which is why `threads` is 1.
     """
 
-    def __init__(self, session: Any, tokens: Tokens, manifest: Manifest, spec: Spec | None = None) -> None:  # noqa: ANN401 - it has no type
+    def __init__(
+        self,
+        session: Any,  # noqa: ANN401 - onnxruntime publishes no types
+        tokens: Tokens | None,
+        manifest: Manifest,
+        spec: Spec | None = None,
+    ) -> None:
         self._session = session
         self._tokens = tokens
         self.manifest = manifest
@@ -74,8 +80,7 @@ class Engine:
                 session = open_session(directory / (spec.graph or GRAPH), threads=threads, device=device)
             finally:
                 verified.result()  # says more than ONNX Runtime does about a broken file
-        tokens = Tokens.open(directory / TOKENIZER, limit=manifest.max_tokens, vocabulary=manifest.vocabulary)
-        engine = cls(session, tokens, manifest, spec)
+        engine = cls(session, _tokens(prepared), manifest, spec)
         engine.warm_up()
         return engine
 
@@ -92,31 +97,54 @@ class Engine:
         """
         if self.manifest.reference:
             Reference.of(self.manifest.reference).check(self.run, self.manifest.name, self.manifest.precision)
-        found = self.run(self.rows(["Warm up."]))
+        found = self.run(self.rows([b"Warm up." if self._tokens is None else "Warm up."]))
         if self.manifest.dimensions == 0:
             self.manifest = replace(self.manifest, dimensions=found.shape[1])
-        length = float(np.linalg.norm(found))
-        if self.spec.normalize and not abs(length - 1) < 1e-3:  # noqa: PLR2004 - float32 and float16 stay well below
-            raise ModelError(
-                f"The model {self.manifest.name} gives no unit vectors on {self.provider}: build it again."
-            )
+        self._check(found)
 
-    def rows(self, inputs: Sequence[str | Row]) -> list[Row]:
-        """Tokenize; see `Tokens.rows`."""
-        return self._tokens.rows(inputs)
+    def _check(self, found: NDArray[np.float32]) -> None:
+        name, labels, width = self.manifest.name, self.spec.labels, found.shape[1]
+        length = float(np.linalg.norm(found))
+        unit = self.spec.task == "embedding" and self.spec.normalize
+        if unit and not abs(length - 1) < 1e-3:  # noqa: PLR2004 - float32 and float16 stay well below
+            raise ModelError(f"The model {name} gives no unit vectors on {self.provider}: build it again.")
+        if not unit and not np.isfinite(length):
+            raise ModelError(f"The model {name} gives no numbers on {self.provider}: choose another precision.")
+        if self.spec.task == "classification" and width != len(labels):
+            raise ModelError(
+                f"The model {name} has {width} outputs, and models.toml names {len(labels)} labels for it."
+            )
+        if self.spec.task == "rerank" and width != 1:
+            raise ModelError(f"The model {name} has {width} outputs; a reranker has one or two: is it a classifier?")
+
+    def rows(self, inputs: Sequence[str | bytes | Row], cut: Cut = "end") -> list[Row]:
+        """Read texts and token ids as `Tokens.rows` does, or the bytes of files."""
+        if self._tokens is None:
+            return contents.rows(cast("Sequence[bytes]", inputs))
+        return self._tokens.rows(cast("Sequence[str | Row]", inputs), cut)
+
+    def pairs(self, query: str, documents: Sequence[str]) -> list[Row]:
+        """Tokenize each document behind the query; see `Tokens.pairs`."""
+        return cast("Tokens", self._tokens).pairs(query, documents)
 
     def run(self, rows: Sequence[Row]) -> NDArray[np.float32]:
         """Compute the results of `rows` in one padded batch; a result does not depend on its neighbours."""
         lengths = [len(row) for row in rows]
-        shape = (len(rows), max(lengths))
-        ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        outputs = self._session.run(None, self._feeds(rows, (len(rows), max(lengths))))
+        return finished(outputs[0], lengths, self.spec)
+
+    def _feeds(self, rows: Sequence[Row], shape: tuple[int, int]) -> dict[str, NDArray[Any]]:
+        if self._tokens is None:
+            return {name: np.array(rows, np.int32) for name in self._takes}
+        feeds = {name: np.zeros(shape, np.int64) for name in self._takes}
+        ids, mask = feeds["input_ids"], feeds["attention_mask"]
         for index, row in enumerate(rows):
             ids[index, : len(row)] = row
             mask[index, : len(row)] = 1
-        feeds = {"input_ids": ids, "attention_mask": mask}
-        if "token_type_ids" in self._takes:
-            feeds["token_type_ids"] = np.zeros(shape, np.int64)
-        return finished(self._session.run(None, feeds)[0], lengths, self.spec)
+        if "token_type_ids" in feeds:
+            for index, row in enumerate(rows):
+                feeds["token_type_ids"][index, self._tokens.second(row) : len(row)] = 1
+        return feeds
 
     def embed(self, inputs: Sequence[str | Row]) -> Embedded:
         """Tokenize and compute in one call, on the caller's thread."""
@@ -130,3 +158,12 @@ class Engine:
     @cached_property
     def _takes(self) -> frozenset[str]:
         return frozenset(one.name for one in self._session.get_inputs())
+
+
+def _tokens(prepared: Prepared) -> Tokens | None:
+    manifest, spec = prepared.manifest, prepared.spec
+    if spec.reads != "text":
+        return None
+    literal = spec.task != "embedding"  # as sentence-transformers does, an embedding's text may hold special tokens
+    path = prepared.directory / TOKENIZER
+    return Tokens.open(path, limit=manifest.max_tokens, vocabulary=manifest.vocabulary, literal=literal)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from gpu_service.engine import Engine
 from gpu_service.prepare import planned, prepare
 from gpu_service.service import Service
-from shared.core.errors import UnknownModel
+from shared.core.errors import BadRequest, UnknownModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gpu_service.settings import Settings
-    from gpu_service.specs import Spec
+    from gpu_service.specs import Spec, Task
 
 
 class Fleet:
@@ -52,17 +52,45 @@ class Fleet:
             self._starting = asyncio.get_running_loop().create_task(self._started())
         return self._starting
 
-    def find(self, model: str) -> Service:
+    async def find(self, model: str, task: Task | None = None) -> Service:
         """Give the service of `model`; what stands before its last slash is the maker's name, and passed over.
 
         Raises:
             UnknownModel: it is not served here.
+            BadRequest: it is, but not for this `task`.
+            NotReady: it is not loaded.
         """
         found = self._services.get(model) or self._services.get(model.rpartition("/")[2])
         if found is None:
             served = ", ".join(f"'{name}'" for name in self._services)
             raise UnknownModel(f"The model '{model}' is not served here; {served} is.", param="model")
+        does = (await found.engine()).spec.task
+        if task not in {None, does}:
+            raise BadRequest(f"The model '{model}' does {does}, not {task}.", param="model")
         return found
+
+    async def moderator(self) -> Service:
+        """Give the first service whose model has categories of moderation.
+
+        Raises:
+            UnknownModel: none has.
+        """
+        for service in self._services.values():
+            if (await service.engine()).spec.categories:
+                return service
+        raise UnknownModel("No model that is served here moderates: name 'categories' in models.toml.", param="model")
+
+    def only(self) -> str:
+        """Give the name of the one model.
+
+        Raises:
+            BadRequest: there are several.
+        """
+        if len(self._services) > 1:
+            raise BadRequest(
+                f"The required field 'model' is missing; served are {', '.join(self._services)}.", param="model"
+            )
+        return self.names[0]
 
     def close(self) -> None:
         """Stop what has not begun."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gpu_service import specs
 from gpu_service.model import MANIFEST, File, Manifest, place
 from gpu_service.sources import locate
@@ -46,12 +48,14 @@ def prepare(name: str, spec: Spec, *, store: Path) -> Prepared:
     """
     if spec.weights is not None:
         directory = place(store, name, spec.precision)
-        return Prepared(directory, Manifest.read(directory, name), spec)
+        manifest = Manifest.read(directory, name)
+        kept = specs.of_manifest(manifest, directory)  # the labels, which the weights' config.json named
+        return Prepared(directory, manifest, msgspec.structs.replace(spec, labels=spec.labels or kept.labels))
     directory = locate(spec, cache=store / name)
     if MANIFEST in spec.sha256 or not spec.sha256:
         manifest = Manifest.read(directory, name)
         return Prepared(directory, manifest, specs.of_manifest(manifest, directory))
-    return Prepared(directory, _described(name, spec, directory), spec)
+    return Prepared(directory, _described(name, spec, directory), specs.labelled(spec, directory))
 
 
 def _described(name: str, spec: Spec, directory: Path) -> Manifest:

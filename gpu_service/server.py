@@ -1,7 +1,7 @@
 """`python -m gpu_service serve`: uvicorn on functions-framework's ASGI application, with the hot paths in front of it.
 
 functions-framework (Starlette's routing, two middlewares) adds half again to what a request costs outside the model,
-130 instead of 85 us of CPU. So `/ping`, `/invocations` and `/v1/embeddings` go past it to the very application that it
+130 instead of 85 us of CPU. So `/ping`, `/invocations` and the tasks' paths go past it to the very application that it
 would reach, and all other paths go through it.
 """
 
@@ -20,6 +20,7 @@ import uvicorn
 from gpu_service import main
 from gpu_service.log import event
 from gpu_service.model import ModelError
+from gpu_service.tasks.routes import PATHS
 
 if TYPE_CHECKING:
     import asyncio
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-HOT: Final = frozenset({"/ping", "/invocations", "/v1/embeddings"})
+HOT: Final = frozenset({"/ping", "/invocations", *PATHS})
 _DRAIN: Final = 7  # seconds for what is under way; Cloud Run kills after 10
 _KEEP_ALIVE: Final = 75  # seconds; longer than a load balancer keeps a connection, so that it is never ours that closes
 

@@ -1,22 +1,18 @@
-"""One model at work: loaded in the background, warmed up, then answering requests for vectors."""
+"""One model at work: loaded in the background, warmed up, then computing rows of many requests together."""
 
 from __future__ import annotations
 
 import asyncio
-import binascii
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import msgspec
-
 from gpu_service.batching.batcher import Batcher
 from gpu_service.errors import NotReady
 from gpu_service.model import ModelError
-from shared.core.errors import BadRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -24,20 +20,16 @@ if TYPE_CHECKING:
     from gpu_service.engine import Engine
     from gpu_service.settings import Settings
     from gpu_service.tokens import Row
-    from shared.core import embeddings
 
 _INLINE: Final = 2_000  # characters and ids that are tokenized at once: sooner done than handed to a thread
 _START: Final = 30.0  # seconds that a request waits for the model to be loaded
 
-_encode = msgspec.json.Encoder().encode
 
+class Computed(NamedTuple):
+    """One result per row, and what they took: seconds per phase, tokens of all rows."""
 
-class Answer(NamedTuple):
-    """A response body, and what it took: seconds per phase, rows and tokens."""
-
-    body: bytes
+    results: list[NDArray[np.float32]]
     phases: dict[str, float]
-    rows: int
     tokens: int
 
 
@@ -78,23 +70,25 @@ class Service:
         except ModelError as error:
             raise NotReady("The model could not be loaded; the service's log says why.") from error
 
-    async def embed(self, request: embeddings.Embeddings) -> Answer:
-        """Answer an OpenAI embeddings request.
+    async def compute(
+        self, inputs: Sequence[Collection[object]], rows: Callable[[Engine], list[Row]], *, beside: int = 0
+    ) -> Computed:
+        """Compute the rows that `rows` makes of `inputs`, together with those of other requests.
+
+        `beside` are the characters that go into every row besides its input.
 
         Raises:
             GatewayError: what the client is told instead.
         """
-        with self._batcher.admit(self._guess(request.inputs)):
+        with self._batcher.admit(self._guess(inputs, beside)):
             engine = await self.engine()
-            _check(request, engine)
             arrived = time.perf_counter()
-            rows = await self._rows(engine, request.inputs)
+            made = await self._rows(engine, rows, size=sum(map(len, inputs)) + beside)
             tokenized = time.perf_counter()
-            done = await self._batcher.run(rows)
+            done = await self._batcher.run(made)
             ended = time.perf_counter()
         phases = {"queue": done.began - tokenized, "tokenize": tokenized - arrived, "inference": ended - done.began}
-        tokens = sum(map(len, rows))
-        return Answer(_rendered(request, engine.manifest.name, done.results, tokens), phases, len(rows), tokens)
+        return Computed(done.results, phases, sum(map(len, made)))
 
     def close(self) -> None:
         """Stop what has not begun."""
@@ -104,40 +98,15 @@ class Service:
     async def _loaded(self) -> Engine:
         return await asyncio.get_running_loop().run_in_executor(self._aside, self._load)
 
-    async def _rows(self, engine: Engine, inputs: Sequence[str | Row]) -> list[Row]:
-        if sum(map(len, inputs)) <= _INLINE:
-            return engine.rows(inputs)
-        return await asyncio.get_running_loop().run_in_executor(self._aside, engine.rows, inputs)
+    async def _rows(self, engine: Engine, rows: Callable[[Engine], list[Row]], *, size: int) -> list[Row]:
+        if size <= _INLINE:
+            return rows(engine)
+        return await asyncio.get_running_loop().run_in_executor(self._aside, rows, engine)
 
     def _run(self, rows: Sequence[Row]) -> NDArray[np.float32]:
         return self.start().result().run(rows)
 
-    def _guess(self, inputs: Sequence[str | Row]) -> int:
+    def _guess(self, inputs: Sequence[Collection[object]], beside: int) -> int:
         """Guess the tokens of the longest input before it is tokenized: four characters make one."""
-        guess = max(len(item) // 4 if isinstance(item, str) else len(item) for item in inputs) + 2
+        guess = max((len(item) // 4 if isinstance(item, str) else len(item)) for item in inputs) + beside // 4 + 2
         return min(guess, self.start().result().manifest.max_tokens) if self.state == "ready" else guess
-
-
-def _check(request: embeddings.Embeddings, engine: Engine) -> None:
-    name, size = engine.manifest.name, engine.manifest.dimensions
-    if request.dimensions not in {None, size}:
-        raise BadRequest(
-            f"The model '{name}' gives vectors of {size} dimensions, and was not trained to be cut shorter.",
-            param="dimensions",
-        )
-
-
-def _rendered(request: embeddings.Embeddings, model: str, vectors: list[NDArray[np.float32]], tokens: int) -> bytes:
-    wanted = _base64 if request.encoding_format == "base64" else _floats
-    data = [{"object": "embedding", "index": index, "embedding": wanted(row)} for index, row in enumerate(vectors)]
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return _encode({"object": "list", "data": data, "model": model, "usage": usage})
-
-
-def _base64(vector: NDArray[np.float32]) -> str:
-    return binascii.b2a_base64(vector.astype("<f4", copy=False).tobytes(), newline=False).decode("ascii")
-
-
-def _floats(vector: NDArray[np.float32]) -> list[float]:
-    floats: list[float] = vector.tolist()
-    return floats

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -55,6 +56,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     labels: list[str] = []
     activation: Literal["softmax", "sigmoid", "none"] = "softmax"
     categories: dict[str, str] = {}
+    threshold: Annotated[float, Meta(ge=0, le=1)] = 0.5
     reads: Literal["text", "magika"] = "text"
     reference: str = ""
 
@@ -148,7 +150,6 @@ def _faults(spec: Spec) -> list[str]:
     """Say what cannot be meant, each as the rest of a sentence."""
     made = spec.weights is not None
     unknown = sorted(set(spec.categories.values()) - set(CATEGORIES))
-    unlabelled = sorted(set(spec.categories) - set(spec.labels))
     checks = {
         "'sha256' names no *.onnx, *.safetensors or manifest.json: list every file of the model with its digest "
         "(`sha256sum FILE`)": not (made or spec.graph or MANIFEST in spec.sha256 or _is_folder(spec)),
@@ -163,13 +164,36 @@ def _faults(spec: Spec) -> list[str]:
         f"'precision' is {spec.precision}, but only graphs that are made here have one: remove it": (
             not made and spec.precision != "fp32"
         ),
-        "'labels' is missing: name the classes in the order of the model's outputs": (
-            spec.task == "classification" and not spec.labels and MANIFEST not in spec.sha256 and not _is_folder(spec)
+        "'labels' is missing: name the classes in the order of the model's outputs, or a config.json that does": (
+            spec.task == "classification" and not spec.labels and not (_config(spec) or MANIFEST in spec.sha256)
         ),
         f"'categories' holds {unknown}, none of {', '.join(CATEGORIES)}": bool(unknown),
-        f"'categories' maps {unlabelled}, which are none of its labels": bool(unlabelled),
     }
     return [fault for fault, is_true in checks.items() if is_true]
+
+
+def labelled(spec: Spec, folder: Path) -> Spec:
+    """Give `spec` with the labels that its config.json names (`id2label`; magika: `target_labels_space`).
+
+    Raises:
+        ModelError: it names none, or `categories` speaks of others.
+    """
+    if spec.task != "classification":
+        return spec
+    name, labels = _config(spec), spec.labels
+    if name and not labels:
+        config = json.loads((folder / name).read_bytes())
+        by_id = config.get("id2label", {})
+        labels = config.get("target_labels_space") or [by_id[key] for key in sorted(by_id, key=int)]
+    unknown = sorted(set(spec.categories) - set(labels))
+    if not labels or unknown:
+        reason = f"'categories' maps {unknown}, which are none of its labels" if labels else "no labels are named"
+        raise ModelError(f"{folder / (name or MANIFEST)}: {reason}: correct 'labels' in models.toml.")
+    return msgspec.structs.replace(spec, labels=labels)
+
+
+def _config(spec: Spec) -> str | None:
+    return next((name for name in spec.sha256 if name.startswith("config.") and name.endswith(".json")), None)
 
 
 def _is_folder(spec: Spec) -> bool:

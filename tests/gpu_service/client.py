@@ -104,13 +104,13 @@ class HeldEngine(Engine):
     """Takes one token per character and computes nothing until it is `released`; remembers what it was given to run."""
 
     def __init__(self) -> None:
-        super().__init__(None, None, Manifest(MODEL, "embedding", 4, 256, 1000, "", "", {}))  # type: ignore[arg-type]
+        super().__init__(None, None, Manifest(MODEL, "embedding", 4, 256, 1000, "", "", {}))
         self.begun = threading.Semaphore(0)
         self.released = threading.Event()
         self.ran: list[int] = []
         self.fails = False
 
-    def rows(self, inputs: Sequence[str | list[int]]) -> list[list[int]]:
+    def rows(self, inputs: Sequence[str | bytes | list[int]], _cut: str = "end") -> list[list[int]]:
         """One row per input, as long as the input."""
         return [[1] * len(item) for item in inputs]
 

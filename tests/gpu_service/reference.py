@@ -30,9 +30,10 @@ _erf = np.frompyfunc(math.erf, 1, 1)
 class Reference:
     """BERT after Devlin et al. 2018, mean pooling and L2 after Reimers and Gurevych 2019."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, layers: int = LAYERS, heads: int = HEADS) -> None:
+        self._layers, self._heads = layers, heads
         self._weights = {
-            name: array.astype(np.float64)
+            name.removeprefix("bert."): array.astype(np.float64)
             for name, array in load_file(folder / "model.safetensors").items()
             if array.dtype == np.float32
         }
@@ -47,15 +48,24 @@ class Reference:
 
     def embed(self, text: str) -> Matrix:
         """The unit vector of one text, float64 [384]."""
-        hidden = self._embedded(self.tokens(text))
-        for layer in range(LAYERS):
-            hidden = self._layer(f"encoder.layer.{layer}", hidden)
-        mean: Matrix = hidden.mean(axis=0)
+        mean: Matrix = self._encoded(self.tokens(text)).mean(axis=0)
         return mean / math.sqrt(float(mean @ mean))
 
-    def _embedded(self, ids: list[int]) -> Matrix:
+    def logits(self, ids: list[int], *, second: int | None = None) -> Matrix:
+        """What the classifier says of a row whose second text begins at `second`, float64 [classes]."""
+        first = self._encoded(ids, second)[:1]
+        found: Matrix = self._linear("classifier", np.tanh(self._linear("pooler.dense", first)))[0]
+        return found
+
+    def _encoded(self, ids: list[int], second: int | None = None) -> Matrix:
+        hidden = self._embedded(ids, len(ids) if second is None else second)
+        for layer in range(self._layers):
+            hidden = self._layer(f"encoder.layer.{layer}", hidden)
+        return hidden
+
+    def _embedded(self, ids: list[int], second: int) -> Matrix:
         word, place, kind = (self._weights[f"embeddings.{part}_embeddings.weight"] for part in _TABLES)
-        rows = [word[token] + place[position] + kind[0] for position, token in enumerate(ids)]
+        rows = [word[token] + place[position] + kind[int(position >= second)] for position, token in enumerate(ids)]
         return self._norm("embeddings.LayerNorm", np.stack(rows))
 
     def _layer(self, name: str, hidden: Matrix) -> Matrix:
@@ -69,9 +79,9 @@ class Reference:
 
     def _attended(self, name: str, hidden: Matrix) -> Matrix:
         query, key, value = (self._linear(f"{name}.{part}", hidden) for part in ("query", "key", "value"))
-        size = hidden.shape[1] // HEADS
+        size = hidden.shape[1] // self._heads
         found = np.empty_like(hidden)
-        for head in range(HEADS):
+        for head in range(self._heads):
             own = slice(head * size, (head + 1) * size)
             scores = np.einsum("ik,jk->ij", query[:, own], key[:, own]) / math.sqrt(size)
             weights = np.exp(scores - scores.max(axis=1, keepdims=True))

@@ -1,0 +1,32 @@
+"""What a task gives back: a body, and what it took."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+if TYPE_CHECKING:
+    from gpu_service.service import Computed
+
+encode = msgspec.json.Encoder().encode
+
+
+class Answer(NamedTuple):
+    """A response body, and what it took: seconds per phase, rows and tokens."""
+
+    body: bytes
+    phases: dict[str, float]
+    rows: int
+    tokens: int
+
+    @classmethod
+    def of(cls, found: object, computed: Computed) -> Answer:
+        """Write `found`, which `computed` went into."""
+        return cls(encode(found), computed.phases, len(computed.results), computed.tokens)
+
+
+def identity(prefix: str) -> str:
+    """Make an id that no other answer has."""
+    return f"{prefix}-{uuid.uuid4().hex}"
