@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
 from functions.call import Call
+from functions.ensemble import ensemble
 from functions.pipeline import complete, settled
 from functions.plane import Gateway, build
 from functions.reply import Reply
@@ -167,6 +168,10 @@ def _count_tokens(visit: _Visit) -> None:
     visit.reply.whole(encode({"input_tokens": tokens}))
 
 
+def _ensemble(visit: _Visit) -> None:
+    ensemble(visit.body(), visit.call("infer"), visit.gateway, visit.reply)
+
+
 def _models(visit: _Visit) -> None:
     call = visit.call("read")
     with _admitted_if_possible(call, visit):
@@ -236,6 +241,7 @@ _ROUTES: dict[str, dict[str, Callable[[_Visit], None]]] = {
     "/v1/models": {"GET": _models},
     "/v1/models/{id+}": {"GET": _model},
     "/v1/chat/completions": {"POST": _infer(openai.CHAT)},
+    "/api/ai/ensemble": {"POST": _ensemble},
     "/v1/embeddings": {"POST": _infer(openai.EMBEDDINGS)},
     "/v1/messages": {"POST": _infer(anthropic.MESSAGES)},
     "/v1/messages/count_tokens": {"POST": _count_tokens},

@@ -43,10 +43,21 @@ def complete(call: Call, gateway: Gateway, reply: Reply, *, fit: bool = False) -
         GatewayError: it cannot be served, or not to its end; `reply.fail` says so in the way that is still possible.
         ClientGone: the client does not read any more.
     """
+    targets = prepared(call, gateway, fit=fit)
+    reply.headers.update(gateway.admit(call).headers())
+    answered(targets, call, gateway, reply)
+
+
+def prepared(call: Call, gateway: Gateway, *, fit: bool = False) -> list[Candidate]:
+    """List who can serve `call`, in order, and find out what it may cost; raises as `complete` does."""
     targets = _plan(call, gateway)
     call.event.model = call.request.model
     call.weigh(targets, gateway.catalog, fit=fit)
-    reply.headers.update(gateway.admit(call).headers())
+    return targets
+
+
+def answered(targets: list[Candidate], call: Call, gateway: Gateway, reply: Reply) -> None:
+    """Have an admitted call answered by one of `targets`, and settle it; raises as `complete` does."""
     call.keep_to_grant()
     with settled(call, gateway):
         last = _first_success(targets, call, gateway, reply)

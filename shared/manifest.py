@@ -263,6 +263,7 @@ ROUTES: Final = (
     Route(method="POST", path="/v1/embeddings", function="gateway", needs="infer"),
     Route(method="POST", path="/v1/messages", function="gateway", needs="infer"),
     Route(method="POST", path="/v1/messages/count_tokens", function="gateway", needs="infer"),
+    Route(method="POST", path="/api/ai/ensemble", function="gateway", needs="infer"),
     Route(method="GET", path="/v1/models", function="gateway", needs="read"),
     Route(method="GET", path="/v1/models/{id+}", function="gateway", needs="read"),
     Route(method="GET", path="/openapi.json", function="admin", auth="none"),

@@ -50,6 +50,8 @@ class Http:
         self._tls = tls or verifying
         self._idle: dict[_Origin, list[Wire]] = {}
         self._used = 0.0
+        self._wire: Wire | None = None  # of the exchange that is under way, or was the last one
+        self._over = False
 
     def post(
         self, request: HttpRequest, patience: float, connect: float = CONNECT_SECONDS, first: float = math.inf
@@ -75,9 +77,10 @@ class Http:
         answer = None
         if wire := _sound(idle):
             with suppress(HungUpError):
-                answer = _exchange(wire, data, (end, first_end), idle)
+                answer = _exchange(self._watched(wire), data, (end, first_end), idle)
         if answer is None:
-            answer = _exchange(self._opened(origin, min(connect, patience)), data, (end, first_end), idle)
+            wire = self._opened(origin, min(connect, patience))
+            answer = _exchange(self._watched(wire), data, (end, first_end), idle)
         self._used = self._clock()
         return answer
 
@@ -86,6 +89,20 @@ class Http:
         for idle in self._idle.values():
             while idle:
                 idle.pop().close()
+
+    def abort(self) -> None:
+        """Break off what is under way, from another thread, and let nothing follow."""
+        self._over = True
+        if self._wire:
+            self._wire.cut()
+
+    def _watched(self, wire: Wire) -> Wire:
+        """Have `abort` find the wire, whichever of the two comes first."""
+        self._wire = wire
+        if self._over:
+            wire.close()
+            raise UpstreamUnavailable("The request was given up before it was sent.")
+        return wire
 
     def _opened(self, origin: _Origin, seconds: float) -> Wire:
         host, port, secure = origin

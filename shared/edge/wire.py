@@ -6,6 +6,7 @@ import select
 import socket
 import ssl
 import time
+from contextlib import suppress
 from functools import cache
 
 
@@ -47,6 +48,11 @@ class Wire:
     def readable(self) -> bool:
         """Tell whether something has come, be it the end."""
         return bool(self._poll.poll(0))
+
+    def cut(self) -> None:
+        """Break the connection off, also under a thread that waits on it."""
+        with suppress(OSError):  # it is closed already
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the connection."""
