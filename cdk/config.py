@@ -57,7 +57,8 @@ class Config(BaseModel):
     """Both with their `/v1`; `None` leaves the catalog's own, or the provider off."""
 
     anthropic_base_url: Url | None = None
-    """Without a version, as its own SDK has it; `None` leaves the catalog's own."""
+    gemini_base_url: Url | None = None
+    """Both without a version, as their own SDKs have them; `None` leaves the catalog's own."""
 
     jwt_issuer: Url = "https://ai-nexus.invalid"
     """A configured name, never derived from the API's own address."""

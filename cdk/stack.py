@@ -163,6 +163,7 @@ def _environment(spec: manifest.Function, config: Config, data: Mapping[manifest
     }
     optional = {
         "ANTHROPIC_BASE_URL": config.anthropic_base_url,
+        "GEMINI_BASE_URL": config.gemini_base_url,
         "GPU_SERVICE_URL": config.gpu_service_url,
         "OIDC_ISSUERS": config.oidc_environment,
         "OPENAI_BASE_URL": config.openai_base_url,

@@ -176,6 +176,7 @@ FUNCTIONS: Final[dict[str, Function]] = {
             ),
             optional_environment=(
                 "ANTHROPIC_BASE_URL",
+                "GEMINI_BASE_URL",
                 "GPU_SERVICE_URL",
                 "OPENAI_BASE_URL",
                 "SIMULATED_BASE_URL",

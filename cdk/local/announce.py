@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EMBEDDING_MODEL: Final = "all-MiniLM-L6-v2"
 CHAT_MODEL: Final = "gpt-4o-mini"
 CREDENTIALS: Final = tuple(
-    f"{provider}_{what}" for provider in ("OPENAI", "ANTHROPIC") for what in ("API_KEY", "BASE_URL")
+    f"{provider}_{what}" for provider in ("OPENAI", "ANTHROPIC", "GEMINI") for what in ("API_KEY", "BASE_URL")
 )
 SHOWN_NUMBERS: Final = 6
 SHOWN_HEADERS: Final = (
@@ -82,7 +82,7 @@ def snippets(ready: Ready, folder: Path) -> str:
     if not any(os.environ.get(name) for name in CREDENTIALS):
         note = (
             "\nNo provider is configured: chat is answered by the provider called `simulated`.\n"
-            "Set OPENAI_API_KEY or ANTHROPIC_API_KEY and start again for real answers.\n"
+            "Set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY and start again for real answers.\n"
         )
     return f"""
 {styled("AI-Nexus is ready on " + url, BOLD, sys.stdout.isatty())}

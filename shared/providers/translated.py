@@ -101,9 +101,14 @@ class Translated:
         if self._failure:
             raise self._failure
         told = [] if self._done else [piece for frame in self._frames.end() for piece in self._frame(frame)]
-        if not self._done:
+        if not self._complete:
             raise UpstreamError("The provider's answer was cut off before it was complete.")
         return told + self._answer.finishing()
+
+    @property
+    def _complete(self) -> bool:
+        """Whether the provider has said all, should the stream end here."""
+        return self._done
 
     def _fail(self, error: GatewayError) -> None:
         self._failure, self._done = error, True

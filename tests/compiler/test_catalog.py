@@ -109,7 +109,7 @@ def test_targets_take_from_their_provider_what_they_leave_out(tmp_path: Path) ->
 
 MISTAKES: list[tuple[str, str, str]] = [
     # what is replaced, by what, the complaint after the file's name
-    ('"openai"', '"klingon"', ":3: providers.local.dialect: must be 'anthropic' or"),
+    ('"openai"', '"klingon"', ":3: providers.local.dialect: must be 'anthropic'"),
     ("http://127.0.0.1:9/v1/", "http://example.com/v1", ":4: providers.local.base_url: must start with https://"),
     ("http://127.0.0.1:9/v1/", "https://u:p@example.com", ":4: providers.local.base_url: must be a plain address"),
     ('base_url = "http://127.0.0.1:9/v1/"\n', "", ":2: providers.local: needs base_url, base_url_env, or both"),

@@ -136,6 +136,16 @@ def test_an_answer_always_has_a_limit(asked: dict[str, int], sent: int) -> None:
     assert WIRE.sent(**asked)["max_tokens"] == sent
 
 
+def test_calls_may_be_kept_apart() -> None:
+    """With or without a tool that must be called."""
+    tools = [{"type": "function", "function": {"name": "f", "strict": True}}]
+    one = {"disable_parallel_tool_use": True}
+    assert WIRE.sent(tools=tools, parallel_tool_calls=False)["tool_choice"] == {"type": "auto", **one}
+    sent = WIRE.sent(tools=tools, parallel_tool_calls=False, tool_choice="required")
+    assert sent["tool_choice"] == {"type": "any", **one}
+    assert sent["tools"][0]["input_schema"] == {"type": "object", "properties": {}, "additionalProperties": False}
+
+
 def test_a_form_is_closed_as_anthropic_wants_it() -> None:
     """Every object says that it has no further members; the client's own schema stays as it was."""
     inner = {"type": "object", "properties": {"type": {"type": "string"}}}

@@ -17,13 +17,13 @@ from shared.core.errors import BadRequest, GatewayError, UpstreamError, Upstream
 from shared.core.usage import Usage
 from shared.providers.adapter import Head
 from tests.providers.exchange import accumulated, completed, heard
-from tests.providers.wires import anthropic
+from tests.providers.wires import anthropic, gemini
 from tests.providers.wires.wire import SECRET, Story, Wire
 
 if TYPE_CHECKING:
     from shared.providers.adapter import Adapter
 
-WIRES = (anthropic.WIRE,)
+WIRES = (anthropic.WIRE, gemini.WIRE)
 EACH = pytest.mark.parametrize("wire", WIRES, ids=[wire.dialect for wire in WIRES])
 STORIES = {
     "text": Story(texts=("Hello", " wörld ☃")),
@@ -219,7 +219,6 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "with a tool to use": {
         "tools": [WEATHER],
         "tool_choice": {"type": "function", "function": {"name": "get_weather"}},
-        "parallel_tool_calls": False,
     },
     "with some tools": {
         "tools": [WEATHER, {"type": "function", "function": {"name": "f", "description": "Does it."}}],

@@ -1,0 +1,92 @@
+"""A chat request as Gemini's generateContent takes it.
+
+How hard a model thinks is a level; the models of 2.5, which the catalog marks `thinking-budget`, want a number of
+tokens instead. Most cannot be told not to think at all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.core.errors import BadRequest
+from shared.providers import translating
+from shared.providers.gemini_contents import conversation
+
+if TYPE_CHECKING:
+    from shared.core.catalog import Provider, Target
+    from shared.core.chat import Chat
+
+_LEVELS = {"minimal": "LOW", "low": "LOW", "medium": "MEDIUM", "high": "HIGH", "xhigh": "HIGH", "max": "HIGH"}
+_BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24_576, "xhigh": 24_576, "max": 24_576}
+_ALIKE = {  # fields that only have another name there
+    "temperature": "temperature",
+    "top_p": "topP",
+    "top_k": "topK",
+    "seed": "seed",
+    "presence_penalty": "presencePenalty",
+    "frequency_penalty": "frequencyPenalty",
+    "n": "candidateCount",
+}
+_TAKES = frozenset({
+    *_ALIKE, "response_format", "stop", "tools", "tool_choice", "reasoning_effort",
+})  # fmt: skip
+
+
+def translated(chat: Chat, target: Target, provider: Provider) -> dict[str, Any]:
+    """Translate a request.
+
+    Raises:
+        BadRequest: the provider cannot serve it; `param` names the field.
+    """
+    raw = chat.raw
+    translating.refuse_foreign(raw, _TAKES, provider)
+    system, contents = conversation(raw["messages"], provider, signed="thinking-budget" not in target.quirks)
+    body: dict[str, Any] = {"contents": contents, **_tools(raw, provider)}
+    if system:
+        body["systemInstruction"] = {"parts": system}
+    if config := _config(chat, target, provider):
+        body["generationConfig"] = config
+    return body
+
+
+def _config(chat: Chat, target: Target, provider: Provider) -> dict[str, Any]:
+    raw = chat.raw
+    found = {theirs: raw.get(ours) for ours, theirs in _ALIKE.items()}
+    found |= {"maxOutputTokens": chat.max_tokens, "stopSequences": translating.stops(raw) or None}
+    schema = translating.schema_of(raw, provider)
+    if schema is not None:
+        found |= {"responseMimeType": "application/json", "responseJsonSchema": schema or None}
+    if effort := translating.effort(raw):
+        found["thinkingConfig"] = _thinking(effort, target.quirks)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _thinking(effort: str, quirks: tuple[str, ...]) -> dict[str, Any]:
+    if "thinking-budget" in quirks and (effort != "none" or "thinking-always" not in quirks):
+        return {"thinkingBudget": _BUDGETS[effort], "includeThoughts": effort != "none"}
+    if effort == "none":
+        raise BadRequest("This model always thinks; ask for 'minimal'.", param="reasoning_effort")
+    return {"thinkingLevel": _LEVELS[effort], "includeThoughts": True}
+
+
+def _tools(raw: dict[str, Any], provider: Provider) -> dict[str, Any]:
+    declared = [_declared(tool["function"]) for tool in translating.functions(raw, provider)]
+    mode, name = translating.tool_mode(raw, provider)
+    if not declared:
+        return {}
+    found: dict[str, Any] = {"tools": [{"functionDeclarations": declared}]}
+    if mode:
+        calling: dict[str, Any] = {"mode": {"auto": "AUTO", "none": "NONE", "required": "ANY"}[mode]}
+        if name:
+            calling["allowedFunctionNames"] = [name]
+        found["toolConfig"] = {"functionCallingConfig": calling}
+    return found
+
+
+def _declared(function: dict[str, Any]) -> dict[str, Any]:
+    found = {
+        "name": function["name"],
+        "description": function.get("description"),
+        "parametersJsonSchema": function.get("parameters"),
+    }
+    return {name: value for name, value in found.items() if value}
