@@ -1,110 +1,127 @@
-"""Time of an admission in Valkey against a bare `EVALSHA return 1`, over the same connection, in the same minute.
+"""What an admission costs Valkey, against a bare `EVALSHA return 1` and against limiting with one call for each limit.
 
-By the number of scopes, with and without limits in each, and by the keys that are present.
+By the number of scopes, with a limit and a budget in each, and by the callers that the store knows. All that is
+compared is measured in turns, over one connection each, on one server.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from limits import RateLimitItemPerMinute
+from limits.storage import RedisStorage
+from limits.strategies import MovingWindowRateLimiter
 
 from cdk.local.valkey import valkey_server
 from shared.core.catalog import Tier
 from shared.core.policies import policy
 from shared.core.pricing import NANO, Worst
 from shared.edge.admission import Admission, Ask, connect
+from tests.bench.crowding import Crowd, throughput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cdk.local.valkey import Valkey
+    from shared.edge.admission import Grant
 
 T = TypeVar("T")
 
-CALLS = 2000
+CALLS = 1000
 SCOPES = (1, 4, 8)
-PRESENT = (1, 10_000)  # callers that Valkey knows besides
+PRESENT = (1, 10_000, 1_000_000)  # callers that Valkey knows besides
+OFTEN = 10**6  # a limit that is not reached
 USED: dict[str, str | int] = {"outcome": "ok", "prompt": 3, "completion": 4}
 
 
 class Times(NamedTuple):
-    """Microseconds of a round trip, median and 99th percentile, and how many fit into a second."""
+    """Microseconds of a round trip, median and 99th percentile."""
 
     p50: float
     p99: float
-    rate: float
+
+
+class Row(NamedTuple):
+    """What took how long: a bare script, our two, and the calls of the library, one for each limit, together."""
+
+    bare: Times
+    admit: Times
+    settle: Times
+    limits: Times
 
 
 def main() -> None:
-    """Print a table."""
-    print("Admissions, microseconds of a round trip on loopback (p50, p99), and of a bare EVALSHA in the same run")
+    """Print the tables."""
+    print("Admissions, microseconds of a round trip on loopback: p50 (p99)")
     with tempfile.TemporaryDirectory() as folder, valkey_server(Path(folder)) as valkey:
+        valkey.client().config_set("appendonly", "no")  # the disk is not what is measured
+        crowd = Crowd(valkey)
         for present in PRESENT:
-            _fill(valkey, present)
+            crowd.grow(present)
             for scopes in SCOPES:
-                bare, admitted, settled = measure(valkey, scopes)
-                print(
-                    f"  {scopes} scopes, {present:6} callers   admit {admitted.p50:6.0f} {admitted.p99:6.0f}"
-                    f"   settle {settled.p50:6.0f} {settled.p99:6.0f}   bare {bare.p50:5.0f} {bare.p99:5.0f}"
-                    f"   admit/bare {admitted.p50 / bare.p50:.2f}   {admitted.rate:6.0f} admissions/s"
-                )
-        print(f"  memory of an active caller: {_memory(valkey):.0f} bytes")
+                print(f"  {scopes} scopes, {present:7} callers   {_told(measure(valkey, scopes))}")
+        print(f"  memory of a caller with {crowd.REQUESTS} requests in its window: {crowd.bytes_each:.0f} bytes")
+        for scopes in SCOPES:
+            asked = _known(Admission(connect(valkey.host, valkey.port)), valkey, scopes)
+            alone, both = throughput(valkey, asked, USED)
+            print(f"  one server, {scopes} scopes: {alone:6.0f} admissions/s; with their settlements {both:6.0f}")
 
 
-def measure(valkey: Valkey, scopes: int) -> tuple[Times, Times, Times]:
-    """Return the times of (a bare script, admit, settle), in interleaved rounds."""
+def _told(row: Row) -> str:
+    times = "   ".join(f"{name} {found.p50:4.0f} ({found.p99:4.0f})" for name, found in row._asdict().items())
+    ratios = f"admit/bare {row.admit.p50 / row.bare.p50:.2f}   limits/admit {row.limits.p50 / row.admit.p50:.2f}"
+    return f"{times}   {ratios}"
+
+
+def measure(valkey: Valkey, scopes: int) -> Row:
+    """Return the times of each, in interleaved rounds."""
     admission, client = Admission(connect(valkey.host, valkey.port)), valkey.client()
-    client.set("{default}:open", 1)
+    asked = _known(admission, valkey, scopes)
+    limiter = MovingWindowRateLimiter(RedisStorage(f"redis://{valkey.host}:{valkey.port}"))
+    limit = RateLimitItemPerMinute(OFTEN)
+    digest = client.script_load("return 1")
+    taken: dict[str, list[float]] = {name: [] for name in Row._fields}
+    for number in range(CALLS):
+        one = asked._replace(request_id=f"{scopes}-{time.time_ns()}-{number}")
+        grant = _timed(taken["admit"], lambda one=one: admission.admit(one))  # type: ignore[misc]
+        _timed(taken["settle"], lambda one=one, grant=grant: _settle(admission, one, grant))  # type: ignore[misc]
+        _timed(taken["bare"], lambda: admission._store.call("EVALSHA", digest, 1, "{default}:x"))
+        assert _timed(taken["limits"], lambda: all([limiter.hit(limit, name) for name in asked.scopes]))  # noqa: C419
+    admission.drop()
+    return Row(**{name: _times(seconds) for name, seconds in taken.items()})
+
+
+def _known(admission: Admission, valkey: Valkey, scopes: int) -> Ask:
+    """Make scopes known, each with a limit and a budget; return what asks for all of them."""
+    valkey.client().set("{default}:open", 1)
     names = tuple(f"key:default-{number}" for number in range(scopes))
     for name in names:
-        fields = policy({"budget": {"total_nano": 10**6 * NANO}}, Tier(10**6, 0, 0, 10**6))
-        admission.tell("default", name, int(time.time()), fields)
-    digest = client.script_load("return 1")
-    taken: tuple[list[float], list[float], list[float]] = ([], [], [])
-    for number in range(CALLS):
-        asked = Ask(
-            "default", names, f"{scopes}-{time.time_ns()}-{number}", 60, Worst(10, 1, 5), answers=1, max_tokens=9
-        )
-        grant, admitting = _timed(lambda asked=asked: admission.admit(asked))  # type: ignore[misc]
-        _, settling = _timed(lambda asked=asked, grant=grant: admission.settle(asked, grant, 9, USED))  # type: ignore[misc]
-        _, bare = _timed(lambda: admission._store.call("EVALSHA", digest, 1, "{default}:x"))
-        for times, seconds in zip(taken, (bare, admitting, settling), strict=True):
-            times.append(seconds)
-    admission.drop()
-    return _times(taken[0]), _times(taken[1]), _times(taken[2])
+        fields = policy({"budget": {"total_nano": 10**6 * NANO}}, Tier(OFTEN, 0, 0, OFTEN))
+        admission.tell("default", name, next(_VERSIONS), fields)
+    return Ask("default", names, "", 60, Worst(10, 1, 5), answers=1, max_tokens=9)
 
 
-def _fill(valkey: Valkey, callers: int) -> None:
-    """Make `callers` known, each with a request counted."""
-    admission = Admission(connect(valkey.host, valkey.port))
-    valkey.client().set("{default}:open", 1)
-    for number in range(callers):
-        name = f"key:default-other-{number}"
-        admission.tell("default", name, 1, policy({}, Tier(600, 0, 0, 50)))
-        grant = admission.admit(asked := Ask("default", (name,), f"fill-{number}", 60, Worst(10, 1, 5)))
-        admission.settle(asked, grant, 9, USED)
-    admission.drop()
+_VERSIONS = count(int(time.time()))
 
 
-def _memory(valkey: Valkey) -> float:
-    client = valkey.client()
-    name = "key:default-other-0"
-    places = [f"{{default}}:{kind}:{name}" for kind in ("policy", "rate", "spend")]
-    return sum(float(client.memory_usage(place) or 0) for place in places)
+def _settle(admission: Admission, asked: Ask, grant: Grant) -> bool:
+    return admission.settle(asked, grant, 9, USED)
 
 
-def _timed(act: Callable[[], T]) -> tuple[T, float]:
+def _timed(taken: list[float], act: Callable[[], T]) -> T:
     began = time.perf_counter()
     found = act()
-    return found, time.perf_counter() - began
+    taken.append(time.perf_counter() - began)
+    return found
 
 
 def _times(seconds: list[float]) -> Times:
     ordered = sorted(seconds)
-    median = ordered[len(ordered) // 2]
-    return Times(median * 1e6, ordered[len(ordered) * 99 // 100] * 1e6, 1 / median)
+    return Times(ordered[len(ordered) // 2] * 1e6, ordered[len(ordered) * 99 // 100] * 1e6)
 
 
 if __name__ == "__main__":
