@@ -1,4 +1,4 @@
-"""The commands of the service: make the model, serve it."""
+"""The commands of the service: make the model, serve it, simulate its load."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
-from gpu_service import specs
+from gpu_service import simulate, specs
+from gpu_service.batching.traces import TraceError
 from gpu_service.model import NAME, ModelError, place
 from gpu_service.settings import Settings
 from shared.edge.settings import SettingsError
@@ -45,8 +46,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
     options = parser().parse_args(arguments)
     try:
-        return _build(options) if options.command == "build" else _serve(options)
-    except (ModelError, SettingsError) as error:
+        return {"build": _build, "serve": _serve, "simulate": simulate.main}[options.command](options)
+    except (ModelError, SettingsError, TraceError, FileNotFoundError) as error:
         sys.stderr.write(f"gpu_service: {error}\n")
         return 1
 
@@ -70,6 +71,8 @@ def parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="serve the model until SIGTERM or SIGINT")
     serve.add_argument("--host", help="address to listen on (default: $GPU_SERVICE_HOST or 127.0.0.1)")
     serve.add_argument("--port", type=_port, help="port to listen on, 0 for any (default: $PORT or 8080)")
+    text = "say what a load would do to the batcher, without load and model"
+    simulate.arguments(commands.add_parser("simulate", help=text, description=simulate.__doc__))
     return found
 
 

@@ -7,7 +7,7 @@ Schwartz 2000): a run replaces what older runs said about sizes like its own and
 would wear away all knowledge of other lengths.
 
 What slows the whole machine, or another model in the place of the first, shows at once in a third number: the `pace`,
-a running mean of measured over predicted time.
+a running mean of measured over predicted time. Once it is far from 1, what was known is scaled by it and learned anew.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Final
 
 _MEMORY: Final = 0.995  # of what is known about runs of a size outlives one more of them: the last 200 decide
+_STEADY: Final = 1.5  # how far the pace may get from 1, either way, before all is learned anew
 _PACE: Final = 0.1  # weight of the newest run in the pace
 _UNIT: Final = 256  # tokens: makes the two unknowns about as large
 _LEAST: Final = 1e-6  # seconds; nothing is quicker
@@ -28,11 +29,7 @@ class Cost:
 
     def __init__(self, fixed: float = _FIXED, per_token: float = _PER_TOKEN) -> None:
         self._fixed, self._slope = fixed, per_token * _UNIT
-        self._pace = 1.0
-        self._ff = self._fs = self._ss = 0.0  # the information matrix, with the first guess as a faint memory
-        self._f1 = self._s1 = 0.0
-        for padded in (8, 256):
-            self._add(1 / self._raw(padded) / 100, padded / _UNIT / self._raw(padded) / 100, 0.01)
+        self._start()
 
     @property
     def fixed(self) -> float:
@@ -61,10 +58,21 @@ class Cost:
         """Take note that a run of so many padded tokens took `seconds`."""
         seconds = max(seconds, _LEAST)
         self._pace += _PACE * (min(4.0, max(0.25, seconds / self._raw(padded))) - self._pace)
+        if not 1 / _STEADY < self._pace < _STEADY:
+            self._fixed, self._slope = self._fixed * self._pace, self._slope * self._pace
+            self._start()
         fixed, slope = 1 / seconds, padded / _UNIT / seconds
         self._forget(fixed, slope)
         self._add(fixed, slope, 1)
         self._solve()
+
+    def _start(self) -> None:
+        """Take the two numbers for a guess, of which a faint memory stays."""
+        self._pace = 1.0
+        self._ff = self._fs = self._ss = self._f1 = self._s1 = 0.0  # the information matrix, and what it is worth
+        for padded in (8, 256):
+            guess = self._raw(padded) * 100
+            self._add(1 / guess, padded / _UNIT / guess, 0.01)
 
     def _raw(self, padded: float) -> float:
         return max(_LEAST, self._fixed + self._slope * padded / _UNIT)

@@ -31,6 +31,7 @@ FOREVER: Final = float("inf")
 _OVERHEAD: Final = 0.03  # share of a run that its fixed cost may make up before larger batches stop to pay
 _RUN: Final = 0.5  # share of the latency that one run may make up
 _SOONER: Final = 0.8  # of the time: what splitting a batch among idle workers has to come to
+_VIEW: Final = 8  # runs whose rows are in view: nobody is overtaken by more, and eight find neighbours enough
 _PAUSE: Final = 1.0  # seconds; a longer gap says no more about the pace
 _PACE: Final = 0.1  # weight of the newest gap between arrivals in the running mean
 
@@ -46,8 +47,10 @@ class Policy:
         self.tokens = 0  # in the line
         self._workers = workers
         self._numbers = itertools.count()
-        self._line: dict[int, Row] = {}  # by number: the oldest first
+        self._view: dict[int, Row] = {}  # by number, the oldest first: what a batch is made of
         self._lengths: list[Row] = []  # the same, the shortest first
+        self._seen = 0  # their tokens
+        self._behind: dict[int, Row] = {}  # what came after them
         self._deadlines: list[tuple[float, int, Ticket]] = []
         self._fill = float(
             limits.max_batch_tokens
@@ -56,7 +59,7 @@ class Policy:
         self._last = -FOREVER
 
     def __len__(self) -> int:
-        return len(self._line)
+        return len(self._view) + len(self._behind)
 
     @property
     def budget(self) -> int:
@@ -74,9 +77,9 @@ class Policy:
         A run that is overdue is expected to take as long again as it is late.
         """
         busy = sum(abs(batch.began + batch.expected - now) for batch in self.running)
-        if not self._line:
+        if not self._view:
             return 0.0 if len(self.running) < self._workers else busy / self._workers
-        rows = len(self._line)
+        rows = len(self)
         runs = max(rows / self.limits.max_batch_size, self.tokens / min(self._fill, self.budget), 1)
         return (busy + runs * self.cost.seconds(self.tokens / runs)) / self._workers
 
@@ -103,7 +106,7 @@ class Policy:
         ticket.over = True
         ticket.hidden.clear()
         if ticket.shown:
-            self._remove([row for row in self._line.values() if row.ticket is ticket])
+            self._remove([row for rows in (self._view, self._behind) for row in rows.values() if row.ticket is ticket])
 
     def expired(self, now: float) -> list[Ticket]:
         """Give up the requests that have not begun by their deadline."""
@@ -117,16 +120,16 @@ class Policy:
 
     def take(self, now: float) -> Batch | float:
         """Give an idle worker its next batch, or the seconds after which to ask again unless something arrives."""
-        if not self._line:
+        if not self._view:
             return FOREVER
-        oldest = next(iter(self._line.values()))
+        oldest = next(iter(self._view.values()))
         rows = self._grown(oldest, self._share(oldest.size))
         if (patience := self._patience(rows, now)) > 0:
             return patience
         batch = Batch(rows, now, self.cost.seconds(len(rows) * max(row.size for row in rows)))
         self.running.add(batch)
         self._remove(rows)
-        if self._line:
+        if self._view:
             self._fill += _PACE * (batch.tokens - self._fill)
         for ticket in {row.ticket: None for row in rows}:
             ticket.begun = True
@@ -141,7 +144,7 @@ class Policy:
             return
         self.cost.learn(batch.padded, now - batch.began)
         for row in batch.rows:
-            self.tuner.saw(now - row.since)
+            self.tuner.saw(now - row.since, now)
 
     def shrink(self) -> None:
         """Make do with half the tokens per run from now on: the device's memory did not suffice."""
@@ -155,22 +158,34 @@ class Policy:
             if ticket.shown and (ticket.shown + 1) * ticket.sizes[index] > budget:
                 break
             row = Row(ticket.sizes[index], next(self._numbers), now, ticket, ticket.hidden.popleft())
-            self._line[row.number] = row
-            insort(self._lengths, row)
+            self._behind[row.number] = row
             self.tokens += row.size
             ticket.shown += 1
+        self._look()
+
+    def _look(self) -> None:
+        """Let the oldest of those behind into view."""
+        rows, tokens = _VIEW * self.limits.max_batch_size, _VIEW * self.budget
+        while self._behind and len(self._view) < rows and self._seen < tokens:
+            row = self._behind.pop(next(iter(self._behind)))
+            self._seen += row.size
+            self._view[row.number] = row
+            insort(self._lengths, row)
 
     def _remove(self, rows: Iterable[Row]) -> None:
         for row in rows:
-            del self._line[row.number]
-            del self._lengths[bisect_left(self._lengths, row)]
             self.tokens -= row.size
             row.ticket.shown -= 1
+            if self._behind.pop(row.number, None) is None:
+                del self._view[row.number]
+                del self._lengths[bisect_left(self._lengths, row)]
+                self._seen -= row.size
+        self._look()
 
     def _share(self, size: int) -> int:
         """Rows that one worker may take: with others idle too, its part of the line, if that is done much sooner."""
-        idle, rows = self._workers - len(self.running), min(self.limits.max_batch_size, len(self._line))
-        part = -(-len(self._line) // max(1, idle))
+        idle, rows = self._workers - len(self.running), min(self.limits.max_batch_size, len(self))
+        part = -(-len(self) // max(1, idle))
         if (
             part < rows
             and self.limits.tune

@@ -9,30 +9,34 @@ from __future__ import annotations
 
 from typing import Final
 
-WINDOW: Final = 64  # rows that are looked at together: three of them are slower than the 95th percentile
+_ROWS: Final = 20  # are the least that a 95th percentile says anything about
 _LESS: Final = 0.75
-_MORE: Final = 0.03
+_MORE: Final = 0.05
+_NEAR: Final = 0.9  # of the target: nearer than that nothing is added
 _LEAST: Final = 0.1
 _MOST: Final = 0.9
 
 
 class Tuner:
-    """The controller; `target` in seconds."""
+    """The controller; `target` in seconds. It moves at most once per target, as its moves need that long to be felt."""
 
     def __init__(self, target: float, *, moves: bool = True) -> None:
         self._target = target
         self._moves = moves
         self._window: list[float] = []
+        self._opened = 0.0
         self.share = 0.7
-        self.p95 = 0.0
+        self.p95 = 0.0  # seconds, in the last window
 
-    def saw(self, seconds: float) -> None:
+    def saw(self, seconds: float, now: float) -> None:
         """Take note of one row's time from arrival to result."""
         self._window.append(seconds)
-        if len(self._window) < WINDOW:
+        if len(self._window) < _ROWS or now - self._opened < self._target:
             return
-        self.p95 = sorted(self._window)[int(0.95 * WINDOW)]
+        self.p95 = sorted(self._window)[int(0.95 * len(self._window))]
         self._window.clear()
-        if self._moves:
-            late = self.p95 > self._target
-            self.share = max(_LEAST, self.share * _LESS) if late else min(_MOST, self.share + _MORE)
+        self._opened = now
+        if self._moves and self.p95 > self._target:
+            self.share = max(_LEAST, self.share * _LESS)
+        elif self._moves and self.p95 < _NEAR * self._target:
+            self.share = min(_MOST, self.share + _MORE)

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gpu_service.batching.cost import Cost
 from gpu_service.batching.limits import Limits
 from gpu_service.batching.policy import FOREVER, Policy
-from gpu_service.batching.ticket import Batch, Ticket
+from gpu_service.batching.ticket import Batch, Row, Ticket
 
 SIZES = st.lists(st.integers(1, 512), min_size=1, max_size=50)
 
@@ -32,6 +32,11 @@ def taken(found: Batch | float) -> list[int]:
     """The lengths of a batch's rows."""
     assert isinstance(found, Batch)
     return sorted(row.size for row in found.rows)
+
+
+def line(of: Policy) -> list[Row]:
+    """Every row that waits."""
+    return [*of._view.values(), *of._behind.values()]
 
 
 class Batching(RuleBasedStateMachine):
@@ -66,7 +71,7 @@ class Batching(RuleBasedStateMachine):
             assert not ticket.begun
             assert ticket.expires <= self.now
             del self.waiting[ticket]
-        oldest = next(iter(self.policy._line.values()), None)
+        oldest = min(line(self.policy), key=lambda row: row.number, default=None)
         found = self.policy.take(self.now)
         if not isinstance(found, Batch):
             assert oldest is None or 0 < found <= self.policy.limits.max_wait
@@ -93,10 +98,10 @@ class Batching(RuleBasedStateMachine):
     @invariant()
     def every_request_is_in_the_line(self) -> None:
         """Whoever waits has a row that workers can see, and the books agree with the line."""
-        shown = {row.ticket for row in self.policy._line.values()}
-        assert shown == set(self.waiting)
-        assert self.policy._lengths == sorted(self.policy._line.values())
-        assert self.policy.tokens == sum(row.size for row in self.policy._lengths)
+        assert {row.ticket for row in line(self.policy)} == set(self.waiting)
+        assert self.policy._lengths == sorted(self.policy._view.values())
+        assert self.policy.tokens == sum(row.size for row in line(self.policy))
+        assert self.policy._seen == sum(row.size for row in self.policy._lengths)
         assert self.policy.wait(self.now) >= 0
 
 
@@ -255,3 +260,20 @@ def test_memory_that_does_not_suffice_halves_the_runs() -> None:
 def test_without_tuning_the_bounds_alone_decide() -> None:
     """The budget is what the operator says."""
     assert policy(replace(Limits(), tune=False, max_batch_tokens=1234)).budget == 1234
+
+
+def test_nobody_is_overtaken_by_more_than_some_runs() -> None:
+    """One long text among a stream of short ones that fill every run is taken when it is the oldest, at the latest."""
+    shared = policy()
+    for _ in range(20):
+        offer(shared, 16)
+    long = offer(shared, 500)
+    for number in range(20):
+        for _ in range(20):
+            offer(shared, 16)
+        batch = shared.take(0.0)
+        assert isinstance(batch, Batch)
+        if batch.rows[0].ticket is long:
+            assert number <= 2
+            return
+    raise AssertionError("The long text is still waiting.")
