@@ -262,6 +262,7 @@ ROUTES: Final = (
     Route(method="GET", path="/.well-known/jwks.json", function="tokens", auth="none"),
     Route(method="POST", path="/v1/chat/completions", function="gateway", needs="infer"),
     Route(method="POST", path="/v1/embeddings", function="gateway", needs="infer"),
+    Route(method="POST", path="/v1/responses", function="gateway", needs="infer"),
     Route(method="POST", path="/v1/messages", function="gateway", needs="infer"),
     Route(method="POST", path="/v1/messages/count_tokens", function="gateway", needs="infer"),
     Route(method="POST", path="/api/ai/ensemble", function="gateway", needs="infer"),

@@ -29,7 +29,7 @@ Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 MAX_STOPS = 4
 _BOUNDS = ("max_completion_tokens", "max_tokens")
-_USUAL_TIERS = frozenset({None, "auto", "default", "flex"})  # the others cost more than the prices that are known
+USUAL_TIERS = frozenset({None, "auto", "default", "flex"})  # the others cost more than the prices that are known
 _UNBOUNDED_PARTS = frozenset({AudioPart, FilePart})
 
 
@@ -155,7 +155,7 @@ def bounded(chat: Chat, max_tokens: int) -> Chat:
 
 def _unbounded(fields: _Fields, parts: Sequence[object]) -> str:
     """Name the field for which providers charge by rates of its own, or more tokens than the body or `max_tokens`."""
-    if fields.service_tier not in _USUAL_TIERS:
+    if fields.service_tier not in USUAL_TIERS:
         return "service_tier"
     if fields.web_search_options is not None:
         return "web_search_options"

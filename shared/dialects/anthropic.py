@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.core import errors, sse
-from shared.core.errors import UpstreamError
-from shared.core.wire import decode, encode
+from shared.core.wire import encode
+from shared.dialects import calls
 from shared.dialects.anthropic_blocks import Blocks
 from shared.dialects.anthropic_request import count, parse
 from shared.dialects.dialect import Dialect, named
@@ -167,8 +167,8 @@ def _texts(message: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _calls(message: dict[str, Any], finish: str) -> list[dict[str, Any]]:
-    calls = [call for call in message.get("tool_calls") or () if call["type"] == "function"]
-    return [{"type": "tool_use", "id": call["id"], **_input(call["function"], finish)} for call in calls]
+    called = [call for call in message.get("tool_calls") or () if call["type"] == "function"]
+    return [{"type": "tool_use", "id": call["id"], **_input(call["function"], finish)} for call in called]
 
 
 def _input(function: dict[str, Any], finish: str) -> dict[str, Any]:
@@ -177,15 +177,9 @@ def _input(function: dict[str, Any], finish: str) -> dict[str, Any]:
     Raises:
         UpstreamError: the arguments are no JSON object, although the answer was not cut short.
     """
-    try:
-        given = decode(function["arguments"].encode("utf-8", "surrogatepass")) if function["arguments"].strip() else {}
-    except ValueError:
-        given = None
-    if not isinstance(given, dict):
-        if finish != "length":
-            raise UpstreamError("The provider called a tool with arguments that are no JSON object.")
-        given = {}
-    return {"name": function["name"], "input": given}
+    if finish != "length":
+        calls.require_whole([function["arguments"]])
+    return {"name": function["name"], "input": calls.arguments(function["arguments"]) or {}}
 
 
 MESSAGES = Dialect(parse, MessagesWriter, envelope, id_header="request-id")

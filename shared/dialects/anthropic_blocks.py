@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from shared.core import sse
-from shared.core.errors import UpstreamError
-from shared.core.wire import decode
+from shared.dialects import calls
 
 _START, _DELTA, _STOP = "content_block_start", "content_block_delta", "content_block_stop"
 
@@ -22,6 +21,7 @@ class Blocks:
         self.called = False  # a tool
         self._count = 0
         self._open = ""  # "text" or "thinking", if one of them is
+        self._words = 0  # its block
         self._signed = False  # the thoughts that are open have their signature
         self._calls: dict[int, int] = {}  # the block of each call
         self._inputs: dict[int, str] = {}  # what each call that is open was given so far
@@ -37,7 +37,7 @@ class Blocks:
         for text in (delta.get("content"), delta.get("refusal")):
             if text and isinstance(text, str):
                 opening = self._opened("text", {"type": "text", "text": ""})
-                out += [opening, self._fill(self._count - 1, "text_delta", "text", text)]
+                out += [opening, self._fill(self._words, "text_delta", "text", text)]
         out += [self._call(call) for call in delta.get("tool_calls") or () if "custom" not in call]
         return b"".join(out)
 
@@ -47,21 +47,32 @@ class Blocks:
         Raises:
             UpstreamError: what SDKs would take for the whole input of a call is half of it.
         """
-        if whole and not all(_complete(text) for text in self._inputs.values() if text.strip()):
-            raise UpstreamError("The provider called a tool with arguments that are no JSON object.")
+        if whole:
+            calls.require_whole(self._inputs.values())
         return self.close()
 
     def close(self) -> bytes:
         """Close whatever is open."""
-        open_ = [self._count - 1] if self._open else [self._calls[number] for number in self._inputs]
-        self._open, self._inputs = "", {}
-        return b"".join(_stopped(index) for index in open_)
+        out = self._close_words() + b"".join(_stopped(self._calls[number]) for number in self._inputs)
+        self._inputs = {}
+        return out
+
+    def _close_words(self) -> bytes:
+        """Close the block of text or of thoughts that is open."""
+        if not self._open:
+            return b""
+        index, self._open = self._words, ""
+        return _stopped(index)
+
+    def _close_whole(self) -> bytes:
+        """Close what a new block ends: words, and the calls whose input is whole."""
+        return self._close_words() + b"".join(map(self._closed, list(self._inputs)))
 
     def _opened(self, kind: str, block: dict[str, Any]) -> bytes:
         """Make sure that a block of text or of thoughts is open."""
         if self._open == kind:
             return b""
-        closing, self._open = self.close(), kind
+        closing, self._open, self._words = self._close_whole(), kind, self._count
         return closing + self._begin(block)
 
     def _begin(self, block: dict[str, Any]) -> bytes:
@@ -73,18 +84,19 @@ class Blocks:
 
     def _detail(self, detail: dict[str, Any]) -> bytes:
         if data := detail.get("data"):
-            return self.close() + self._begin({"type": "redacted_thinking", "data": data}) + _stopped(self._count - 1)
+            begun = self._close_whole() + self._begin({"type": "redacted_thinking", "data": data})
+            return begun + _stopped(self._count - 1)
         out, text, signature = b"", detail.get("text") or detail.get("summary"), detail.get("signature")
         if text and isinstance(text, str):
             out += self._think(text)
         if signature and isinstance(signature, str):
-            out += self._thinking() + self._fill(self._count - 1, "signature_delta", "signature", signature)
+            out += self._thinking() + self._fill(self._words, "signature_delta", "signature", signature)
             self._signed = True
         return out
 
     def _think(self, text: str) -> bytes:
-        closing = self.close() if self._signed and self._open == "thinking" else b""
-        return closing + self._thinking() + self._fill(self._count - 1, "thinking_delta", "thinking", text)
+        closing = self._close_words() if self._signed and self._open == "thinking" else b""
+        return closing + self._thinking() + self._fill(self._words, "thinking_delta", "thinking", text)
 
     def _thinking(self) -> bytes:
         opening = self._opened("thinking", {"type": "thinking", "thinking": "", "signature": ""})
@@ -102,7 +114,7 @@ class Blocks:
         return out
 
     def _opened_call(self, number: int, call: dict[str, Any]) -> bytes:
-        closing = self.close() if self._open else b"".join(map(self._closed, list(self._inputs)))
+        closing = self._close_whole()
         self.called = True
         self._calls[number], self._inputs[number] = self._count, ""
         name = call["function"].get("name") or ""
@@ -110,17 +122,10 @@ class Blocks:
 
     def _closed(self, number: int) -> bytes:
         """Close a call if its input is whole."""
-        if not _complete(self._inputs[number]):
+        if not calls.complete(self._inputs[number]):
             return b""
         del self._inputs[number]
         return _stopped(self._calls[number])
-
-
-def _complete(text: str) -> bool:
-    try:
-        return isinstance(decode(text.encode("utf-8", "surrogatepass")), dict)
-    except ValueError:
-        return False
 
 
 def _stopped(index: int) -> bytes:

@@ -277,8 +277,6 @@ def test_any_order_adds_up(fragments: list[Any]) -> None:
         elif "argument" not in fragment:
             deltas.append(fragment)
     ended = [call(number, '{"n":' + str(number) + "}") for number in range(len(calls))]
-    if any("tool_calls" not in delta for delta in deltas) and calls:
-        deltas = [delta for delta in deltas if "tool_calls" not in delta] + [d for d in deltas if "tool_calls" in d]
     message, events = streamed([*deltas, *ended], "tool_calls" if calls else "stop")
     in_order(events)
     text = "".join(delta.get("content", "") for delta in deltas)

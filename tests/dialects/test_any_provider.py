@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from anthropic.types import Message
+from openai.types.responses import Response
 
 from shared.core.catalog import Provider, Target
-from shared.dialects import anthropic
+from shared.dialects import anthropic, responses
 from shared.providers.adapter import Head
 from shared.providers.registry import adapter_for
+from tests.dialects import test_responses_writer as judge
 from tests.dialects.test_anthropic_writer import added_up, in_order
 from tests.providers.test_contract import STORIES, WIRES
 from tests.providers.wires.wire import MOMENT, SECRET
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
     from shared.providers.adapter import Adapter
     from tests.providers.wires.wire import Story, Wire
 
-ASKED = {"model": "m", "max_tokens": 100, "messages": [{"role": "user", "content": "x"}]}
+ASKED: dict[str, dict[str, Any]] = {
+    "messages": {"model": "m", "max_tokens": 100, "messages": [{"role": "user", "content": "x"}]},
+    "responses": {"model": "m", "max_output_tokens": 100, "input": "x"},
+}
 REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 
 each_wire = pytest.mark.parametrize("wire", WIRES, ids=[wire.dialect for wire in WIRES])
@@ -33,7 +38,8 @@ natively = pytest.mark.parametrize("native", [True, False], ids=["native", "tran
 
 def exchange(dialect: Dialect, wire: Wire, *, native: bool, stream: bool) -> tuple[Chat, Adapter]:
     """Parse a request and make the adapter that serves it, its request sent and judged by the vendor's types."""
-    request: Any = dialect.parse(json.dumps({**ASKED, "stream": stream}).encode())
+    asked = ASKED["messages" if dialect is anthropic.MESSAGES else "responses"]
+    request: Any = dialect.parse(json.dumps({**asked, "stream": stream}).encode())
     if not native:
         request = msgspec.structs.replace(request, native=None)
     target, provider = Target(wire.dialect, "m-1"), Provider(wire.dialect, wire.dialect, wire.base_url)
@@ -96,3 +102,26 @@ def test_messages_streamed(wire: Wire, story: Story, native: bool, step: int) ->
     in_order(events)
     assert_same(shown(message), expected(story, wire))
     assert (message.usage.cache_read_input_tokens, message.usage.output_tokens) == (40, 20)
+
+
+@each_wire
+@each_story
+def test_responses(wire: Wire, story: Story) -> None:
+    """Whole and streamed alike; what was not said to its end is incomplete."""
+    request, made = exchange(responses.RESPONSES, wire, native=True, stream=False)
+    out = responses.RESPONSES.writer(request).whole(made.reply(wire.whole(story)), made.usage)
+    whole = Response.model_validate(json.loads(out), strict=True)
+    request, made = exchange(responses.RESPONSES, wire, native=True, stream=True)
+    writer = responses.RESPONSES.writer(request)
+    chunks = [*made.chunk(b"".join(wire.stream(story))), *made.end()]
+    _, events = judge.added_up(b"".join(map(writer.chunk, chunks)) + writer.end(made.usage))
+    judge.in_order(events)
+    streamed = Response.model_validate(events[-1]["response"], strict=True)
+    for found in (whole, streamed):
+        calls = [(one.name, json.loads(one.arguments)) for one in found.output if one.type == "function_call"]
+        thoughts = [part.text for one in found.output if one.type == "reasoning" for part in one.summary]
+        wanted = expected(story, wire)
+        assert (found.output_text, calls, "".join(thoughts)) == wanted[:3]
+        assert found.status == ("incomplete" if story.finish in {"length", "content_filter"} else "completed")
+        assert found.usage
+        assert (found.usage.input_tokens, found.usage.total_tokens) == (100, 120)

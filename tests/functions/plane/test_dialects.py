@@ -13,12 +13,12 @@ from tests.functions.plane.test_pipeline import booked, events, status
 if TYPE_CHECKING:
     from tests.functions.plane.rig import Rig
 
-MESSAGES = "/v1/messages"
+MESSAGES, RESPONSES = "/v1/messages", "/v1/responses"
 DIALECTS: dict[str, dict[str, Any]] = {
     MESSAGES: {"max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]},
+    RESPONSES: {"input": "Hello"},
 }
-LAST = {MESSAGES: b"event: message_stop\n"}
-FAILED = {MESSAGES: b"event: error\n"}
+LAST = {MESSAGES: b"event: message_stop\n", RESPONSES: b"event: response.completed\n"}
 BEYOND_PRICE: dict[str, tuple[str, dict[str, Any]]] = {
     "a document": (
         MESSAGES,
@@ -37,6 +37,15 @@ BEYOND_PRICE: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "a tier": (MESSAGES, {"service_tier": "priority"}),
+    "another tier": (RESPONSES, {"service_tier": "priority"}),
+    "a file": (
+        RESPONSES,
+        {
+            "input": [
+                {"role": "user", "content": [{"type": "input_file", "file_data": "data:application/pdf;base64,AA"}]}
+            ]
+        },
+    ),
 }
 
 paths = pytest.mark.parametrize("path", DIALECTS)
@@ -72,7 +81,7 @@ def test_a_cut_stream_is_charged_for_what_was_heard(rig: Rig, path: str) -> None
     """The client gets an error event and never the last one."""
     rig.upstream.script = [events(chunk("Hi"), chunk(" there"))]
     client = ask(rig, path)
-    assert client.body.split(b"\n\n")[-2].startswith(FAILED[path])
+    assert client.body.split(b"\n\n")[-2].startswith(b"event: error\n")
     assert LAST[path] not in client.body
     assert booked(rig) == ("upstream_error", booked(rig)[1], 2, True)
 
