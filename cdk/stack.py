@@ -11,6 +11,7 @@ from cdk.constructs.api import Api, usage_key_prefix
 from cdk.constructs.excuses import LINT, excuse
 from cdk.constructs.firewall import Firewall
 from cdk.constructs.function import Function
+from cdk.constructs.log import log_arns, log_group
 from cdk.constructs.stores import Stores
 from cdk.constructs.valkey import Valkey
 from shared import manifest
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from aws_cdk.aws_logs import LogGroup
     from constructs import Construct
 
     from cdk.config import Config
@@ -57,7 +59,8 @@ class NexusStack(Stack):
         valkey = Valkey(
             self, name=config.name, key=stores.key, max_gb=config.valkey_max_gb, max_ecpu=config.valkey_max_ecpu
         )
-        data = _data(stores, valkey)
+        logs = {name: log_group(self, name) for name in manifest.FUNCTIONS}
+        data = _data(stores, valkey, logs[manifest.GATEWAY])
 
         def build(spec: manifest.Function) -> Function:
             function = Function(
@@ -65,6 +68,7 @@ class NexusStack(Stack):
                 spec,
                 bundle=bundles[spec.bundle],
                 environment=_environment(spec, config, data),
+                log=logs[spec.name],
                 reserved=config.reserved_concurrency.get(spec.name),
             )
             _grant(function, spec, data, stores.key.key_arn)
@@ -115,11 +119,12 @@ class NexusStack(Stack):
             CfnOutput(self, name, value=value)
 
 
-def _data(stores: Stores, valkey: Valkey) -> dict[manifest.Resource, Data]:
+def _data(stores: Stores, valkey: Valkey, journal: LogGroup) -> dict[manifest.Resource, Data]:
     """Say where each resource of the manifest is."""
     return {
         "audit": Data([stores.audit.table_arn], {"AUDIT_TABLE": stores.audit.table_name}),
         "directory": Data([stores.directory.table_arn], {"DIRECTORY_TABLE": stores.directory.table_name}),
+        "journal": Data(log_arns(journal), {"GATEWAY_LOG": journal.log_group_name}),
         "ledger": Data([stores.ledger.table_arn], {"LEDGER_TABLE": stores.ledger.table_name}),
         "pepper": Data([stores.pepper.secret_arn], {"PEPPER_SECRET": stores.pepper.secret_arn}),
         "providers": Data([stores.providers.secret_arn], {"PROVIDERS_SECRET": stores.providers.secret_arn}),
@@ -154,6 +159,7 @@ def _environment(spec: manifest.Function, config: Config, data: Mapping[manifest
     known = {
         "AWS_LAMBDA_EXEC_WRAPPER": "/var/task/bootstrap",
         "JWT_ISSUER": config.jwt_issuer,
+        "LOG_DELAY": str(manifest.LOG_DELAY),
         "LONGEST_LEASE": str(manifest.LONGEST_LEASE),
         "POWERTOOLS_METRICS_NAMESPACE": "AINexus",
         "POWERTOOLS_SERVICE_NAME": spec.name,

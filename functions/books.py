@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from functions import rebuilding, thresholds
+from functions import rebuilding, replaying, thresholds
 from functions.drain import Drained, drain
 from shared.core import periods
 
@@ -12,30 +12,39 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from functions.rebuilding import Records, Say, Tell
+    from functions.replaying import Lines
+    from shared.core.events import Usage
     from shared.edge.counters import Counters
     from shared.edge.ledger import Ledger
 
 EVENT: Final = "books"  # the line that says what was done
 MOST_REAPED: Final = 100  # at once
 MOST_PURGED: Final = 40  # days at once
+WHOLE_MS: Final = 300_000  # how often it is noted up to when the ledger is whole
 KEPT_DAYS: Final = 2  # today and yesterday, whose last requests may still be on their way
 
 
 class Books(NamedTuple):
-    """The stores, and who hears of what happens; `lease_ms` is the longest that a request may hold money.
+    """The stores, the log, and who hears of what happens.
 
     Attributes:
         reap: Charges what was reserved by requests that ended without a word; says how many of an organization's.
+        replay: Settles in the store what the log says was settled, unless the store knows it.
         tell: Projects one policy into the store, unless a newer one is there.
+        lease_ms: The longest that a request may hold money.
+        log_ms: Until the log shows what was written, at the latest.
     """
 
     counters: Counters
     ledger: Ledger
     directory: Records
+    log: Lines
     reap: Callable[[str, int], int]
+    replay: Callable[[Usage], bool]
     tell: Tell
     say: Say
     lease_ms: int
+    log_ms: int
 
     def keep(self, org: str, more: Callable[[], bool]) -> int:
         """Do all there is to do, while `more()` says so; return the ms until a closed organization may open, or 0.
@@ -46,13 +55,15 @@ class Books(NamedTuple):
         cursor = self.ledger.cursor(org)
         state = self.counters.state(org)
         if cursor is None:
-            self.ledger.begin(org, self.counters.today())
+            self.ledger.begin(org, self.counters.now())
             if not state.opened:  # nothing was ever booked, so nobody had a budget that could be overspent
                 self.counters.open_new(org)
         elif rebuilding.is_lost(state, cursor):
             mark = rebuilding.close(org, cursor, self.counters, self.ledger, self.say)
             return self._rebuild(org, mark, more)
+        began = self.counters.now()
         self._book(org, more)
+        self._note_whole(org, began)
         self._purge(org)
         return 0
 
@@ -69,13 +80,26 @@ class Books(NamedTuple):
     def _rebuild(self, org: str, mark: str, more: Callable[[], bool]) -> int:
         self._book(org, more)
         rebuilding.project(org, self.directory, self.tell)
-        left = int(mark) + self.lease_ms - self.counters.now()
+        left = int(mark) + self.log_ms - self.counters.now()
         if left > 0:
             return left
-        if not rebuilding.restore(org, mark, self.counters, self.ledger, more):
+        cursor = self.ledger.cursor(org)
+        users = rebuilding.users(org, self.directory, self.ledger)
+        known = replaying.read(org, self.log, users, cursor.whole if cursor else 0, self.lease_ms)
+        replayed = replaying.settle(known, org, self.ledger, self.replay, more)
+        if not more() or not rebuilding.restore(org, mark, self.counters, self.ledger, known=known, more=more):
             return 1
-        self.say({"level": "INFO", "event": EVENT, "org": org, "reopened": True, "closed_at": int(mark)})
+        done = {"reopened": True, "closed_at": int(mark), "replayed": replayed, "held": len(known.held)}
+        self.say({"level": "INFO", "event": EVENT, "org": org, **done})
         return 0
+
+    def _note_whole(self, org: str, began: int) -> None:
+        """Note now and then that all that was settled before is booked, lest a loss have much of the log read."""
+        cursor, state = self.ledger.cursor(org), self.counters.state(org)
+        if cursor is None or began < cursor.whole + WHOLE_MS or rebuilding.is_lost(state, cursor):
+            return
+        if not self.counters.read(org, cursor.last, 1):
+            self.ledger.made_whole(org, began)
 
     def _purge(self, org: str) -> None:
         """Remove the counters of periods that are over, day by day, so that a hash does not grow for ever."""

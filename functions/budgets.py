@@ -11,9 +11,10 @@ from functions.books import Books
 from functions.turns import turns
 from shared.edge import counters
 from shared.edge.admission import Admission, connect
-from shared.edge.aws import DYNAMODB, Aws, credentials_from, valkey_login
+from shared.edge.aws import DYNAMODB, LOGS, Aws, credentials_from, valkey_login
 from shared.edge.directory import Directory
 from shared.edge.ledger import Ledger
+from shared.edge.log import READ_SECONDS, Log
 from shared.edge.settings import BudgetsSettings
 from shared.edge.telemetry import Telemetry, say
 
@@ -80,9 +81,12 @@ def build(environment: Mapping[str, str]) -> Clerk:
         counters=counters.Counters(counters.connect(store, login)),
         ledger=Ledger(dynamodb, settings.ledger_table),
         directory=directory,
+        log=Log(Aws(LOGS, settings.aws, credentials, read_seconds=READ_SECONDS), settings.gateway_log, say),
         reap=admission.reap,
+        replay=admission.replay,
         tell=admission.tell,
         say=say,
         lease_ms=settings.longest_lease_s * 1000,
+        log_ms=settings.log_delay_s * 1000,
     )
     return Clerk(books, directory, Telemetry(settings.stage))

@@ -10,16 +10,19 @@ import json
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from shared.core import events
+from shared.core.events import CORRECTION, EXPIRED, FIRST
 from shared.edge.booking import MOST_ITEMS, charge_key, fitting
 from shared.edge.counters import position
+from shared.edge.ledger import Booked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from shared.core.events import Usage
     from shared.edge.counters import Counters
     from shared.edge.ledger import Cursor, Ledger
 
+_NOTHING: Final = Booked(0, "")
 _LOST_RACES: Final = 5  # another drains as well, and gets on with it
 
 
@@ -66,21 +69,49 @@ def _cursor(ledger: Ledger, org: str) -> Cursor:
 def _sorted(org: str, found: list[tuple[str, dict[str, str]]], ledger: Ledger) -> _Batch:
     """Tell the new charges from the known ones, as many as one step can take."""
     read = [(event_id, _read(org, event_id, fields, ledger)) for event_id, fields in found]
-    seen = ledger.booked(org, [charge for _, charge in read if charge])
+    seen = _known(org, [charge for _, charge in read if charge], ledger)
     fresh: list[tuple[str, Usage]] = []
     known = 0
     for event_id, charge in read:
-        if charge and charge_key(charge) in seen:
+        if charge is None:
+            continue
+        due = _due(charge, seen)
+        if due is None:
             known += 1
-        elif charge:
-            seen.add(charge_key(charge))
-            fresh.append((event_id, charge))
+        else:
+            seen[charge_key(due.request_id, due.seq)] = Booked(due.cost, due.outcome)
+            fresh.append((event_id, due))
     broken = sum(charge is None for _, charge in read)
     taken = fitting([charge for _, charge in fresh])
     if taken == len(fresh):
         return _Batch(fresh, Drained(taken, known, broken), read[-1][0])
     last = max((event_id for event_id, _ in read if _before(event_id, fresh[taken][0])), key=position)
     return _Batch(fresh[:taken], Drained(taken), last)  # the rest is read, and counted, again
+
+
+def _known(org: str, charges: list[Usage], ledger: Ledger) -> dict[str, Booked]:
+    """Look up what is booked of the requests that `charges` are of, as far as it matters."""
+    found = ledger.booked(org, [charge_key(one.request_id, one.seq) for one in charges])
+    late = [one for one in charges if _is_late(one, found.get(charge_key(one.request_id, one.seq), _NOTHING))]
+    return found | ledger.booked(org, [charge_key(one.request_id, CORRECTION) for one in late])
+
+
+def _due(charge: Usage, seen: Mapping[str, Booked]) -> Usage | None:
+    """Return what is still to be booked of a charge; None if nothing is.
+
+    A store that was lost has forgotten which requests ran out of time, and tells of one that settled late as if it were
+    the first to hear of it. What was booked for it then is corrected, as the store would have done.
+    """
+    before = seen.get(charge_key(charge.request_id, charge.seq))
+    if before is None:
+        return charge
+    if not _is_late(charge, before) or charge_key(charge.request_id, CORRECTION) in seen:
+        return None
+    return charge._replace(seq=CORRECTION, cost=charge.cost - before.cost)
+
+
+def _is_late(charge: Usage, before: Booked) -> bool:
+    return charge.seq == FIRST and before.outcome == EXPIRED != charge.outcome
 
 
 def _before(event_id: str, other: str) -> bool:

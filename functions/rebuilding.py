@@ -1,14 +1,15 @@
 """Brings an organization back whose counters the store has lost: by a flush, a failover, or a backup put in its place.
 
-It stays closed until every request that was admitted before has ended or been charged, which takes as long as the
-longest lease; meanwhile usage that still comes in is booked. Then the ledger says what was spent, the Directory what is
-allowed, and only if nothing was charged in between it opens.
+It stays closed until the log shows all that was written before the loss. Then what was settled and is not in the ledger
+is settled anew, what requests under way have reserved is reserved again, the ledger says what was spent, the Directory
+what is allowed, and only if nothing was charged in between it opens: ledger, log and store agree.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from functions import replaying
 from functions.drain import drain
 from shared.core import events, periods, policies
 from shared.edge.counters import position
@@ -59,13 +60,23 @@ def project(org: str, records: Records, tell: Tell) -> None:
             tell(org, f"org:{org}", int(record.get("version", 0)), policies.policy(record))
 
 
-def restore(org: str, mark: str, counters: Counters, ledger: Ledger, more: Callable[[], bool]) -> bool:
-    """Put back what was spent, and open; returns False where requests are charged without a pause: try again later."""
+def users(org: str, records: Records, ledger: Ledger) -> set[str]:
+    """Return everybody whose pseudonym in the log can be read: whom we keep a record of, or who has been charged."""
+    kept = {record["sk"].removeprefix("user#") for record in records.all(org, "user#")}
+    return kept | ledger.sums(org, "user", periods.TOTAL).keys()
+
+
+def restore(
+    org: str, mark: str, counters: Counters, ledger: Ledger, *, known: replaying.Known, more: Callable[[], bool]
+) -> bool:
+    """Put back what was spent and reserved, and open; returns False where charges come without a pause: try later."""
     for _ in range(_TRIES):
         drain(org, counters, ledger, more)
         last = _caught_up(org, counters, ledger)
         if last is None or not more():
             continue
+        if not replaying.hold(known, org, mark, counters, ledger):
+            return False
         if counters.restore(org, mark, last, _spent(org, ledger, counters.today())):
             return True
     return False

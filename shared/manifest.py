@@ -13,7 +13,18 @@ if TYPE_CHECKING:
     from shared.core.principals import Action
 
 Resource = Literal[
-    "apikey", "apikeys", "audit", "directory", "enrolled", "ledger", "pepper", "plans", "providers", "signing", "valkey"
+    "apikey",
+    "apikeys",
+    "audit",
+    "directory",
+    "enrolled",
+    "journal",
+    "ledger",
+    "pepper",
+    "plans",
+    "providers",
+    "signing",
+    "valkey",
 ]
 Bundle = Literal["hot", "control"]
 Auth = Literal["key", "none"]
@@ -30,6 +41,7 @@ SET_WITH_GRANT: Final[dict[Resource, tuple[str, ...]]] = {
     "audit": ("AUDIT_TABLE",),
     "directory": ("DIRECTORY_TABLE",),
     "enrolled": (),  # each API key in one of our usage plans
+    "journal": ("GATEWAY_LOG",),
     "ledger": ("LEDGER_TABLE",),
     "pepper": ("PEPPER_SECRET",),
     "plans": ("USAGE_PLANS",),  # the lists of API keys of our usage plans
@@ -142,8 +154,10 @@ class Plan:
 
 
 AUTHORIZER: Final = "authorizer"
+GATEWAY: Final = "gateway"  # whose log is the journal of money
 STREAM_SECONDS: Final = 900  # API Gateway's own limit for a stream
 LONGEST_LEASE: Final = STREAM_SECONDS + 5  # seconds: a request's claim on money outlives its invocation by that little
+LOG_DELAY: Final = 30  # seconds: CloudWatch shows a line within a few, and promises nothing
 
 FUNCTIONS: Final[dict[str, Function]] = {
     function.name: function
@@ -163,7 +177,7 @@ FUNCTIONS: Final[dict[str, Function]] = {
             optional_environment=("OIDC_ISSUERS",),
         ),
         Function(
-            name="gateway",
+            name=GATEWAY,
             handler="functions.gateway.handler",
             bundle="hot",
             memory_mb=512,
@@ -228,9 +242,10 @@ FUNCTIONS: Final[dict[str, Function]] = {
                         "dynamodb:UpdateItem",
                     ),
                 ),
+                Grant("journal", ("logs:FilterLogEvents",)),
                 Grant("valkey", ("elasticache:Connect",)),
             ),
-            extra_environment=("LONGEST_LEASE",),
+            extra_environment=("LOG_DELAY", "LONGEST_LEASE"),
             every_minutes=1,
         ),
         Function(

@@ -11,7 +11,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from cdk.constructs.excuses import excuse
-from cdk.constructs.function import RETENTION
+from cdk.constructs.log import RETENTION
 from cdk.constructs.log_account import LogAccount
 from cdk.constructs.refusals import add_refusals
 from shared import manifest

@@ -1,10 +1,10 @@
-"""One Lambda function of the manifest: arm64, our own runtime loop, a role and a log group of its own."""
+"""One Lambda function of the manifest: arm64, our own runtime loop, a role of its own, and its own log group."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from shared import manifest
 
-RETENTION: Final = logs.RetentionDays.ONE_WEEK
-
 
 class Function(Construct):
     """A function that may write its own log, and nothing else until it is told so."""
@@ -31,11 +29,11 @@ class Function(Construct):
         *,
         bundle: Path,
         environment: Mapping[str, str],
+        log: logs.LogGroup,
         reserved: int | None,
     ) -> None:
         """Build `spec` from the folder `bundle`, whose name is the digest of its content."""
         super().__init__(scope, spec.name.capitalize())
-        log = logs.LogGroup(self, "Log", retention=RETENTION, removal_policy=RemovalPolicy.DESTROY)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         self.allow("Log", ("logs:CreateLogStream", "logs:PutLogEvents"), [log.log_group_arn])
         self.function = lambda_.Function(

@@ -25,6 +25,7 @@ TYPE: Final = "AWS::Lambda::Function"
 STREAM_SECONDS: Final = "NEXUS_STREAM_SECONDS"
 NO_TLS_NO_IAM: Final = {"VALKEY_TLS": "false", "VALKEY_USER": ""}
 """The local Valkey has neither; functions that do not use it have no such variables and get none."""
+LOG_DELAY: Final = 5  # seconds until a line is in its log group, at the latest: CloudWatch takes longer
 
 
 class Surroundings(NamedTuple):
@@ -54,6 +55,11 @@ def stream_seconds(environment: Mapping[str, str]) -> int:
 def name_of(spec: FunctionSpec) -> str:
     """Return what the manifest calls a function."""
     return spec.environment.get("POWERTOOLS_SERVICE_NAME", spec.name)
+
+
+def log_groups(deployment: Deployment) -> dict[str, str]:
+    """Return the log group that each function writes to, by logical id."""
+    return {name: properties["LoggingConfig"]["LogGroup"] for name, properties in deployment.of_type(TYPE).items()}
 
 
 class Roles:
@@ -86,14 +92,15 @@ def _spec(
     deployed: Mapping[str, str] = properties.get("Environment", {}).get("Variables", {})
     known = manifest.FUNCTIONS.get(deployed.get("POWERTOOLS_SERVICE_NAME", ""))
     longest = stream_seconds(around.environment)
-    lease = str(longest + manifest.LONGEST_LEASE - manifest.STREAM_SECONDS)
+    lease = longest + manifest.LONGEST_LEASE - manifest.STREAM_SECONDS
+    here = {**NO_TLS_NO_IAM, "LONGEST_LEASE": str(lease), "LOG_DELAY": str(LOG_DELAY)}
     return FunctionSpec(
         name=logical_id,
         handler=properties["Handler"],
         task_root=assets[properties["Code"]["S3Key"]],
         environment={
             **deployed,
-            **{name: value for name, value in {**NO_TLS_NO_IAM, "LONGEST_LEASE": lease}.items() if name in deployed},
+            **{name: value for name, value in here.items() if name in deployed},
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": around.endpoint,

@@ -1,21 +1,22 @@
 """What the emulator must not forget, on disk before a write is acknowledged.
 
-The emulator keeps everything in memory. The journal holds the items of its tables and the values of its secrets under
-names that do not change between starts; a new emulator, freshly deployed, is filled from it. SQLite's write-ahead log
-without a sync per commit survives the sudden end of any process; the last instants may be lost when the machine loses
-power.
+The emulator keeps everything in memory. The journal holds the items of its tables, the values of its secrets and a day
+of its log lines under names that do not change between starts; a new emulator, freshly deployed, is filled from it.
+SQLite's write-ahead log without a sync per commit survives the sudden end of any process; the last instants may be
+lost when the machine loses power.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cdk.local.child import LocalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 FORMAT = 1
@@ -25,7 +26,20 @@ CREATE TABLE IF NOT EXISTS items (
   store TEXT NOT NULL, hash TEXT NOT NULL, range TEXT NOT NULL, item TEXT NOT NULL, PRIMARY KEY (store, hash, range)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lines (
+  store TEXT NOT NULL, at INTEGER NOT NULL, number INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS lines_by_time ON lines (store, at, number);
 """
+LINES_KEPT_MS = 86_400_000
+
+
+class Line(NamedTuple):
+    """One line of a log; `at` is in epoch milliseconds, and `number` is larger for what came later."""
+
+    at: int
+    number: int
+    text: str
 
 
 class Journal:
@@ -63,6 +77,18 @@ class Journal:
         for partition, sort, item in rows:
             yield (partition, sort), json.loads(item)
 
+    def write(self, group: str, lines: Iterable[tuple[int, str]]) -> None:
+        """Note lines of a log with the epoch millisecond of each, durable at once."""
+        rows = ((group, at, text) for at, text in lines)
+        self._connection.executemany("INSERT INTO lines (store, at, text) VALUES (?,?,?)", rows)
+        self._connection.commit()
+
+    def lines(self, group: str, after: tuple[int, int], until: int, most: int) -> list[Line]:
+        """Return up to `most` lines of a log in order: later than the time and number `after`, and up to `until`."""
+        query = "SELECT at, number, text FROM lines WHERE store=? AND (at, number) > (?, ?) AND at <= ?"
+        found = self._connection.execute(f"{query} ORDER BY at, number LIMIT ?", (group, *after, until, most))
+        return [Line(*row) for row in found]
+
     def keep_secret(self, name: str, value: str) -> None:
         """Note the current value of a secret, durable at once, unless its name says not to."""
         if name.startswith(UNKEPT):
@@ -94,6 +120,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.executescript(_TABLES)
+    connection.execute("DELETE FROM lines WHERE at < ?", (int(time.time() * 1000) - LINES_KEPT_MS,))
+    connection.commit()
     connection.execute(f"PRAGMA user_version={FORMAT}")
 
 

@@ -12,8 +12,9 @@ from cdk.local.api import Api, TemplateError
 from cdk.local.assembly import assemble
 from cdk.local.child import Child, LocalError, stop_all
 from cdk.local.deploy import Deployment, deploy
-from cdk.local.functions import Roles, Surroundings, name_of, specs
+from cdk.local.functions import Roles, Surroundings, log_groups, name_of, specs
 from cdk.local.invocation import InvocationError
+from cdk.local.log_groups import shipping
 from cdk.local.schedule import scheduled, timetable
 from cdk.local.state import Logs, Remembered
 from cdk.local.substitutions import Place
@@ -86,7 +87,15 @@ async def running(folder: Path, chosen: Path | None, memory: Remembered, say: Sa
         await asyncio.to_thread(_write_credentials, parts.emulator, deployment, functions, memory)
         say("template deployed")
         roles = Roles(parts.emulator, deployment)
-        with logs.functions({spec.name: name_of(spec) for spec in functions}) as log:
+        with (
+            logs.functions({spec.name: name_of(spec) for spec in functions}) as files,
+            shipping(parts.emulator.endpoint, log_groups(deployment)) as shipped,
+        ):
+
+            def log(function: str, line: str) -> None:
+                files(function, line)
+                shipped(function, line)
+
             async with Pool(functions, log=log, credentials=roles) as pool:
                 await _load(pool, logs)
                 say("functions loaded")

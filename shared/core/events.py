@@ -23,7 +23,9 @@ _LONGEST: Final = 256  # characters of a text, so that it fits into a key of the
 _PSEUDONYM: Final = 16  # hexadecimal digits
 _MOST: Final = 2**62  # no number of ours is larger
 
-FIRST: Final = 1  # `seq` of what a request was charged at first; 2 corrects it afterwards
+FIRST: Final = 1  # `seq` of what a request was charged at first
+CORRECTION: Final = 2  # and of what corrects that afterwards
+EXPIRED: Final = "expired"  # outcome of a request that nobody settled
 
 
 def pseudonym(name: str) -> str:

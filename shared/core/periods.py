@@ -63,7 +63,12 @@ def daily(day: str) -> str:
 
 def monthly(day: str) -> str:
     """Return the period of the month that `day` lies in."""
-    return f"m:{day[:7]}"
+    return f"m:{month_of(day)}"
+
+
+def month_of(day: str) -> str:
+    """Return the month that `day` lies in, as `2026-11`."""
+    return day[:7]
 
 
 def resets_at(period: str) -> int | None:

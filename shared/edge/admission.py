@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from shared.core import budgets
+from shared.core import budgets, periods
 from shared.core.budgets import DEFAULT_MAX_TOKENS
 from shared.core.errors import Forbidden, StoreRebuilding, Unauthorized
-from shared.core.events import USAGE
+from shared.core.events import EXPIRED, USAGE
 from shared.core.limits import HOUR, MINUTE, Standing, kind_of, refusal
 from shared.core.pricing import Worst
 from shared.edge.names import Names, holds, names, policy
@@ -23,15 +23,17 @@ if TYPE_CHECKING:
 
     import redis
 
+    from shared.core.events import Usage
+
 __all__ = ["Admission", "Ask", "Grant", "Unprojected", "connect"]
 
 SETTLED_SECONDS = 1800  # twice the longest life of an invocation: no settle comes later than that
 REBUILT_SECONDS = 5.0  # until a client should ask again while the books are being rebuilt
 MOST_REAPED = 100  # at once
-EXPIRED = "expired"  # outcome of a request that nobody settled
 
 _MICRO = 1_000_000
 _NOTHING = Worst(0, 0, 0)
+_OF_SCRIPT = ("request_id", "seq", "day", "cost", "held")  # fields of the event that the script writes by itself
 
 
 class Unprojected(Exception):  # noqa: N818 - a state of the store, to be mended and not to be shown
@@ -147,6 +149,18 @@ class Admission:
         """
         known = names(ask.org, ask.scopes)
         return self._close(known, ask.request_id, ["settle", cost], [grant.day, grant.month], usage)
+
+    def replay(self, used: Usage) -> bool:
+        """Settle what the journal says was settled; returns whether the store did not know it yet.
+
+        Raises:
+            StoreUnavailable: the script could not run. It may be tried again.
+        """
+        scopes = tuple(f"{kind}:{name}" for kind, name in used.scopes)
+        fields = {name: value for name, value in used._asdict().items() if name not in _OF_SCRIPT}
+        dates = [used.day, periods.month_of(used.day)]
+        known = names(used.org, scopes)
+        return self._close(known, used.request_id, ["settle", used.cost], dates, {"event": USAGE, **fields})
 
     def topup(self, ask: Ask, amount: int) -> bool:
         """Reserve `amount` nano-dollars more for an admitted request; returns False where a budget does not afford it.

@@ -50,6 +50,7 @@ class Service(NamedTuple):
 
 
 DYNAMODB = Service("dynamodb", "DynamoDB_20120810", "application/x-amz-json-1.0")
+LOGS = Service("logs", "Logs_20140328", "application/x-amz-json-1.1")
 SECRETS = Service("secretsmanager", "secretsmanager", "application/x-amz-json-1.1")
 
 
@@ -89,7 +90,9 @@ class Aws:
         *,
         clock: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
+        read_seconds: float = READ_SECONDS,
     ) -> None:
+        """`read_seconds` is how long a read may wait for the service."""
         self._service = service
         self._scope = Scope(settings.region, service.name)
         self._credentials = credentials
@@ -97,7 +100,7 @@ class Aws:
         self._pause = pause
         secure, self._host, address = _endpoint(service, settings)
         self._connection = Connection(
-            *address, connect_timeout=CONNECT_SECONDS, timeout=READ_SECONDS, tls=_tls if secure else None
+            *address, connect_timeout=CONNECT_SECONDS, timeout=read_seconds, tls=_tls if secure else None
         )
 
     def read(self, action: str, request: Mapping[str, object]) -> dict[str, Any]:

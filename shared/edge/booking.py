@@ -52,9 +52,9 @@ def place(org: str, sort: str) -> dict[str, Any]:
     return items.encoded({"pk": org, "sk": sort})
 
 
-def charge_key(charge: Usage) -> str:
+def charge_key(request_id: str, seq: int = FIRST) -> str:
     """Return the sort key of a charge."""
-    return f"usage#{charge.request_id}#{charge.seq}"
+    return f"usage#{request_id}#{seq}"
 
 
 def totals(charge: Usage) -> Iterator[Total]:
@@ -103,7 +103,7 @@ def _row(table: str, charge: Usage) -> dict[str, Any]:
     return {
         "Put": {
             "TableName": table,
-            "Item": {**item, **place(charge.org, charge_key(charge))},
+            "Item": {**item, **place(charge.org, charge_key(charge.request_id, charge.seq))},
             "ConditionExpression": "attribute_not_exists(pk)",
         }
     }

@@ -13,10 +13,13 @@ import redis
 from redis.credentials import CredentialProvider
 
 from shared.core import periods
+from shared.edge.admission import SETTLED_SECONDS
+from shared.edge.names import holds, names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from shared.core.journal import Reservation
     from shared.edge.settings import ValkeySettings
 
 CONNECT_SECONDS: Final = 1.0
@@ -24,6 +27,7 @@ COMMAND_SECONDS: Final = (
     5.0  # nobody waits for the books, and a batch of a hundred events takes longer than one command
 )
 OPEN: Final = "1"
+REAPED: Final = "reaped:"  # as settle.lua marks it
 _HASHES_AT_ONCE: Final = 100
 _BUDGETS: Final = ("daily", "monthly", "total")  # in a policy, in the order of `periods.periods`
 
@@ -44,7 +48,8 @@ class Counters:
     def __init__(self, client: redis.Redis) -> None:
         """`client` decodes what it reads."""
         self._client: Any = client  # redis-py types the answers of a client for all of its modes at once
-        self._rebuild: Any = self._client.register_script(Path(__file__).with_name("rebuild.lua").read_text())
+        self._rebuild: Any = self._script("rebuild")
+        self._hold: Any = self._script("hold")
 
     def today(self) -> str:
         """Return the day by the store's clock, which decides what period money belongs to."""
@@ -98,6 +103,23 @@ class Counters:
                 return False
         return self._run(org, mark, last, {})
 
+    def hold(self, org: str, mark: str, held: Reservation, payers: Sequence[int]) -> bool:
+        """Put a reservation back of which nothing is known, in its scopes with the numbers `payers`, counted from 1.
+
+        Returns False where the closure with this `mark` is over.
+        """
+        known = names(org, held.scopes)
+        spending = [known.topup[2 * number - 1] for number in payers]
+        keys = [_closure(org), known.settled(held.request_id), known.hold(held.request_id), holds(org), *spending]
+        numbers, money = " ".join(map(str, payers)), [held.held, held.day, periods.month_of(held.day)]
+        arguments = [mark, held.request_id, *money, "\n".join(held.scopes), numbers, held.ends]
+        return bool(self._hold(keys=keys, args=arguments))
+
+    def recall(self, org: str, request_id: str, charged: int) -> None:
+        """Note again that a request was charged so much when its time ran out, lest it be charged all it cost too."""
+        name = names(org, ()).settled(request_id)
+        self._client.set(name, f"{REAPED}{charged}", nx=True, ex=SETTLED_SECONDS)
+
     def limits(self, org: str, scopes: Collection[str], day: str) -> dict[tuple[str, str], int]:
         """Return the budgets of `scopes` for the periods of `day`, in nano-dollars, where there is one."""
         order = sorted(scopes)
@@ -122,6 +144,9 @@ class Counters:
     def drop(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def _script(self, name: str) -> Any:  # noqa: ANN401 - redis-py's own
+        return self._client.register_script(Path(__file__).with_name(f"{name}.lua").read_text())
 
     def _run(self, org: str, mark: str, last: str, spent: Mapping[str, Mapping[str, int]]) -> bool:
         keys = [_closure(org), _usage(org), _open(org), *(_spend(org, scope) for scope in spent)]

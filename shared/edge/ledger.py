@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from shared.core import periods
 from shared.edge import items
 from shared.edge.aws import AwsError
-from shared.edge.booking import Sum, Total, charge_key, place, transaction
+from shared.edge.booking import Sum, Total, place, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -20,12 +20,19 @@ if TYPE_CHECKING:
     from shared.core.events import Usage
     from shared.edge.aws import Aws
 
-__all__ = ["START", "Cursor", "Ledger", "Sum"]
+__all__ = ["START", "Booked", "Cursor", "Ledger", "Sum"]
 
 START: Final = "0-0"  # before the first event of any stream
 _MOST_KEYS: Final = 100  # of one BatchGetItem
 _CANCELED: Final = "TransactionCanceledException"
 _CONFLICT: Final = "ConditionalCheckFailedException"
+
+
+class Booked(NamedTuple):
+    """A charge as it is in the ledger: nano-dollars, and what became of the request."""
+
+    cost: int
+    outcome: str
 
 
 class Cursor(NamedTuple):
@@ -36,12 +43,14 @@ class Cursor(NamedTuple):
         closed: Marks the last closure for which the stream is read again from its start; "" for none.
         purged: The last day whose counters were removed from the store.
         due: Scopes that have spent since anybody looked whether a threshold is reached.
+        whole: All that was settled before this time (epoch ms, the store's clock) is in the ledger.
     """
 
     last: str
     closed: str = ""
     purged: str = ""
     due: frozenset[str] = frozenset()
+    whole: int = 0
 
 
 class Ledger:
@@ -62,12 +71,22 @@ class Ledger:
         if item is None:
             return None
         found = items.decoded(item)
-        return Cursor(found["last"], found.get("closed", ""), found.get("purged", ""), found.get("due", frozenset()))
+        return Cursor(
+            found["last"],
+            found.get("closed", ""),
+            found.get("purged", ""),
+            found.get("due", frozenset()),
+            found.get("whole", 0),
+        )
 
-    def begin(self, org: str, today: str) -> None:
-        """Make the cursor of a new organization; one that is there stays."""
-        new = {**place(org, "cursor"), **items.encoded({"last": START, "purged": today})}
-        request = {"TableName": self._table, "Item": new, "ConditionExpression": "attribute_not_exists(pk)"}
+    def begin(self, org: str, now: int) -> None:
+        """Make the cursor of an organization that is new at `now`, in epoch ms; one that is there stays."""
+        new = items.encoded({"last": START, "purged": periods.day_at(now), "whole": now})
+        request = {
+            "TableName": self._table,
+            "Item": {**place(org, "cursor"), **new},
+            "ConditionExpression": "attribute_not_exists(pk)",
+        }
         self._conditionally("PutItem", request)
 
     def rewind(self, org: str, cursor: Cursor, closed: str) -> bool:
@@ -91,10 +110,10 @@ class Ledger:
             raise
         return True
 
-    def booked(self, org: str, charges: Collection[Usage]) -> set[str]:
-        """Return which of `charges` are booked, by their `charge_key`."""
-        keys = sorted({charge_key(charge) for charge in charges})
-        return {item["sk"] for item in self._got(org, keys)}
+    def booked(self, org: str, keys: Collection[str]) -> dict[str, Booked]:
+        """Return those charges that are booked among those with these `charge_key`s."""
+        found = self._got(org, sorted(set(keys)))
+        return {item["sk"]: Booked(item["cost"], item.get("outcome", "")) for item in found}
 
     def set_aside(self, org: str, event_id: str, fields: str) -> None:
         """Keep an event that cannot be read, for people to look at."""
@@ -145,6 +164,10 @@ class Ledger:
         """Note that somebody has looked whether `scopes` have reached a threshold."""
         if scopes:
             self._changed(org, "DELETE due :due", {":due": scopes})
+
+    def made_whole(self, org: str, until: int) -> None:
+        """Note that all that was settled before `until`, in epoch ms, is booked."""
+        self._changed(org, "SET whole = :until", {":until": until})
 
     def purged(self, org: str, day: str) -> None:
         """Note that the store's counters of all days up to `day` are gone."""

@@ -168,7 +168,11 @@ class AdminSettings(NamedTuple):
 
 
 class BudgetsSettings(NamedTuple):
-    """What the function needs that keeps the books; `longest_lease_s` is the longest that a request may hold money."""
+    """What the function needs that keeps the books.
+
+    `longest_lease_s` is the longest that a request may hold money, `log_delay_s` how long to wait until the log shows
+    what was written to it.
+    """
 
     aws: AwsSettings
     stage: str
@@ -176,6 +180,8 @@ class BudgetsSettings(NamedTuple):
     ledger_table: str
     valkey: ValkeySettings
     longest_lease_s: int
+    gateway_log: str
+    log_delay_s: int
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> BudgetsSettings:
@@ -191,6 +197,8 @@ class BudgetsSettings(NamedTuple):
             ledger_table=_text(environment, "LEDGER_TABLE"),
             valkey=ValkeySettings.from_env(environment),
             longest_lease_s=_seconds(environment, "LONGEST_LEASE"),
+            gateway_log=_text(environment, "GATEWAY_LOG"),
+            log_delay_s=_seconds(environment, "LOG_DELAY"),
         )
 
 

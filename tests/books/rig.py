@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from functions.books import Books
+from shared.core import journal
 from shared.edge.counters import Counters
 from tests.fakes.books import fields
 
@@ -27,21 +29,19 @@ class DeathError(Exception):
 
 
 class Mortal:
-    """Passes calls on to another object, and dies before or after the one that `death` is at."""
+    """Passes calls on to another object, and dies before the one that `death` is at."""
 
     def __init__(self, real: Any, death: Death) -> None:
         self._real = real
         self._death = death
 
     def __getattr__(self, name: str) -> Any:
-        """Return the method, with a chance to die on both sides of it."""
+        """Return the method, with a chance to die before it: which is also after the one before."""
         method = getattr(self._real, name)
 
         def called(*arguments: Any, **named: Any) -> Any:
             self._death.may_come()
-            answer = method(*arguments, **named)
-            self._death.may_come()
-            return answer
+            return method(*arguments, **named)
 
         return called
 
@@ -91,10 +91,13 @@ def books(client: redis.Redis, ledger: Ledger, said: list[Mapping[str, Any]], **
         counters=Counters(client),
         ledger=ledger,
         directory=Shelf(),
+        log=Paper(),
         reap=lambda _org, _most: 0,
+        replay=lambda _used: False,
         tell=lambda _org, _scope, _version, _fields: True,
         say=said.append,
         lease_ms=905_000,
+        log_ms=200,
     )
     return made._replace(**changes)
 
@@ -108,6 +111,19 @@ class Shelf:
     def all(self, _org: str, prefix: str = "") -> list[Mapping[str, Any]]:
         """Return those that begin with `prefix`."""
         return [record for record in self._records if str(record["sk"]).startswith(prefix)]
+
+
+class Paper:
+    """A log that is a list of lines; a line is there at once, or when `delayed` ones are moved to the others."""
+
+    def __init__(self, *lines: Mapping[str, Any]) -> None:
+        self.written = list(lines)
+        self.delayed: list[Mapping[str, Any]] = []
+
+    def lines(self, org: str, event: str, _since: int) -> Iterator[Any]:
+        """Yield those of an organization and kind, as the books read them."""
+        texts = [json.dumps(line) for line in self.written if line["event"] == event]
+        yield from filter(None, (journal.read(text, org) for text in texts))
 
 
 def always() -> bool:

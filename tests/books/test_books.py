@@ -86,7 +86,7 @@ def admission(_valkey: Valkey, store: redis.Redis) -> Iterator[Admission]:
 def kept(store: redis.Redis, ledger: Ledger, admission: Admission) -> Books:
     """The books of an open organization; a lease is a tenth of a second at most."""
     shelf: Any = Shelf(TEAM)
-    made = books(store, ledger, [], lease_ms=100, reap=admission.reap, tell=admission.tell, directory=shelf)
+    made = books(store, ledger, [], log_ms=100, lease_ms=100, reap=admission.reap, tell=admission.tell, directory=shelf)
     made.keep(ORG, always)
     return made
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def kept(store: redis.Redis, ledger: Ledger) -> Books:
     """Books with the shortest leases."""
-    return books(store, ledger, [], lease_ms=100)
+    return books(store, ledger, [], log_ms=100)
 
 
 def clerk(kept: Books, tables: Tables, lines: list[bytes]) -> Clerk:
@@ -82,7 +82,7 @@ def test_it_waits_for_an_organization_that_may_soon_open(kept: Books, tables: Ta
 def test_it_does_not_wait_beyond_its_time(kept: Books, tables: Tables, store: redis.Redis) -> None:
     """The next invocation goes on from there."""
     pauses: list[float] = []
-    working = clerk(kept._replace(lease_ms=905_000), tables, [])._replace(pause=pauses.append)
+    working = clerk(kept._replace(log_ms=905_000), tables, [])._replace(pause=pauses.append)
     working.work(plenty, "r1")
     store.flushall()
     working.work(plenty, "r2")

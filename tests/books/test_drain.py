@@ -11,7 +11,7 @@ from functions.drain import Drained, drain
 from shared.edge.counters import Counters
 from shared.edge.ledger import START
 from tests.books.rig import ORG, USAGE, Death, always, deaths, mortal, settle
-from tests.fakes.books import DAY, fields
+from tests.fakes.books import NOON, fields
 
 if TYPE_CHECKING:
     import redis
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def counters(store: redis.Redis, ledger: Ledger) -> Counters:
     """The store of an organization that has begun."""
-    ledger.begin(ORG, DAY)
+    ledger.begin(ORG, NOON)
     return Counters(store)
 
 
@@ -50,7 +50,7 @@ def test_all_that_is_in_the_stream_is_booked_and_forgotten(
 def test_a_process_that_dies_anywhere_loses_and_doubles_nothing(
     counters: Counters, store: redis.Redis, ledger: Ledger
 ) -> None:
-    """Before and after every call to either store, in several steps; whoever comes next takes up what is left."""
+    """Between any two calls to either store, in several steps; whoever comes next takes up what is left."""
     cost = 0
 
     def attempt(death: Death) -> None:
@@ -63,7 +63,7 @@ def test_a_process_that_dies_anywhere_loses_and_doubles_nothing(
         drain(ORG, counters, ledger, always)
         assert (total(ledger).cost, total(ledger).requests) == (cost, cost // 1_000)
         assert store.xlen(USAGE) == 0
-    assert ways >= 20
+    assert ways >= 10
     assert total(ledger).cost == cost
 
 

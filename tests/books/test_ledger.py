@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.edge import booking
-from shared.edge.ledger import START, Cursor, Ledger, Sum
-from tests.fakes.books import DAY, usage
+from shared.edge.ledger import START, Booked, Cursor, Ledger, Sum
+from tests.fakes.books import DAY, NOON, usage
 
 if TYPE_CHECKING:
     from shared.core.events import Usage
@@ -20,7 +20,7 @@ ORG = "acme"
 
 def begun(ledger: Ledger) -> Cursor:
     """The cursor of an organization that is new."""
-    ledger.begin(ORG, DAY)
+    ledger.begin(ORG, NOON)
     cursor = ledger.cursor(ORG)
     assert cursor is not None
     return cursor
@@ -30,7 +30,7 @@ def test_nothing_is_known_of_an_organization_before_it_begins(ledger: Ledger) ->
     """It begins once; a second time leaves the cursor where it is."""
     assert ledger.cursor(ORG) is None
     cursor = begun(ledger)
-    assert cursor == Cursor(START, purged=DAY)
+    assert cursor == Cursor(START, purged=DAY, whole=NOON)
     assert ledger.book(ORG, cursor, [usage()], "5-0")
     assert begun(ledger).last == "5-0"
 
@@ -55,7 +55,8 @@ def test_a_charge_that_is_booked_is_not_booked_again(ledger: Ledger) -> None:
     charge, other = usage(), usage()
     assert ledger.book(ORG, begun(ledger), [charge], "5-0")
     assert not ledger.book(ORG, begun(ledger), [other, charge], "6-0")
-    assert ledger.booked(ORG, [other, charge]) == {booking.charge_key(charge)}
+    keys = [booking.charge_key(one.request_id) for one in (other, charge)]
+    assert ledger.booked(ORG, keys) == {keys[1]: Booked(charge.cost, "ok")}
     assert begun(ledger).last == "5-0"
     assert ledger.sums(ORG, "org", "t")[ORG].requests == 1
 
@@ -94,7 +95,7 @@ def test_days_of_one_kind_are_one_range(ledger: Ledger) -> None:
     """The first and the last day belong to it; other kinds, and ids that look like more, do not disturb it."""
     days = ["2026-10-31", "2026-11-01", "2026-11-02", "2026-12-01"]
     charges = [usage(day=day, user=user, team="", cost=n) for n, day in enumerate(days) for user in ("ann", "a#b$")]
-    ledger.begin(ORG, DAY)
+    ledger.begin(ORG, NOON)
     for number, charge in enumerate(charges, 1):
         assert ledger.book(ORG, begun(ledger), [charge], f"{number}-0")
     found = [(day, name, spent.cost) for day, name, spent in ledger.days(ORG, "user", "2026-11-01", "2026-11-02")]
@@ -141,7 +142,7 @@ def test_a_stream_is_read_again_once_for_each_closure(ledger: Ledger) -> None:
     before = begun(ledger)
     assert ledger.rewind(ORG, before, "closure-1")
     assert not ledger.rewind(ORG, before, "closure-1")
-    assert begun(ledger)._replace(due=frozenset()) == Cursor(START, closed="closure-1", purged=DAY)
+    assert begun(ledger)._replace(due=frozenset()) == Cursor(START, closed="closure-1", purged=DAY, whole=NOON)
     assert not ledger.rewind(ORG, begun(ledger), "closure-1")
     assert ledger.rewind(ORG, begun(ledger), "closure-2")
 

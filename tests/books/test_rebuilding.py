@@ -9,7 +9,7 @@ import pytest
 
 from shared.core import events
 from shared.edge.counters import Counters
-from tests.books.rig import CLOSURE, OPEN, ORG, USAGE, Shelf, always, books, deaths, mortal, settle
+from tests.books.rig import CLOSURE, OPEN, ORG, USAGE, Shelf, always, books, settle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from functions.books import Books
     from shared.edge.ledger import Ledger
-    from tests.books.rig import Death
 
 SPENT = {scope: f"{{{ORG}}}:spend:{scope}" for scope in ("key:acme-k1", "user:ann", "team:red", "org:acme")}
 
@@ -32,7 +31,7 @@ def said() -> list[Mapping[str, Any]]:
 @pytest.fixture
 def kept(store: redis.Redis, ledger: Ledger, said: list[Mapping[str, Any]]) -> Books:
     """The books of an organization that is open, with leases of a fifth of a second."""
-    made = books(store, ledger, said, lease_ms=200)
+    made = books(store, ledger, said, log_ms=200)
     assert made.keep(ORG, always) == 0
     assert store.get(OPEN)
     return made
@@ -142,31 +141,6 @@ def test_it_does_not_open_on_sums_that_are_no_longer_true(kept: Books, store: re
     assert committed(store) == {str(late)}
     reopen(kept)
     assert committed(store) == {str(cost + late)}
-
-
-def test_a_rebuild_that_dies_anywhere_is_taken_up_again(kept: Books, store: redis.Redis, ledger: Ledger) -> None:
-    """It opens in the end, with the right counters, and never before."""
-    cost = spend(store, 3)
-    kept.keep(ORG, always)
-
-    def attempt(death: Death) -> None:
-        nonlocal cost
-        store.flushall()
-        dying = kept._replace(counters=mortal(kept.counters, death), ledger=mortal(ledger, death))
-        dying.keep(ORG, always)
-        cost += spend(store)
-        time.sleep(0.2)
-        assert dying.keep(ORG, always) == 0
-        assert committed(store) == {str(cost)}
-
-    ways = 0
-    for ways in deaths(attempt):  # noqa: B007 - how many there are is told below
-        if store.get(OPEN):
-            assert committed(store) == {str(cost)}
-        reopen(kept)
-        assert committed(store) == {str(cost)}
-        assert ledger.sums(ORG, "org", "t")[ORG].cost == cost
-    assert ways > 40
 
 
 def test_the_policies_are_back_before_it_opens(kept: Books, store: redis.Redis) -> None:

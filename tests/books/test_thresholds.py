@@ -27,7 +27,7 @@ def spend(store: redis.Redis, ledger: Ledger) -> Spend:
     """Spend so much today; return what is told of it: scope, period and percent."""
     counters = Counters(store)
     today = counters.today()
-    ledger.begin(ORG, today)
+    ledger.begin(ORG, counters.now())
 
     def spent(cost: int) -> list[tuple[str, str, int]]:
         said: list[Mapping[str, Any]] = []
@@ -88,7 +88,7 @@ def test_a_threshold_is_not_forgotten_by_a_process_that_dies(store: redis.Redis,
     """After its usage is booked and before anybody looked: whoever looks next tells it."""
     counters, said = Counters(store), list[Any]()
     today = counters.today()
-    ledger.begin(ORG, today)
+    ledger.begin(ORG, counters.now())
     budget(store, "team:red", total=1_000)
     settle(store, cost=1_000, day=today)
     drain(ORG, counters, ledger, always)

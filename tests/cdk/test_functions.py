@@ -17,6 +17,7 @@ EVERY_FUNCTION = pytest.mark.parametrize("spec", FUNCTIONS.values(), ids=lambda 
 ARNS = {
     "audit": [("DynamoDB::Table", "Audit")],
     "directory": [("DynamoDB::Table", "Directory")],
+    "journal": [("Logs::LogGroup", "Arn"), ("Logs::LogGroup", "GatewayLog")],
     "ledger": [("DynamoDB::Table", "Ledger")],
     "pepper": [("SecretsManager::Secret", "Pepper")],
     "providers": [("SecretsManager::Secret", "Providers")],
@@ -107,7 +108,8 @@ def test_a_grant_reaches_the_resource_it_names(spec: Function, template: Mapping
             continue
         assert len(targets) == len(ARNS[grant.resource])
         for target, (kind, attribute) in zip(targets, ARNS[grant.resource], strict=True):
-            name, detail = target.get("Fn::GetAtt", [target.get("Ref"), None])
+            last = target.get("Fn::Join", ["", [target]])[1][-1]
+            name, detail = last.get("Fn::GetAtt", [last.get("Ref"), None])
             assert template["Resources"][name]["Type"] == f"AWS::{kind}"
             assert attribute == detail or attribute in name
 
@@ -116,7 +118,7 @@ def test_a_grant_reaches_the_resource_it_names(spec: Function, template: Mapping
 def test_the_key_opens_only_through_the_stores(spec: Function, template: Mapping[str, Any]) -> None:
     """A function cannot use the key by itself, only have DynamoDB or Secrets Manager use it in its name."""
     through = statements(spec, template)["Key"]["Condition"]["StringEquals"]["kms:ViaService"]
-    stores = {grant.actions[0].partition(":")[0] for grant in spec.grants} - {"apigateway", "elasticache"}
+    stores = {grant.actions[0].partition(":")[0] for grant in spec.grants} - {"apigateway", "elasticache", "logs"}
     assert {service["Fn::Join"][1][0] for service in listed(through)} == {f"{store}." for store in stores}
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 DAY = "2026-11-21"
+NOON = 1_795_262_400_000  # of that day
 _NUMBER = itertools.count()
 
 

@@ -122,14 +122,16 @@ def test_a_dearer_tier_is_never_slower() -> None:
 def test_a_function_needs_no_variable_that_it_was_not_promised(name: str, settings: type[Any]) -> None:
     """Its settings can be read from what the manifest and Lambda set, and each address promised is needed for it."""
     promised = dict.fromkeys(FUNCTIONS[name].environment, "some-text") | SET_BY_LAMBDA
-    promised |= {"LONGEST_LEASE": "905"} if "LONGEST_LEASE" in promised else {}
+    promised |= {"LONGEST_LEASE": "905", "LOG_DELAY": "30"} if "LONGEST_LEASE" in promised else {}
     promised |= {"USAGE_PLANS": "free=a1,pro=b2"} if "USAGE_PLANS" in promised else {}
     promised |= {"VALKEY_PORT": "6379", "VALKEY_TLS": "true"} if "VALKEY_PORT" in promised else {}
     assert settings.from_env(promised)
     for variable in FUNCTIONS[name].environment & {
         "AUDIT_TABLE",
         "DIRECTORY_TABLE",
+        "GATEWAY_LOG",
         "LEDGER_TABLE",
+        "LOG_DELAY",
         "LONGEST_LEASE",
         "PEPPER_SECRET",
         "PROVIDERS_SECRET",

@@ -8,8 +8,9 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
+from shared.core.events import EXPIRED
 from shared.core.limits import Standing
-from shared.edge.admission import EXPIRED, Ask, Grant
+from shared.edge.admission import Ask, Grant
 from tests.e2e.hammer.world import ORG
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ def spend(house: House, **facts: Any) -> None:
     """Book one charge."""
     cursor = house.ledger.cursor("default")
     if cursor is None:
-        house.ledger.begin("default", TODAY)
+        house.ledger.begin("default", NOW * 1000)
         cursor = house.ledger.cursor("default")
     assert cursor
     number = int(cursor.last.partition("-")[0]) + 1

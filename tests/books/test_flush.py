@@ -1,0 +1,199 @@
+"""Money survives a flush of the store, wherever it comes: ledger, counters and what was really spent are one."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shared.core import periods
+from shared.core.errors import StoreRebuilding
+from shared.edge.admission import Admission, connect
+from tests.books.rig import CLOSURE, OPEN, ORG, Death, DeathError, Paper, Shelf, always, books, deaths, mortal
+from tests.books.till import ANN, BUDGET, COST, LEASE, SCOPES, STEPS, TEAM, WORST, Till
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import redis
+
+    from cdk.local.valkey import Valkey
+    from functions.books import Books
+    from shared.edge.ledger import Ledger
+
+LOG_MS = 40
+EARLIER = 3  # requests that were booked before anything happened
+
+
+@pytest.fixture
+def till(_valkey: Valkey, store: redis.Redis) -> Iterator[Till]:
+    """A gateway on an empty store, and its log."""
+    assert store.ping()
+    connection = connect(_valkey.host, _valkey.port)
+    connection.socket_timeout = 5.0  # nobody waits here, and a busy machine is no outage
+    admission = Admission(connection)
+    yield Till(admission, Paper())
+    admission.drop()
+
+
+@pytest.fixture
+def kept(store: redis.Redis, ledger: Ledger, till: Till) -> Books:
+    """The books of an open organization, with some requests in the ledger."""
+    made = books(
+        store, ledger, [], directory=Shelf(TEAM, ANN), log=till.paper, lease_ms=int(LEASE * 1000), log_ms=LOG_MS,
+        reap=till.admission.reap, replay=till.admission.replay, tell=till.admission.tell,
+    )  # fmt: skip
+    made.keep(ORG, always)
+    for _ in range(EARLIER):
+        till.request()
+    made.keep(ORG, always)
+    return made
+
+
+def reopen(kept: Books) -> None:
+    """Keep the books until the organization is open again."""
+    while wait := kept.keep(ORG, always):
+        time.sleep(wait / 1000)
+
+
+def settle_down(kept: Books) -> None:
+    """Keep the books until nothing can be under way."""
+    reopen(kept)
+    time.sleep(LEASE + 0.01)
+    kept.keep(ORG, always)
+
+
+def agreed(kept: Books, store: redis.Redis) -> int:
+    """What was spent: the ledger and the counters say the same of every scope and period, and nothing is reserved."""
+    said: set[int] = set()
+    today = kept.counters.today()
+    for scope in SCOPES:
+        kind, _, name = scope.partition(":")
+        found: Any = store.hgetall(f"{{{ORG}}}:spend:{scope}")
+        assert {field for field in found if field[0] == "r"} == set()
+        for period in periods.periods(today):
+            said |= {int(found[f"c:{period}"]), kept.ledger.sums(ORG, kind, period)[name].cost}
+    [cost] = said
+    assert not store.keys(f"{{{ORG}}}:hold*")
+    return cost
+
+
+@pytest.mark.parametrize("dies", [False, True])
+@pytest.mark.parametrize("rebuilt", [False, True])
+@pytest.mark.parametrize("point", STEPS)
+def test_a_flush_loses_nothing(
+    kept: Books, store: redis.Redis, till: Till, point: str, *, rebuilt: bool, dies: bool
+) -> None:
+    """After each step of a request that goes on or dies there; the books are rebuilt while it lives, or after it."""
+
+    def meanwhile(step: str) -> None:
+        if step != point:
+            return
+        store.flushall()
+        if rebuilt:
+            reopen(kept)
+        if dies:
+            raise DeathError
+
+    before = [till.request() for _ in range(2)]  # settled, and not yet in the ledger
+    lived = till.request(meanwhile)
+    assert lived is not dies
+    settle_down(kept)
+    unspoken = {"admitted": 0, "reserved": WORST, "called": WORST}  # nothing was sent, or nobody knows what it cost
+    expected = unspoken.get(point, COST) if dies else COST
+    assert agreed(kept, store) == (EARLIER + len(before)) * COST + expected
+
+
+def test_it_opens_when_the_log_shows_what_was_written(kept: Books, store: redis.Redis, till: Till) -> None:
+    """Not before, and not so late as the lease of a request under way: what that has reserved is reserved again."""
+    seen: list[int] = []
+
+    def meanwhile(step: str) -> None:
+        if step == "called":
+            store.flushall()
+            began = time.monotonic()
+            reopen(kept)
+            seen.append(round((time.monotonic() - began) * 1000))
+            assert int(str(store.hget(f"{{{ORG}}}:spend:team:red", "r:t"))) == WORST
+
+    till.request(meanwhile, lease=600)
+    assert LOG_MS <= seen[0] < 60_000
+    settle_down(kept)
+    assert agreed(kept, store) == (EARLIER + 1) * COST
+
+
+def test_what_was_reserved_before_a_flush_is_never_spent_after_it(kept: Books, store: redis.Redis, till: Till) -> None:
+    """With requests under way all the time: the budget holds to the last nano-dollar, and can be spent up to it."""
+    served: list[int] = []
+
+    def meanwhile(step: str) -> None:
+        if step == "called":
+            store.flushall()
+            with pytest.raises(StoreRebuilding):
+                till.request()
+            reopen(kept)
+            served.append(till.spend_all())
+
+    till.request(meanwhile)
+    spent = (EARLIER + 1 + served[0]) * COST
+    assert BUDGET - 2 * WORST < spent <= BUDGET - WORST + COST
+    settle_down(kept)
+    assert agreed(kept, store) == spent
+
+
+def test_who_dies_while_draining_or_rebuilding_loses_nothing(kept: Books, store: redis.Redis, till: Till) -> None:
+    """At every call of either store, with a flush before it; another keeper takes it up."""
+    spent = EARLIER * COST
+
+    def attempt(death: Death) -> None:
+        nonlocal spent
+        till.request()
+        spent += COST
+        store.flushall()
+        dying = kept._replace(counters=mortal(kept.counters, death), ledger=mortal(kept.ledger, death), log_ms=0)
+        dying.keep(ORG, always)
+
+    quick = kept._replace(log_ms=0)
+    ways = 0
+    for ways in deaths(attempt):  # noqa: B007 - how many there are is told below
+        reopen(quick)
+        assert agreed(kept, store) == spent
+    assert ways > 30
+
+
+def test_a_flush_in_the_middle_of_a_rebuild_begins_it_anew(kept: Books, store: redis.Redis, till: Till) -> None:
+    """Nothing of the first one stays, and what it had replayed into the lost store is replayed again."""
+    till.request()
+    store.flushall()
+    kept.keep(ORG, always)
+    first = store.get(CLOSURE)
+    time.sleep(LOG_MS / 1000)
+
+    class Cut(Paper):
+        def lines(self, org: str, event: str, since: int) -> Any:
+            yield from till.paper.lines(org, event, since)
+            if event == "reserved.v1":
+                store.flushall()
+
+    assert kept._replace(log=Cut()).keep(ORG, always)
+    assert not store.get(OPEN)
+    settle_down(kept)
+    assert store.get(CLOSURE) != first
+    assert agreed(kept, store) == (EARLIER + 1) * COST
+
+
+def test_a_user_whom_nobody_knows_keeps_nobody_closed(kept: Books, store: redis.Redis, till: Till) -> None:
+    """Booked to the pseudonym; everybody else's sums are exact, and nothing stays reserved."""
+
+    def meanwhile(step: str) -> None:
+        if step == "called":
+            store.flushall()
+            line = till.paper.written[-1]
+            till.paper.written[-1] = {**line, "user": "f" * 16}
+            reopen(kept)
+            till.paper.written[-1] = line
+
+    till.request(meanwhile)
+    settle_down(kept)
+    assert agreed(kept, store) == (EARLIER + 1) * COST
