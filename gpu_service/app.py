@@ -15,6 +15,7 @@ import msgspec
 from gpu_service.asgi import ClientGone, Exchange, Response
 from gpu_service.errors import NotReady
 from gpu_service.log import event
+from gpu_service.tasks.answer import Streamed
 from gpu_service.tasks.routes import PATHS, invoke
 from shared.core.errors import MethodNotAllowed, NotFound, Unauthorized, envelope, headers, translate
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from gpu_service.tasks.answer import Answer
     from gpu_service.tasks.routes import Task
 
-    Handler = Callable[[Exchange], Awaitable[Response]]
+    Handler = Callable[[Exchange], Awaitable[Response | Streamed]]
 
 KEYLESS = frozenset({"/ping", "/health", "/health/live", "/health/ready"})  # what platforms ask, without a token
 
@@ -67,7 +68,11 @@ class App:
         exchange = Exchange(scope, receive, send)
         try:
             response = await self._answered(exchange)
-            await exchange.respond(response)
+            if isinstance(response, Streamed):
+                await exchange.stream(*response)
+                response = Response(200)
+            else:
+                await exchange.respond(response)
         except ClientGone:
             response = Response(499)
         if self._settings.access_log and exchange.path not in KEYLESS:  # probes come each second and say nothing
@@ -81,7 +86,7 @@ class App:
         """Stop what has not begun."""
         self._fleet.close()
 
-    async def _answered(self, exchange: Exchange) -> Response:
+    async def _answered(self, exchange: Exchange) -> Response | Streamed:
         try:
             return await self._handler(exchange)(exchange)
         except ClientGone:
@@ -129,17 +134,19 @@ class App:
         ]
         return Response(200, _encode({"object": "list", "data": listed}))
 
-    async def _answer(self, task: Task, exchange: Exchange) -> Response:
+    async def _answer(self, task: Task, exchange: Exchange) -> Response | Streamed:
         body = await exchange.body(self._settings.body_seconds)
         return await self._computed(exchange, task(self._fleet, body))
 
-    async def _invocations(self, exchange: Exchange) -> Response:
+    async def _invocations(self, exchange: Exchange) -> Response | Streamed:
         """SageMaker's one path for everything: the model's task decides. One model alone needs no name."""
         body = await exchange.body(self._settings.body_seconds)
         return await self._computed(exchange, invoke(self._fleet, body))
 
-    async def _computed(self, exchange: Exchange, work: Coroutine[Any, Any, Answer]) -> Response:
+    async def _computed(self, exchange: Exchange, work: Coroutine[Any, Any, Answer | Streamed]) -> Response | Streamed:
         answer = await exchange.unless_gone(work)
+        if isinstance(answer, Streamed):
+            return answer
         times = {phase: round(seconds * 1000, 2) for phase, seconds in answer.phases.items()}
         exchange.facts |= {"rows": answer.rows, "tokens": answer.tokens}
         exchange.facts |= {f"{phase}_ms": time for phase, time in times.items()}

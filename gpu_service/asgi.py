@@ -14,7 +14,7 @@ from shared.core.body import MAX_BYTES
 from shared.core.errors import TooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, MutableMapping
 
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -89,6 +89,26 @@ class Exchange:
             leaving.cancel()
             working.cancel()
             await asyncio.wait({working})  # it gives its place back on the way out
+
+    async def stream(self, events: AsyncIterator[bytes], cancel: Callable[[], None]) -> None:
+        """Send server-sent events as they come; `cancel` ends them when the client leaves.
+
+        Raises:
+            ClientGone: the client closed the connection.
+        """
+        head = {"content-type": "text/event-stream", "cache-control": "no-store", "x-request-id": self.request_id}
+        pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head.items()]
+        leaving = asyncio.create_task(self._gone())
+        leaving.add_done_callback(lambda _: cancel())
+        try:
+            await self._send({"type": "http.response.start", "status": 200, "headers": pairs})
+            async for event in events:
+                await self._send({"type": "http.response.body", "body": event, "more_body": True})
+            if leaving.done():
+                raise ClientGone
+            await self._send({"type": "http.response.body", "body": b""})
+        finally:
+            leaving.cancel()
 
     async def respond(self, response: Response) -> None:
         """Send `response` with the request's id."""

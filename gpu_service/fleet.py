@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpu_service.engine import Engine
+from gpu_service.generation.decoder import Decoder
+from gpu_service.generation.service import Generation
 from gpu_service.prepare import planned, prepare
 from gpu_service.service import Service
 from shared.core.errors import BadRequest, UnknownModel
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 class Fleet:
     """Owns the services. Nothing is loaded before `start`, so that a process may fork first."""
 
-    def __init__(self, services: Mapping[str, Service]) -> None:
+    def __init__(self, services: Mapping[str, Service | Generation]) -> None:
         self._services = services
         self._starting: asyncio.Task[None] | None = None
 
@@ -33,7 +35,7 @@ class Fleet:
             ModelError: there is no such folder or file, or an entry is wrong.
         """
         plan = planned(settings)
-        return cls({name: Service(settings, load=partial(_load, name, plan[name], settings)) for name in plan})
+        return cls({name: _service(name, plan[name], settings) for name in plan})
 
     @property
     def names(self) -> list[str]:
@@ -52,22 +54,40 @@ class Fleet:
             self._starting = asyncio.get_running_loop().create_task(self._started())
         return self._starting
 
-    async def find(self, model: str, task: Task | None = None) -> Service:
-        """Give the service of `model`; what stands before its last slash is the maker's name, and passed over.
+    async def find(self, model: str, task: Task) -> Service:
+        """Give the service of a `model` that computes rows; a maker's name before its last slash is passed over.
 
         Raises:
             UnknownModel: it is not served here.
             BadRequest: it is, but not for this `task`.
             NotReady: it is not loaded.
         """
-        found = self._services.get(model) or self._services.get(model.rpartition("/")[2])
-        if found is None:
-            served = ", ".join(f"'{name}'" for name in self._services)
-            raise UnknownModel(f"The model '{model}' is not served here; {served} is.", param="model")
+        found = self._named(model)
         does = (await found.engine()).spec.task
-        if task not in {None, does}:
+        if does != task or isinstance(found, Generation):
             raise BadRequest(f"The model '{model}' does {does}, not {task}.", param="model")
         return found
+
+    async def generation(self, model: str) -> Generation:
+        """Give the service of a `model` that generates.
+
+        Raises:
+            GatewayError: as `find`.
+        """
+        found = self._named(model)
+        if not isinstance(found, Generation):
+            does = (await found.engine()).spec.task
+            raise BadRequest(f"The model '{model}' does {does}, not generation.", param="model")
+        return found
+
+    async def task(self, model: str) -> Task:
+        """Tell what `model` does.
+
+        Raises:
+            UnknownModel: it is not served here.
+            NotReady: it is not loaded.
+        """
+        return (await self._named(model).engine()).spec.task
 
     async def moderator(self) -> Service:
         """Give the first service whose model has categories of moderation.
@@ -76,7 +96,7 @@ class Fleet:
             UnknownModel: none has.
         """
         for service in self._services.values():
-            if (await service.engine()).spec.categories:
+            if (await service.engine()).spec.categories and isinstance(service, Service):
                 return service
         raise UnknownModel("No model that is served here moderates: name 'categories' in models.toml.", param="model")
 
@@ -97,10 +117,20 @@ class Fleet:
         for service in self._services.values():
             service.close()
 
+    def _named(self, model: str) -> Service | Generation:
+        found = self._services.get(model) or self._services.get(model.rpartition("/")[2])
+        if found is None:
+            served = ", ".join(f"'{name}'" for name in self._services)
+            raise UnknownModel(f"The model '{model}' is not served here; {served} is.", param="model")
+        return found
+
     async def _started(self) -> None:
         await asyncio.gather(*(service.start() for service in self._services.values()))
 
 
-def _load(name: str, spec: Spec, settings: Settings) -> Engine:
-    prepared = prepare(name, spec, store=settings.store)
-    return Engine.of(prepared, threads=settings.threads, device=settings.device)
+def _service(name: str, spec: Spec, settings: Settings) -> Service | Generation:
+    prepared = partial(prepare, name, spec, store=settings.store)
+    given: dict[str, Any] = {"threads": settings.threads, "device": settings.device}
+    if spec.task == "generation":
+        return Generation(settings, load=lambda: Decoder.of(prepared(), **given))
+    return Service(settings, load=lambda: Engine.of(prepared(), **given))

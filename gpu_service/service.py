@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gpu_service.batching.batcher import Batcher
-from gpu_service.errors import NotReady
-from gpu_service.model import ModelError
+from gpu_service.engine import Engine
+from gpu_service.loading import Loading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -17,12 +16,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from gpu_service.engine import Engine
     from gpu_service.settings import Settings
     from gpu_service.tokens import Row
 
 _INLINE: Final = 2_000  # characters and ids that are tokenized at once: sooner done than handed to a thread
-_START: Final = 30.0  # seconds that a request waits for the model to be loaded
 
 
 class Computed(NamedTuple):
@@ -33,42 +30,14 @@ class Computed(NamedTuple):
     tokens: int
 
 
-class Service:
-    """Owns the engine and the threads. Nothing is loaded before `start`, so that a process may fork first."""
+class Service(Loading[Engine]):
+    """Owns the engine and the threads that run it."""
 
     def __init__(self, settings: Settings, *, load: Callable[[], Engine]) -> None:
-        self._load = load
+        super().__init__(load)
         self._batcher: Batcher[Row, NDArray[np.float32]] = Batcher(
             self._run, settings.batching, workers=settings.workers, places=settings.places
         )
-        self._aside = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
-        self._loading: asyncio.Task[Engine] | None = None
-
-    def start(self) -> asyncio.Task[Engine]:
-        """Begin to load the model, once; the task raises `ModelError` if it cannot be served."""
-        if self._loading is None:
-            self._loading = asyncio.get_running_loop().create_task(self._loaded())
-        return self._loading
-
-    @property
-    def state(self) -> str:
-        """`starting`, `ready` or `failed`."""
-        if self._loading is None or not self._loading.done():
-            return "starting"
-        return "failed" if self._loading.cancelled() or self._loading.exception() else "ready"
-
-    async def engine(self) -> Engine:
-        """Wait for the model.
-
-        Raises:
-            NotReady: it takes too long, or cannot be loaded.
-        """
-        try:
-            return await asyncio.wait_for(asyncio.shield(self.start()), _START)
-        except TimeoutError as error:
-            raise NotReady("The model is still being loaded.", retry_after=5) from error
-        except ModelError as error:
-            raise NotReady("The model could not be loaded; the service's log says why.") from error
 
     async def compute(
         self, inputs: Sequence[Collection[object]], rows: Callable[[Engine], list[Row]], *, beside: int = 0
@@ -92,11 +61,8 @@ class Service:
 
     def close(self) -> None:
         """Stop what has not begun."""
-        self._aside.shutdown(wait=False, cancel_futures=True)
+        super().close()
         self._batcher.close()
-
-    async def _loaded(self) -> Engine:
-        return await asyncio.get_running_loop().run_in_executor(self._aside, self._load)
 
     async def _rows(self, engine: Engine, rows: Callable[[Engine], list[Row]], *, size: int) -> list[Row]:
         if size <= _INLINE:

@@ -34,7 +34,7 @@ CATEGORIES: Final = (
     "violence/graphic",
 )
 
-Task = Literal["embedding", "rerank", "classification"]
+Task = Literal["embedding", "rerank", "classification", "generation"]
 Precision = Literal["fp32", "fp16", "int8"]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -59,6 +59,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     threshold: Annotated[float, Meta(ge=0, le=1)] = 0.5
     reads: Literal["text", "magika"] = "text"
     reference: str = ""
+    eos: list[Annotated[int, Meta(ge=0)]] = []
+    slots: Annotated[int, Meta(ge=1, le=1024)] = 8
+    prefill: Annotated[int, Meta(ge=1)] = 256
 
     @property
     def weights(self) -> str | None:
@@ -159,6 +162,11 @@ def _faults(spec: Spec) -> list[str]:
         "'sha256' does not name config.json, which a graph is made with": made and "config.json" not in spec.sha256,
         "'pooling' is missing: mean, cls or last, as the model was trained": (
             made and spec.task == "embedding" and spec.pooling is None
+        ),
+        "'task' is generation, whose graphs are not made here: name the *.onnx that `python -m "
+        "onnxruntime_genai.models.builder` writes": made and spec.task == "generation",
+        "'eos' is missing: the ids of the tokens that end an answer (generation_config.json)": (
+            spec.task == "generation" and not spec.eos
         ),
         "'pooling' is last, which BERT has not: mean or cls": made and spec.pooling == "last",
         f"'precision' is {spec.precision}, but only graphs that are made here have one: remove it": (

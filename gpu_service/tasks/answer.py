@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
     from gpu_service.service import Computed
 
 encode = msgspec.json.Encoder().encode
@@ -25,6 +27,13 @@ class Answer(NamedTuple):
     def of(cls, found: object, computed: Computed) -> Answer:
         """Write `found`, which `computed` went into."""
         return cls(encode(found), computed.phases, len(computed.results), computed.tokens)
+
+
+class Streamed(NamedTuple):
+    """Server-sent events as they come; `cancel` ends them early."""
+
+    events: AsyncIterator[bytes]
+    cancel: Callable[[], None]
 
 
 def identity(prefix: str) -> str:

@@ -51,6 +51,8 @@ def test_folders_stand_beside_the_file(tmp_path: Path) -> None:
         ({"sha256": {**WEIGHTS, "config.json": None}}, "'sha256' does not name config.json"),
         ({"precision": "int8"}, "'precision' is int8, but only graphs that are made here have one"),
         ({"task": "classification"}, "'labels' is missing"),
+        ({"task": "generation"}, r"'eos' is missing: the ids of the tokens that end an answer"),
+        ({"task": "generation", "eos": [1], "sha256": WEIGHTS}, "'task' is generation, whose graphs are not made here"),
         ({"labels": ["a"], "categories": {"a": "rude"}}, r"'categories' holds \['rude'\], none of harassment"),
     ],
 )

@@ -1,0 +1,42 @@
+"""One generating model at work: loaded in the background, then answering wishes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpu_service.generation.decoder import Decoder
+from gpu_service.generation.loop import Generator
+from gpu_service.loading import Loading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gpu_service.generation.loop import Job, Wish
+    from gpu_service.settings import Settings
+
+
+class Generation(Loading[Decoder]):
+    """Owns the decoder and the thread that runs it."""
+
+    def __init__(self, settings: Settings, *, load: Callable[[], Decoder]) -> None:
+        super().__init__(load)
+        self._places = settings.places
+        self._generator: Generator | None = None
+
+    async def submit(self, wish: Wish) -> Job:
+        """Begin to generate.
+
+        Raises:
+            NotReady: the model is not loaded.
+            Overloaded: as many requests are inside as may be.
+        """
+        decoder = await self.engine()
+        if self._generator is None:
+            self._generator = Generator(decoder, places=self._places)
+        return self._generator.submit(wish)
+
+    def close(self) -> None:
+        """Stop after the token under way."""
+        super().close()
+        if self._generator is not None:
+            self._generator.close()
