@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from tests.bench import admissions, cold_start, gateway_cpu, streaming
+from tests.bench.serving import versus
 from tests.bench.stack import Stack, running
 
 
@@ -31,6 +32,11 @@ def main() -> None:
             _streams(stack)
     print()
     admissions.main()
+    print("\nEmbeddings: 32 clients, one text per request")
+    try:
+        versus.main()
+    except RuntimeError as error:
+        print(f"  left out: {error}")
 
 
 def _cold_starts(stack: Stack) -> None:
