@@ -6,14 +6,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from shared.core import events, limits, pricing
+from shared.core import events, limits, needs, pricing, routing
 from shared.core.chat import Chat, bounded
 from shared.core.usage import Usage, total
 from shared.edge.admission import Ask
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
 
+    from shared.core.breakers import Result
     from shared.core.catalog import Catalog, Kind, Model, Target
     from shared.core.embeddings import Embeddings
     from shared.core.pricing import Price
@@ -57,6 +58,10 @@ class Call:
     request: Chat | Embeddings = field(init=False)  # once it is parsed
     ask: Ask = field(init=False)  # of admission
     grant: Grant = field(init=False)  # by admission
+    targets: list[Candidate] = field(default_factory=list)  # in the order of `ask.choice`
+    results: list[Result] = field(default_factory=list)  # of all tries that say something of their target
+    sent: float = 0.0  # when the try under way was sent, on the clock of `perf_counter`; 0: it was not
+    latency: float = 0.0  # of that try until the first of a stream, or all of an answer; 0: nothing has come yet
     tries: list[Try] = field(default_factory=list)  # those that may be billed, the last one included
     topups: int = 0
 
@@ -81,10 +86,26 @@ class Call:
         left = min(total, self.left())
         return left, connect, first if self.event.stream else left
 
-    def weigh(self, targets: Sequence[Candidate], catalog: Catalog, *, fit: bool) -> None:
+    def plan(self, catalog: Catalog, configured: Collection[str], chance: Callable[[], float]) -> None:
+        """Find the targets that can serve the request, in the order of preference.
+
+        Raises:
+            GatewayError: there are none.
+        """
+        wanted = needs.of(self.request)
+        found = routing.candidates(self.request.model, self.kind, catalog, configured, self.principal.may_use)
+        groups = routing.fitting(found, wanted)
+        self.targets = list(routing.arranged(groups, wanted, catalog, chance))
+        self.ask = self.ask._replace(choice=routing.choice(groups, self.targets, stream=self.event.stream))
+
+    def hear(self) -> None:
+        """Note that the try under way has brought something."""
+        self.latency = self.latency or time.perf_counter() - self.sent
+
+    def weigh(self, catalog: Catalog, *, fit: bool) -> None:
         """Find out what the request may cost at most, and ask for that; `fit` lets its answers be shortened."""
         request, who = self.request, self.principal
-        found = [price_of(one, catalog) for one in targets]
+        found = [price_of(one, catalog) for one in self.targets]
         known = [price for price in found if price]
         unbounded = "model" if len(known) < len(found) else ""
         answers = max_tokens = images = 0
@@ -98,7 +119,7 @@ class Call:
             unbounded=unbounded,
             answers=answers,
             max_tokens=max_tokens,
-            ceiling=_ceiling(targets),
+            ceiling=_ceiling(self.targets),
             fit=fit,
         )
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from functions.call import Call
     from functions.plane import Gateway
     from shared.core.chat import Chat
-    from shared.core.routing import Candidate
     from shared.core.usage import Usage
 
 T = TypeVar("T")
@@ -84,7 +83,6 @@ class Member:
     number: int
     call: Call
     gateway: Gateway
-    targets: list[Candidate] = field(default_factory=list)
     text: str | None = None
     error: Exception | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -93,7 +91,7 @@ class Member:
 
     def prepare(self) -> None:
         """Find who can serve it, and what it may cost; raises as `pipeline.prepared` does."""
-        self.targets = prepared(self.call, self.gateway)
+        prepared(self.call, self.gateway)
 
     def admit(self) -> None:
         """Reserve what it may cost; raises as `Gateway.admit` does."""
@@ -139,7 +137,7 @@ class Member:
         reply = Reply(out, self.call.event)
         reply.dialect = _PLAIN
         try:
-            answered(self.targets, self.call, self.gateway, reply)
+            answered(self.call, self.gateway, reply)
             self.text = out.body.decode()
         except Exception as error:  # noqa: BLE001 - told in the member's own part of the answer
             self.error = error
@@ -175,7 +173,7 @@ def enlist(number: int, request: Chat, parent: Call, gateway: Gateway, lock: thr
     """
     told = parent.event
     event = Event(f"{told.request_id}.{number}", route=told.route, key_id=told.key_id, stream=True)
-    call = replace(parent, event=event, tries=[])
+    call = replace(parent, event=event, tries=[], results=[])
     call.request = streamed(request)
     cancelled = threading.Event()
     own = gateway._replace(

@@ -7,31 +7,25 @@ the deadline) passes through the one `with` that settles; the very last bytes of
 from __future__ import annotations
 
 import random
-import time
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from functions.call import Try, price_of
-from shared.core import needs, routing
-from shared.core.errors import StoreUnavailable, UpstreamFailed, UpstreamUnavailable, outcome
+from functions.exchange import exchange, waited
+from shared.core import degraded, events, routing
+from shared.core.errors import BadRequest, StoreUnavailable, UpstreamFailed, outcome
+from shared.core.usage import Usage
 from shared.edge.response import ClientGone
-from shared.providers.registry import adapter_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from functions.call import Call
     from functions.plane import Gateway
     from functions.reply import Reply
-    from shared.core.routing import Candidate
-    from shared.edge.answer import Answer
-    from shared.providers.adapter import Adapter
-
-T = TypeVar("T")
+    from shared.core.errors import GatewayError
 
 LEAST_SECONDS = 0.5  # with less time left no further try is made
-UNAUTHORIZED, FIRST_REFUSAL = 401, 400
 
 
 def complete(call: Call, gateway: Gateway, reply: Reply, *, fit: bool = False) -> None:
@@ -43,35 +37,49 @@ def complete(call: Call, gateway: Gateway, reply: Reply, *, fit: bool = False) -
         GatewayError: it cannot be served, or not to its end; `reply.fail` says so in the way that is still possible.
         ClientGone: the client does not read any more.
     """
-    targets = prepared(call, gateway, fit=fit)
-    reply.headers.update(gateway.admit(call).headers())
-    answered(targets, call, gateway, reply)
+    try:
+        prepared(call, gateway, fit=fit)
+        reply.headers.update(gateway.admit(call).headers())
+        answered(call, gateway, reply)
+    except UpstreamFailed as error:
+        if reply.started or not error.failover:
+            raise
+        gateway.telemetry.note(events.breaker(call.principal.org, call.request.model, "none_left", error=error.code))
+        _send(_degraded(error, call, gateway, reply), call, reply)
 
 
-def prepared(call: Call, gateway: Gateway, *, fit: bool = False) -> list[Candidate]:
-    """List who can serve `call`, in order, and find out what it may cost; raises as `complete` does."""
-    targets = _plan(call, gateway)
+def prepared(call: Call, gateway: Gateway, *, fit: bool = False) -> None:
+    """Find out who can serve `call`, in order, and what it may cost; raises as `complete` does."""
+    call.plan(gateway.catalog, gateway.providers.configured(), random.random)
     call.event.model = call.request.model
-    call.weigh(targets, gateway.catalog, fit=fit)
-    return targets
+    call.weigh(gateway.catalog, fit=fit)
 
 
-def answered(targets: list[Candidate], call: Call, gateway: Gateway, reply: Reply) -> None:
-    """Have an admitted call answered by one of `targets`, and settle it; raises as `complete` does."""
+def answered(call: Call, gateway: Gateway, reply: Reply) -> None:
+    """Have an admitted call answered by one of its targets, and settle it; raises as `complete` does."""
     call.keep_to_grant()
     with settled(call, gateway):
-        last = _first_success(targets, call, gateway, reply)
+        last = _first_success(call, gateway, reply)
+    _send(last, call, reply)
+
+
+def _send(last: bytes, call: Call, reply: Reply) -> None:
     send = reply.push if call.event.stream else reply.whole
     send(last)
 
 
-def _plan(call: Call, gateway: Gateway) -> list[Candidate]:
-    """List the targets that can serve the request, in the order in which they are to be asked."""
-    catalog, wanted = gateway.catalog, needs.of(call.request)
-    groups = routing.candidates(
-        call.request.model, call.kind, catalog, gateway.providers.configured(), call.principal.may_use
-    )
-    return list(routing.arranged(routing.fitting(groups, wanted), wanted, catalog, random.random))
+def _degraded(error: UpstreamFailed, call: Call, gateway: Gateway, reply: Reply) -> bytes:
+    """Return the answer that the catalog has for the case that nobody can serve the model; or raise `error`."""
+    model = gateway.catalog.named(call.request.model)
+    if model is None or not model.serving.degraded:
+        raise error
+    reply.headers["x-nexus-degraded"] = "true"
+    call.event.outcome = "degraded"
+    said = degraded.answer(model.serving.degraded, model.name, call.moment.request_id, call.moment.now)
+    writer = reply.writer_for(call.request)
+    if not call.event.stream:
+        return writer.whole(said, Usage())
+    return b"".join(map(writer.chunk, degraded.chunks(said))) + writer.end(Usage())
 
 
 @contextmanager
@@ -91,33 +99,45 @@ def settled(call: Call, gateway: Gateway) -> Iterator[None]:
         gateway.settle(call)
 
 
-def _first_success(targets: list[Candidate], call: Call, gateway: Gateway, reply: Reply) -> bytes:
+def _first_success(call: Call, gateway: Gateway, reply: Reply) -> bytes:
     """Ask the targets in turn, then the same ones again; nothing is repeated once a chunk has left."""
-    tries = gateway.catalog.resilience.tries
-    for number in range(tries):
-        call.event.tries = number + 1
+    turn = routing.turn(call.ask.choice, call.grant.first, call.grant.seen)
+    asked = dict.fromkeys(turn, 0)
+    position, tries = turn[0], gateway.catalog.resilience.tries
+    while True:
+        asked[position] += 1
+        call.event.tries += 1
         try:
-            return _exchange(targets[number % len(targets)], call, gateway, reply)
-        except UpstreamFailed as error:
-            if reply.started or not error.failover or number + 1 == tries:
+            return exchange(position, call, gateway, reply)
+        except (UpstreamFailed, BadRequest) as error:
+            if reply.started or call.event.tries >= tries or _is_final(error):
                 raise
-            _rest_before(number + 1, len(targets), error, call, gateway)
+            if isinstance(error, BadRequest) or call.grant.seen[position].state == "probe":
+                turn.remove(position)
+            if not turn:
+                raise
+            position = min(turn, key=asked.__getitem__)
+            _rest_before(asked[position], error, call, gateway)
             _afford_again(error, call, gateway)
-    raise AssertionError  # the last try returns or raises
 
 
-def _rest_before(number: int, targets: int, error: UpstreamFailed, call: Call, gateway: Gateway) -> None:
+def _is_final(error: GatewayError) -> bool:
+    """Tell whether no other target can do better: what one dialect cannot say, another perhaps can."""
+    return isinstance(error, UpstreamFailed) and not error.failover
+
+
+def _rest_before(rounds: int, error: GatewayError, call: Call, gateway: Gateway) -> None:
     """Go on at once to a target not asked yet, wait with full jitter before asking one again, or give up: `error`."""
-    rounds, rules = number // targets, gateway.catalog.resilience
+    rules = gateway.catalog.resilience
     wanted = error.retry_after if rounds and error.retry_after else 0.0
     pause = max(wanted, random.uniform(0, rules.pause * 2 ** (rounds - 1))) if rounds else 0.0  # noqa: S311 - jitter
     if wanted > rules.longest_pause or call.left() - pause < LEAST_SECONDS:
         raise error
     if pause:
-        _waited(call, partial(gateway.pause, pause))
+        waited(call, partial(gateway.pause, pause))
 
 
-def _afford_again(error: UpstreamFailed, call: Call, gateway: Gateway) -> None:
+def _afford_again(error: GatewayError, call: Call, gateway: Gateway) -> None:
     """Go on if the budgets can bear that all tries are billed, this further one included; or give up: `error`."""
     try:
         affordable = gateway.afford_again(call)
@@ -125,56 +145,3 @@ def _afford_again(error: UpstreamFailed, call: Call, gateway: Gateway) -> None:
         affordable = False
     if not affordable:
         raise error
-
-
-def _exchange(candidate: Candidate, call: Call, gateway: Gateway, reply: Reply) -> bytes:
-    """Have one target answer; returns the bytes that may leave only after the settlement."""
-    target, provider, model, _ = candidate
-    adapter = adapter_for(provider.dialect, call.kind)(call.request_for(model), target, provider, call.moment)
-    call.event.provider, call.event.served = provider.name, model.name
-    writer = reply.writer_for(call.request)
-    with _accepted(adapter, candidate, call, gateway) as answer:
-        adapter.check(answer.head)
-        if not call.event.stream:
-            return writer.whole(adapter.reply(_waited(call, answer.whole)), adapter.usage)
-        while not adapter.done and (data := _waited(call, answer.read)):
-            reply.push(b"".join(map(writer.chunk, adapter.chunk(data))))
-        return b"".join(map(writer.chunk, adapter.end())) + writer.end(adapter.usage)
-
-
-def _accepted(adapter: Adapter, candidate: Candidate, call: Call, gateway: Gateway) -> Answer:
-    """Send the request; an answer outside 2xx is raised as the error it is.
-
-    A secret that is refused may have been rotated: it is read again, and if it is another one now, that is tried, once.
-    """
-    secret = gateway.providers.secret(candidate.provider)
-    answer = _sent(adapter, secret, candidate, call, gateway)
-    if answer.head.status == UNAUTHORIZED and (secret := gateway.providers.renewed(candidate.provider, secret)):
-        answer.close()
-        call.tries.pop()
-        answer = _sent(adapter, secret, candidate, call, gateway)
-    if answer.head.status < FIRST_REFUSAL:
-        return answer
-    call.tries.pop()  # refused, so not billed
-    with answer:
-        raise adapter.error(answer.head, answer.start_of())
-
-
-def _sent(adapter: Adapter, secret: str, candidate: Candidate, call: Call, gateway: Gateway) -> Answer:
-    """Send the request and wait for the head of the answer; from the moment it may have arrived, its tokens count."""
-    call.tries.append(Try(adapter, price_of(candidate, gateway.catalog), candidate.target.model))
-    try:
-        return _waited(call, lambda: gateway.http.post(adapter.request(secret), *call.patience(candidate.target)))
-    except UpstreamUnavailable:
-        call.tries.pop()  # it did not arrive
-        raise
-
-
-def _waited(call: Call, wait: Callable[[], T]) -> T:
-    """Note how long the provider let us wait before the first chunk."""
-    began = time.perf_counter()
-    try:
-        return wait()
-    finally:
-        if call.event.first_chunk is None:
-            call.event.upstream += time.perf_counter() - began

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from shared.core import journal, limits, policies, principals
+from shared.core import events, journal, limits, policies, principals
 from shared.core.catalog import FILE, decode
 from shared.core.errors import StoreUnavailable, Unauthorized, UpstreamUnavailable
 from shared.edge import snapshot
@@ -16,6 +16,7 @@ from shared.edge.admission import Admission, Unprojected, connect
 from shared.edge.aws import DYNAMODB, SECRETS, Aws, AwsError, credentials_from, valkey_login
 from shared.edge.directory import BrokenRecordError, Directory
 from shared.edge.http import Http
+from shared.edge.report import Report
 from shared.edge.secrets import Secrets
 from shared.edge.settings import GatewaySettings
 from shared.edge.telemetry import Telemetry
@@ -108,6 +109,8 @@ class Gateway(NamedTuple):
             call.grant = self._admit_projected(call)
         if call.grant.budgeted:
             self._note_reserved(call)
+        if call.grant.seen and call.grant.seen[call.grant.first].state == "probe":
+            self._note_breaker(call.principal.org)(call.ask.choice.targets[call.grant.first], "half_open", 0)
         return call.grant
 
     def afford_again(self, call: Call) -> bool:
@@ -127,10 +130,19 @@ class Gateway(NamedTuple):
         cost, booked = event.cost or 0, call.booked()
         self.telemetry.note(journal.used(booked, event.request_id, call.grant.day, cost))
         try:
-            self.admission.settle(call.ask, call.grant, cost, booked)
+            heard = self._note_breaker(call.principal.org)
+            report = Report(call.results, self.catalog.resilience, call.event.stream, heard)
+            self.admission.settle(call.ask, call.grant, cost, booked, report)
             event.settled = True
         except StoreUnavailable:
             event.settled = False
+
+    def _note_breaker(self, org: str) -> Callable[[str, str, int], None]:
+        """Return what writes down that a breaker has changed."""
+        rest = self.catalog.resilience.breaker_rest
+        return lambda target, state, failures: self.telemetry.note(
+            events.breaker(org, target, state, failures=failures, rest_seconds=rest if state == "open" else 0)
+        )
 
     def _note_reserved(self, call: Call) -> None:
         """Write down, before a provider hears of it, what `call` may cost in all its tries."""

@@ -53,6 +53,8 @@ def _aliases(parsed: schema.File) -> Iterator[Mistake]:
 def _fallbacks(parsed: schema.File) -> Iterator[Mistake]:
     for part, entries in (("models", parsed.models), ("aliases", parsed.aliases)):
         for name, entry in entries.items():
+            if entry.degraded_answer and _kind(name, parsed) not in {None, "chat"}:
+                yield (part, name, "degraded_answer"), "is a text, which only chat models answer"
             for fallback in entry.fallbacks:
                 if what := _wrong(name, fallback, parsed):
                     yield (part, name, "fallbacks"), what

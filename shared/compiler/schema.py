@@ -121,6 +121,7 @@ class Servable(Entry):
     created: Annotated[date, Field(strict=True)] | None = None
     strategy: catalog.Strategy = "order"
     fallbacks: list[Name] = []
+    degraded_answer: Annotated[str, Field(max_length=10_000)] = ""
 
     def born(self) -> int:
         """Return the day of release in epoch seconds, 0 if unknown."""
@@ -129,7 +130,7 @@ class Servable(Entry):
 
     def serving(self) -> catalog.Serving:
         """Return how the targets are used, as the hot path reads it."""
-        return catalog.Serving(self.strategy, tuple(self.fallbacks))
+        return catalog.Serving(self.strategy, tuple(self.fallbacks), self.degraded_answer)
 
 
 class Model(Servable):
@@ -199,10 +200,18 @@ class Resilience(Entry):
     tries: Annotated[int, Field(ge=1, le=10, strict=True)] = _USUAL.tries
     pause_seconds: Seconds = _USUAL.pause
     longest_pause_seconds: Seconds = _USUAL.longest_pause
+    breaker_failures: Annotated[int, Field(ge=1, le=1000, strict=True)] = _USUAL.breaker_failures
+    breaker_rest_seconds: Seconds = _USUAL.breaker_rest
 
     def compiled(self) -> catalog.Resilience:
         """Return it as the hot path reads it."""
-        return catalog.Resilience(self.tries, self.pause_seconds, self.longest_pause_seconds)
+        return catalog.Resilience(
+            self.tries,
+            self.pause_seconds,
+            self.longest_pause_seconds,
+            self.breaker_failures,
+            self.breaker_rest_seconds,
+        )
 
 
 class File(Entry):

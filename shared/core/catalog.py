@@ -10,7 +10,7 @@ from shared.core.pricing import Prices
 
 Kind = Literal["chat", "embedding"]
 Capability = Literal["stream", "tools", "vision", "json_schema", "reasoning", "audio", "files"]
-Strategy = Literal["order", "weighted", "cheapest"]
+Strategy = Literal["order", "weighted", "cheapest", "fastest", "least_loaded"]
 FILE = "catalog.json"  # its name in the task root
 
 
@@ -42,7 +42,7 @@ class Target(msgspec.Struct, frozen=True):
 
     provider: str
     model: str
-    weight: int = 1  # its share, where the strategy is `weighted`
+    weight: int = 1  # its share, where the strategy is `weighted` or `least_loaded`
     region: str = ""  # where it runs; shown, and not interpreted
     timeouts: Timeouts = Timeouts()
     max_output: int = 0
@@ -59,6 +59,7 @@ class Serving(msgspec.Struct, frozen=True):
 
     strategy: Strategy = "order"
     fallbacks: tuple[str, ...] = ()  # models and aliases whose targets follow, in their order
+    degraded: str = ""  # what a chat is answered when no target can; "": an error
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -108,6 +109,8 @@ class Resilience(msgspec.Struct, frozen=True):
     tries: int = 3  # of one request, on all targets together
     pause: float = 1.0  # before asking the same target again, at most; doubled each time
     longest_pause: float = 2.0  # whoever wants us to wait longer has refused
+    breaker_failures: int = 5  # in a row, after which a target rests
+    breaker_rest: float = 60.0  # how long; then one request probes it
 
 
 class Catalog(msgspec.Struct, frozen=True):

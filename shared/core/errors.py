@@ -20,6 +20,7 @@
         ├── UpstreamError       502  it answered with what is no answer
         ├── UpstreamTimeout     504  it did not answer in time
         ├── UpstreamUnavailable 503  it is down, overloaded, or not configured here
+        │   └── TargetsResting  503  every target has failed too often to be asked now
         ├── UpstreamRateLimited 429  it limits *us*
         └── UpstreamRefused     4xx  it finds fault with the request itself: no other target is tried
 
@@ -55,6 +56,7 @@ class GatewayError(Exception):
     code: str = "internal_error"
     should_retry: bool | None = None  # None leaves it to the SDK, which tries 408, 409, 429 and 5xx again
     failover: ClassVar[bool] = False  # may another target succeed where this one failed?
+    breaks: ClassVar[bool] = False  # does it count against the target, so that it rests after some?
 
     def __init__(
         self,
@@ -180,7 +182,7 @@ class StoreRebuilding(StoreUnavailable):
 class UpstreamFailed(GatewayError):
     """The provider's doing."""
 
-    failover = True
+    failover = breaks = True
     status = 502
     code = "upstream_error"
 
@@ -203,9 +205,14 @@ class UpstreamUnavailable(UpstreamFailed):
     code = "upstream_unavailable"
 
 
+class TargetsResting(UpstreamUnavailable):
+    """The breakers of all targets are open; `retry_after` is when the first of them may be asked again."""
+
+
 class UpstreamRateLimited(UpstreamFailed):
     """The provider limits this gateway."""
 
+    breaks = False
     status = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
@@ -214,7 +221,7 @@ class UpstreamRateLimited(UpstreamFailed):
 class UpstreamRefused(UpstreamFailed):
     """The provider finds fault with the request itself: its own status (4xx), code, param and (redacted) message."""
 
-    failover = False
+    failover = breaks = False
     type = "invalid_request_error"
     code = "upstream_refused"
 

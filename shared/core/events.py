@@ -37,6 +37,15 @@ class BrokenEventError(ValueError):
     """The fields are not those of an event; the message names the one that is wrong."""
 
 
+def breaker(org: str, target: str, state: str, **more: str | float) -> dict[str, str | float]:
+    """Say what became of a target (`provider:model`), `breaker.v1`: `open`, `half_open` or `closed` again.
+
+    With the state `none_left` the target is a model's name: of all that could serve a request, nobody did.
+    """
+    level = "ERROR" if state in {"open", "none_left"} else "INFO"
+    return {"level": level, "event": BREAKER, "org": org, "target": target, "state": state, **more}
+
+
 class Usage(NamedTuple):
     """One charge, `usage.v1`: what a request cost, whose scopes pay for it, and the day that it belongs to.
 

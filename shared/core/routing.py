@@ -2,7 +2,8 @@
 
     candidates   who has a model of that name and credentials: in groups, the model's own first, then its fallbacks'
     fitting      without those that cannot do what the request needs; a 400 that names the field if nobody can
-    arranged     each group in the order of its strategy
+    arranged     each group in the order of its strategy, as far as that can be known before admission
+    turn         the order in which they are asked, after what admission has seen of them
 
 Nothing here talks to anyone: chance and prices come in as arguments.
 """
@@ -10,9 +11,10 @@ Nothing here talks to anyone: chance and prices come in as arguments.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from shared.core import pricing
+from shared.core.breakers import Choice
 from shared.core.catalog import Alias, Kind, Model, Provider, Strategy, Target
 from shared.core.errors import BadRequest, ContextTooLong, UnknownModel, Unsupported, UpstreamUnavailable
 from shared.core.usage import Usage
@@ -20,6 +22,7 @@ from shared.core.usage import Usage
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
+    from shared.core.breakers import Seen
     from shared.core.catalog import Catalog
     from shared.core.needs import Needs
 
@@ -119,7 +122,7 @@ def fitting(groups: list[Group], wanted: Needs) -> list[Group]:
 def arranged(
     groups: Iterable[Group], wanted: Needs, catalog: Catalog, chance: Callable[[], float]
 ) -> Iterator[Candidate]:
-    """Yield all candidates in the order in which they should be asked, as far as that can be known before admission.
+    """Yield all candidates in the order of preference; `fastest` and `least_loaded` are left to admission.
 
     `chance` returns numbers from 0 up to 1.
     """
@@ -132,6 +135,28 @@ def arranged(
             yield from sorted(found, key=lambda one: _cost(one, catalog, tokens, answer))
         else:
             yield from found
+
+
+def choice(groups: Sequence[Group], found: Sequence[Candidate], *, stream: bool) -> Choice:
+    """Return what admission is told of the candidates `found`, which are those of `groups`, arranged."""
+    strategy = groups[0].strategy
+    dynamic: Literal["", "fastest", "least_loaded"] = strategy if strategy in {"fastest", "least_loaded"} else ""
+    ids, weights = tuple(one.target.id for one in found), tuple(one.weight for one in found)
+    return Choice(ids, weights, dynamic, len(groups[0].candidates), stream)
+
+
+def turn(chosen: Choice, first: int, seen: Sequence[Seen]) -> list[int]:
+    """Return the positions of the targets to ask, in their order, after what admission has seen: none that rests."""
+    others = [at for at, one in enumerate(seen) if at != first and one.state != "open"]
+    ranked = [at for at in others if chosen.strategy and at < chosen.among]
+    ranked.sort(key=lambda at: _rank(chosen, at, seen[at]))
+    return [first, *ranked, *(at for at in others if at not in ranked)]
+
+
+def _rank(chosen: Choice, at: int, seen: Seen) -> float:
+    if chosen.strategy == "least_loaded":
+        return seen.busy / chosen.weights[at]
+    return seen.latency or math.inf
 
 
 def _group(found: Model | Alias, catalog: Catalog) -> Group:

@@ -7,78 +7,42 @@ charges what nobody settled.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from shared.core import budgets, periods
+from shared.core import periods
+from shared.core.breakers import Seen
 from shared.core.budgets import DEFAULT_MAX_TOKENS
-from shared.core.errors import Forbidden, StoreRebuilding, Unauthorized
 from shared.core.events import EXPIRED, USAGE
-from shared.core.limits import HOUR, MINUTE, Standing, kind_of, refusal
+from shared.core.limits import HOUR, MINUTE, Standing
 from shared.core.pricing import Worst
+from shared.edge.asking import Ask, Grant, Unprojected
 from shared.edge.names import Names, holds, names, policy
+from shared.edge.refusals import refuse
+from shared.edge.report import NO_TRIES, Report, listed
 from shared.edge.store import Script, Store, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     import redis
 
+    from shared.core.breakers import State
     from shared.core.events import Usage
 
 __all__ = ["Admission", "Ask", "Grant", "Unprojected", "connect"]
 
 SETTLED_SECONDS = 1800  # twice the longest life of an invocation: no settle comes later than that
-REBUILT_SECONDS = 5.0  # until a client should ask again while the books are being rebuilt
 MOST_REAPED = 100  # at once
 
+PROBE_SECONDS = 60.0  # at most until a request that probes a target has said what became of it; then another may
+
 _MICRO = 1_000_000
+_STATES: dict[int, State] = {ord("c"): "closed", ord("o"): "open", ord("p"): "probe"}
 _NOTHING = Worst(0, 0, 0)
 _OF_SCRIPT = ("request_id", "seq", "day", "cost", "held")  # fields of the event that the script writes by itself
 
 
-class Unprojected(Exception):  # noqa: N818 - a state of the store, to be mended and not to be shown
-    """Valkey knows nothing of these `scopes`: they are new, or the cache was flushed. Project them and ask again."""
-
-    def __init__(self, scopes: Sequence[str] = ()) -> None:
-        super().__init__(*scopes)
-        self.scopes = tuple(scopes)
-
-
-class Ask(NamedTuple):
-    """What is to be decided on. `scopes` begins with that of the key; `lease` is in seconds.
-
-    `worst` is None where nothing is charged; `unbounded` names the field for which no price holds, "model" where it has
-    none at all. `answers` is how many are asked for, 0 for what is no text; `max_tokens` is of one of them, 0 if unset;
-    `ceiling` is the model's, 0 if unknown; `fit` lets `max_tokens` be lowered to what is left.
-    """
-
-    org: str
-    scopes: tuple[str, ...]
-    request_id: str
-    lease: float
-    worst: Worst | None = None
-    unbounded: str = ""
-    answers: int = 0
-    max_tokens: int = 0
-    ceiling: int = 0
-    fit: bool = False
-
-
-class Grant(NamedTuple):
-    """An admission. `max_tokens` is 0 where it stays what the client said; `held` is in nano-dollars."""
-
-    requests: Standing
-    tokens: Standing
-    max_tokens: int
-    held: int
-    budgeted: bool
-    day: str
-    month: str
-
-    def headers(self) -> dict[str, str]:
-        """Return what a client is told of it."""
-        told = self.requests.headers() | self.tokens.headers("tokens")
-        return {**told, "x-nexus-max-tokens": str(self.max_tokens)} if self.max_tokens else told
+How = tuple[str, int, str, str]  # "settle" or "reap", nano-dollars, day and month of the admission
 
 
 class Admission:
@@ -110,45 +74,35 @@ class Admission:
             Unauthorized, Forbidden: the key or another scope is revoked, blocked or has expired.
             RateLimited, BudgetExhausted: a limit or budget is reached. Nothing was written.
             UnpricedModel: a budget applies, and the request has no bound.
+            TargetsResting: the breakers of all targets are open; it says when the first of them may be asked again.
             StoreUnavailable: the script could not run, or the books are being rebuilt.
         """
-        known = names(ask.org, ask.scopes)
-        worst = ask.worst or _NOTHING
-        arguments: list[str | int] = [
-            ask.request_id,
-            max(1, round(ask.lease * 1000)),
-            MINUTE * _MICRO,
-            HOUR * _MICRO,
-            "" if ask.worst is None else "0" if ask.unbounded else "1",
-            worst.fixed,
-            worst.each,
-            worst.tokens,
-            ask.answers,
-            ask.max_tokens,
-            ask.ceiling,
-            DEFAULT_MAX_TOKENS,
-            int(ask.fit),
-            "" if any_presets else self._presets,
-            *ask.scopes,
-        ]
-        verdict, *facts = self._store.run(self._admit, [known.hold(ask.request_id), *known.admit], arguments)
+        known = names(ask.org, ask.scopes, ask.choice.targets)
+        keys = [known.hold(ask.request_id), *known.admit, *known.targets]
+        presets = "" if any_presets else self._presets
+        verdict, *facts = self._store.run(self._admit, keys, _arguments(ask, presets))
         if verdict != b"admitted":
-            self._refuse(verdict, facts, ask)
-        granted, held, budgeted, day, month = facts[6:]
-        requests = Standing(facts[0], facts[1], facts[2] / _MICRO)
-        tokens = Standing(facts[3], facts[4], facts[5] / _MICRO)
-        return Grant(requests, tokens, granted, held, bool(budgeted), day.decode(), month.decode())
+            refuse(verdict, facts, ask, self._clock())
+        return _granted(facts)
 
-    def settle(self, ask: Ask, grant: Grant, cost: int, usage: Mapping[str, str | int]) -> bool:
+    def settle(
+        self, ask: Ask, grant: Grant, cost: int, usage: Mapping[str, str | int], report: Report = NO_TRIES
+    ) -> bool:
         """End the lease and book `cost`, nano-dollars, and `usage`: a `usage.v1` event, `outcome`, `prompt` and so on.
+
+        `report` says what became of the tries, and hears which breakers that has opened or closed.
 
         Returns whether this was the first settlement of the request; the others change nothing.
 
         Raises:
             StoreUnavailable: the script could not run. It may be tried again.
         """
-        known = names(ask.org, ask.scopes)
-        return self._close(known, ask.request_id, ["settle", cost], [grant.day, grant.month], usage)
+        known = names(ask.org, ask.scopes, ask.choice.targets)
+        how: How = ("settle", cost, grant.day, grant.month)
+        first, *changes = self._close(known, ask.request_id, how, report, usage)
+        for number, state, failures in zip(changes[::3], changes[1::3], changes[2::3], strict=True):
+            report.tell(ask.choice.targets[number - 1], state.decode(), failures)
+        return bool(first)
 
     def replay(self, used: Usage) -> bool:
         """Settle what the journal says was settled; returns whether the store did not know it yet.
@@ -158,9 +112,9 @@ class Admission:
         """
         scopes = tuple(f"{kind}:{name}" for kind, name in used.scopes)
         fields = {name: value for name, value in used._asdict().items() if name not in _OF_SCRIPT}
-        dates = [used.day, periods.month_of(used.day)]
-        known = names(used.org, scopes)
-        return self._close(known, used.request_id, ["settle", used.cost], dates, {"event": USAGE, **fields})
+        how: How = ("settle", used.cost, used.day, periods.month_of(used.day))
+        event = {"event": USAGE, **fields}
+        return bool(self._close(names(used.org, scopes), used.request_id, how, NO_TRIES, event)[0])
 
     def topup(self, ask: Ask, amount: int) -> bool:
         """Reserve `amount` nano-dollars more for an admitted request; returns False where a budget does not afford it.
@@ -207,17 +161,19 @@ class Admission:
         self._store.drop()
 
     def _close(
-        self, known: Names, request_id: str, how: list[str | int], dates: list[str], usage: Mapping[str, str | int]
-    ) -> bool:
+        self, known: Names, request_id: str, how: How, report: Report, usage: Mapping[str, str | int]
+    ) -> list[Any]:
         event = dict(usage)
         counts = [event.pop("outcome"), event.pop("prompt"), event.pop("completion")]
-        keys = [known.settled(request_id), known.hold(request_id), *known.settle]
+        keys = [known.settled(request_id), known.hold(request_id), *known.settle, *known.targets]
         flat = [part for pair in event.items() for part in pair]
-        arguments = [request_id, SETTLED_SECONDS, *how, *counts, *dates, *flat]
-        return bool(self._store.run(self._settle, keys, arguments))
+        told = [len(known.targets), *report.rules(), "stream" if report.stream else "whole", listed(report.results)]
+        arguments = [request_id, SETTLED_SECONDS, *how[:2], *counts, *how[2:], *told, *flat]
+        found: list[Any] = self._store.run(self._settle, keys, arguments)
+        return found
 
     def _reap(self, org: str, request_id: str) -> bool:
-        hold = self._store.call("HMGET", names(org, ()).hold(request_id), "scopes", "day", "month")
+        hold = self._store.call("HMGET", names(org, ()).hold(request_id), "scopes", "day", "month", "targets")
         if hold[0] is None:  # settled meanwhile
             return False
         scopes = tuple(hold[0].decode().split("\n"))
@@ -234,37 +190,50 @@ class Admission:
             "completion": 0,
             "estimated": 1,
         }
-        return self._close(names(org, scopes), request_id, ["reap", 0], [hold[1].decode(), hold[2].decode()], usage)
-
-    def _refuse(self, verdict: bytes, facts: list[Any], ask: Ask) -> NoReturn:
-        match verdict:
-            case b"refused":
-                self._refuse_amount(facts, ask)
-            case b"unprojected":
-                raise Unprojected([ask.scopes[number - 1] for number in facts])
-            case b"closed":
-                raise StoreRebuilding(
-                    "What was spent so far is being counted anew, and nothing is spent until that is done.",
-                    retry_after=REBUILT_SECONDS,
-                )
-            case b"unpriced":
-                field = "" if ask.unbounded == "model" else ask.unbounded
-                raise budgets.unpriced(ask.scopes[-1].partition(":")[2], field)
-            case _:
-                _turn_away(verdict, kind_of(ask.scopes[facts[0] - 1]))
-
-    def _refuse_amount(self, facts: list[Any], ask: Ask) -> NoReturn:
-        number, name, limit, used, reserved, microseconds = facts
-        kind, rule, now = kind_of(ask.scopes[number - 1]), name.decode(), self._clock()
-        wait = None if microseconds < 0 else microseconds / _MICRO
-        if rule in budgets.RULES:
-            raise budgets.exhausted(kind, rule, limit=limit, used=used, reserved=reserved, wait=wait, now=now)
-        raise refusal(kind, rule, limit=limit, used=used, wait=wait, now=now)
+        known = names(org, scopes)._replace(targets=tuple((hold[3] or b"").decode().split()))
+        how: How = ("reap", 0, hold[1].decode(), hold[2].decode())
+        return bool(self._close(known, request_id, how, NO_TRIES, usage)[0])
 
 
-def _turn_away(verdict: bytes, kind: str) -> NoReturn:
-    """Say why nobody may pass for now: `verdict` is revoked, blocked or expired."""
-    said = {b"revoked": "is revoked", b"expired": "has expired", b"blocked": "is blocked for some time"}[verdict]
-    if kind == "key" and verdict != b"blocked":
-        raise Unauthorized(f"This API key {said}.")
-    raise Forbidden(f"The {kind} of this request {said}." if kind != "key" else f"This API key {said}.")
+def _arguments(ask: Ask, presets: str) -> list[str | int]:
+    worst, choice = ask.worst or _NOTHING, ask.choice
+    return [
+        ask.request_id,
+        max(1, round(ask.lease * 1000)),
+        MINUTE * _MICRO,
+        HOUR * _MICRO,
+        "" if ask.worst is None else "0" if ask.unbounded else "1",
+        worst.fixed,
+        worst.each,
+        worst.tokens,
+        ask.answers,
+        ask.max_tokens,
+        ask.ceiling,
+        DEFAULT_MAX_TOKENS,
+        int(ask.fit),
+        presets,
+        len(choice.targets),
+        choice.strategy,
+        choice.among,
+        "stream" if choice.stream else "whole",
+        round(min(ask.lease, PROBE_SECONDS) * 1000),
+        *ask.scopes,
+        *choice.weights,
+    ]
+
+
+def _granted(facts: list[Any]) -> Grant:
+    granted, held, budgeted, day, month, first, states, *told = facts[6:]
+    pairs = zip(states, told[::2], told[1::2], strict=True)
+    seen = tuple(Seen(_STATES[state], latency / _MICRO, busy) for state, latency, busy in pairs)
+    return Grant(
+        requests=Standing(facts[0], facts[1], facts[2] / _MICRO),
+        tokens=Standing(facts[3], facts[4], facts[5] / _MICRO),
+        max_tokens=granted,
+        held=held,
+        budgeted=bool(budgeted),
+        day=day.decode(),
+        month=month.decode(),
+        first=max(0, first - 1),
+        seen=seen,
+    )

@@ -8,29 +8,42 @@
 --       first)   admissions by tokens (sorted set: request id -> microseconds)   their tokens (hash, and their `sum`)
 --       leases (sorted set: request id -> end in milliseconds)   spending (hash, nano-dollars, `c:<period>` committed,
 --       `r:<period>` reserved)
+--       behind them one for each target that may serve it, the best first: what is known of it (hash: `fails` in a row,
+--       the `last` one and the end of its rest `until` in milliseconds, who may `probe` it until `probe_ends`, how often
+--       it was opened: `epoch`, latencies in microseconds and when they were `seen`, how many requests it serves: `busy`)
 -- ARGV  1 request id   2 length of the lease, ms   3 and 4 the windows of a minute and an hour, microseconds
 --       5 "1": its price is known and has a bound, "0": it has none, "": nothing is charged for it
 --       6 nano-dollars that it costs in any case   7 and at most for each token of max_tokens
 --       8 tokens of its prompt at most   9 answers wanted, 0 if it has no tokens of an answer   10 max_tokens, 0: unset
 --       11 most tokens of an answer of this model, 0: unknown   12 what max_tokens becomes where one is needed and unset
 --       13 "1": max_tokens may be lowered to what is left
---       14 the presets that the key's limits must have been resolved with, "" for any   15 and on: the names of the scopes
+--       14 the presets that the key's limits must have been resolved with, "" for any
+--       15 how many targets   16 how to choose: "" takes the first that does not rest, "fastest", "least_loaded"
+--       17 among how many of them   18 "stream" or "whole": of which answers the latencies count   19 ms that a probe has
+--       20 and on: the names of the scopes, then the weights of the targets
 --
 -- Answers {"admitted", limit, remaining, reset, the same of tokens, max_tokens granted or 0, nano-dollars held,
---          whether a budget applies, day, month}; limit 0: unlimited; windows are the tightest ones,
+--          whether a budget applies, day, month, number of the target to ask first, state of each ("c" closed, "o" open,
+--          "p" this request is its probe), then of each target latency and how many requests it serves};
+--         limit 0: unlimited; windows are the tightest ones,
 --         {"refused", scope's number, rule, limit, used, reserved, wait or -1 for ever}: the longest to wait for,
 --         {"unprojected", numbers of the scopes of which nothing is known, or by other presets}, {"revoked" or "expired", scope's number},
---         {"blocked", scope's number, until}, {"unpriced"} or {"closed"}. reset and wait are microseconds.
+--         {"blocked", scope's number, until}, {"unpriced"}, {"closed"} or, when all targets rest, {"resting", wait}.
+--         reset and wait are microseconds.
 --
 -- A window is half open: an admission counts until exactly its length has passed. Entries leave the log when the longest
 -- limited window has passed them, so the log never holds more than that window's limit, at some 11 bytes each.
 
-local FIRST, EACH, NAMES = 4, 6, 14
+local FIRST, EACH, NAMES = 4, 6, 19
+local STALE = 60000 -- ms after which a latency says nothing any more, so that one request finds it out anew
+local KEPT = 1800000 -- ms that a target is remembered; longer than it can rest
 local CONCURRENCY_WAIT = 1000000 -- a slot may come free at any moment: worth a try in a second
 local FIELDS = { "state", "expires_at", "rpm", "rph", "tpm", "concurrency", "daily", "monthly", "total", "blocked_until" }
 
 local request, minute, hour = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local fixed, each, prompt = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local count = tonumber(ARGV[15])
+local named = #ARGV - NAMES - count
 local answers, wanted, ceiling = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 
 local time = redis.call("TIME")
@@ -66,7 +79,7 @@ end
 
 -- What is known of each scope, and who is turned away for what it is.
 local scopes, missing = {}, {}
-for number = 1, #ARGV - NAMES do
+for number = 1, named do
   local at = FIRST + (number - 1) * EACH
   local found = redis.call("HMGET", KEYS[at], unpack(FIELDS))
   local scope = { number = number, at = at }
@@ -97,8 +110,47 @@ for _, scope in ipairs(scopes) do
   end
 end
 
-local hold = redis.call("HMGET", KEYS[1], "amount", "granted", "reserved", "day", "month")
+local hold = redis.call("HMGET", KEYS[1], "amount", "granted", "reserved", "day", "month", "first")
 local again = hold[1] -- the same request once more: its first answer was lost on the way
+
+-- Targets: who rests, whom this request probes, who is asked first.
+local function place_of(number) return KEYS[#KEYS - count + number] end
+local states, latencies, busy, probes, epochs, soonest = {}, {}, {}, {}, {}, math.huge
+for number = 1, count do
+  local kind = ARGV[18]
+  local found = redis.call(
+    "HMGET", place_of(number), "until", "probe", "probe_ends", "busy", "epoch", "latency:" .. kind, "seen:" .. kind
+  )
+  local rested, taken = tonumber(found[1] or 0), found[2] and found[2] ~= request and tonumber(found[3]) or 0
+  local free = math.max(rested, taken)
+  if rested == 0 then states[number] = "c"
+  elseif free > milliseconds then states[number], soonest = "o", math.min(soonest, free)
+  elseif again and found[2] ~= request then states[number], soonest = "o", milliseconds
+  else states[number], probes[#probes + 1] = "p", number end
+  busy[number], epochs[number] = tonumber(found[4] or 0), found[5] or "0"
+  latencies[number] = found[7] and milliseconds - found[7] < STALE and tonumber(found[6]) or 0
+end
+
+-- Less is better: a target to be probed, then one that nobody knows and nobody is trying just now.
+local function rank(number)
+  if states[number] == "p" then return -1 end
+  if ARGV[16] == "least_loaded" then return busy[number] / ARGV[NAMES + named + number] end
+  return latencies[number] > 0 and latencies[number] or busy[number] > 0 and math.huge or 0
+end
+local first = again and tonumber(hold[6] or 0) or 0
+for number = 1, again and 0 or count do
+  local better = first == 0 or (ARGV[16] ~= "" and number <= tonumber(ARGV[17]) and rank(number) < rank(first))
+  if states[number] ~= "o" and better then first = number end
+end
+
+local function admitted(...)
+  local told = { "admitted", ... }
+  local size = #told
+  told[size + 1], told[size + 2] = first, table.concat(states)
+  for number = 1, count do told[size + 1 + 2 * number], told[size + 2 + 2 * number] = latencies[number], busy[number] end
+  return told
+end
+
 local refusal
 local function refuse(number, rule, limit, used, reserved, wait)
   if not again and (not refusal or wait > refusal.wait) then
@@ -177,10 +229,10 @@ for _, scope in ipairs(scopes) do
     windows[#windows + 1] = { scope = scope, limit = scope.tpm, used = used }
   end
 end
-if again then return {
-  "admitted", tightest and tightest[1] or 0, tightest and tightest[2] or 0, tightest and tightest[3] or 0, 0, 0, 0,
-  tonumber(hold[2]), tonumber(hold[1]), hold[3] ~= "" and 1 or 0, hold[4], hold[5],
-} end
+if again then return admitted(
+  tightest and tightest[1] or 0, tightest and tightest[2] or 0, tightest and tightest[3] or 0, 0, 0, 0,
+  tonumber(hold[2]), tonumber(hold[1]), hold[3] ~= "" and 1 or 0, hold[4], hold[5]
+) end
 if budgets[1] and not is_open() then return { "closed" } end
 if budgets[1] and ARGV[5] == "0" then return { "unpriced" } end
 
@@ -231,6 +283,8 @@ if refusal then
   }
 end
 
+if count > 0 and first == 0 then return { "resting", (soonest - milliseconds) * 1000 } end
+
 -- Admitted: write it down in every scope that counts.
 local ends = milliseconds + ARGV[2]
 local reserved, leased, counted = {}, {}, {}
@@ -268,12 +322,23 @@ for _, scope in ipairs(scopes) do
 end
 redis.call(
   "HSET", KEYS[1], "amount", whole(amount), "granted", granted, "day", day_name, "month", month_name,
-  "scopes", table.concat(ARGV, "\n", NAMES + 1), "reserved", table.concat(reserved, " "),
+  "scopes", table.concat(ARGV, "\n", NAMES + 1, NAMES + named), "reserved", table.concat(reserved, " "),
   "leased", table.concat(leased, " "), "counted", table.concat(counted, " "), "expires", ends
 )
 redis.call("ZADD", KEYS[2], ends, request)
+if count > 0 then
+  redis.call(
+    "HSET", KEYS[1], "first", first, "probes", table.concat(probes, " "), "epochs", table.concat(epochs, " "),
+    "targets", table.concat(KEYS, "\n", #KEYS - count + 1)
+  )
+  redis.call("HINCRBY", place_of(first), "busy", 1)
+  redis.call("PEXPIRE", place_of(first), KEPT)
+  for _, number in ipairs(probes) do
+    redis.call("HSET", place_of(number), "probe", request, "probe_ends", milliseconds + ARGV[19])
+  end
+end
 tightest, tightest_tokens = tightest or { 0, 0, 0 }, tightest_tokens or { 0, 0, 0 }
-return {
-  "admitted", tightest[1], tightest[2], tightest[3], tightest_tokens[1], tightest_tokens[2], tightest_tokens[3],
-  granted, amount, reserved[1] and 1 or 0, day_name, month_name,
-}
+return admitted(
+  tightest[1], tightest[2], tightest[3], tightest_tokens[1], tightest_tokens[2], tightest_tokens[3],
+  granted, amount, reserved[1] and 1 or 0, day_name, month_name
+)

@@ -15,6 +15,7 @@ class Names(NamedTuple):
     admit: tuple[str, ...]
     settle: tuple[str, ...]
     topup: tuple[str, ...]
+    targets: tuple[str, ...]  # which `admit` and `settle` take behind the others
 
     def hold(self, request_id: str) -> str:
         """Name what is reserved for a request."""
@@ -26,8 +27,8 @@ class Names(NamedTuple):
 
 
 @lru_cache(MOST_KNOWN)
-def names(org: str, scopes: tuple[str, ...]) -> Names:
-    """Spell the keys of `scopes`, such as `key:acme-abcdefghijkl` or `team:blue`."""
+def names(org: str, scopes: tuple[str, ...], targets: tuple[str, ...] = ()) -> Names:
+    """Spell the keys of `scopes`, such as `key:acme-abcdefghijkl` or `team:blue`, and of targets (`openai:gpt-4o`)."""
     tag = f"{{{org}}}"
     kinds = ("policy", "rate", "tokens", "tokencounts", "leases", "spend")
     per_scope = [{kind: f"{tag}:{kind}:{scope}" for kind in kinds} for scope in scopes]
@@ -41,6 +42,7 @@ def names(org: str, scopes: tuple[str, ...]) -> Names:
             *(known[kind] for known in per_scope for kind in ("leases", "tokencounts", "spend")),
         ),
         topup=tuple(known[kind] for known in per_scope for kind in ("policy", "spend")),
+        targets=tuple(f"{tag}:target:{target}" for target in targets),
     )
 
 

@@ -4,25 +4,35 @@
 --
 -- KEYS  1 the mark of what became of this request   2 its hold (hash)   3 all holds   4 the stream of usage
 --       5 the counters (hash)   6 and on, three for each scope, in the order of the admission:
---       leases   tokens (hash)   spending (hash)
+--       leases   tokens (hash)   spending (hash)   and behind them the targets that were admitted to serve it
 -- ARGV  1 request id   2 seconds the mark is kept   3 "settle", or "reap": its lease has run out and nobody settled
 --       4 what it cost, nano-dollars ("reap": the whole reservation, whatever this says)
 --       5 outcome   6 prompt tokens   7 completion tokens   8 and 9 day and month of its admission, if known
---       10 and on: the fields of the usage event, name and value
+--       10 how many targets   11 failures in a row after which one rests   12 for how many milliseconds
+--       13 "stream" or "whole"   14 what became of each try: "2-0 1+35123": the second target failed, the first answered
+--       after so many microseconds   15 and on: the fields of the usage event, name and value
 --
--- Answers 1, or 0 when there was nothing to do. A request that was reaped before is corrected to what it did cost, by a
--- second event (seq 2); one of which nothing is known any more (the store was flushed) is charged all the same.
+-- Answers {1, and what changed: number of a target, its new state, failures, and so on}, or {0} when there was nothing to
+-- do. A request that was reaped before is corrected to what it did cost, by a second event (seq 2); one of which nothing
+-- is known any more (the store was flushed) is charged all the same.
+--
+-- A breaker counts results of requests that were admitted since it was last opened, and while it rests only its probe's.
 
 local EACH = 3
+local KEPT = 1800000 -- ms that a target is remembered
 local mark = redis.call("GET", KEYS[1])
-if mark == "settled" then return 0 end
-local hold = redis.call("HMGET", KEYS[2], "amount", "day", "month", "reserved", "leased", "counted", "expires")
+if mark == "settled" then return { 0 } end
+local hold = redis.call(
+  "HMGET", KEYS[2], "amount", "day", "month", "reserved", "leased", "counted", "expires", "first", "probes", "epochs"
+)
 local time = redis.call("TIME")
+local count, failures, rest = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local milliseconds = time[1] * 1000 + math.floor(time[2] / 1000)
 local cost, held, seq = tonumber(ARGV[4]), tonumber(hold[1] or 0), 1
 local day, month = hold[2] or ARGV[8], hold[3] or ARGV[9]
 
 if ARGV[3] == "reap" then
-  if not hold[1] or tonumber(hold[7]) > time[1] * 1000 + math.floor(time[2] / 1000) then return 0 end
+  if not hold[1] or tonumber(hold[7]) > milliseconds then return { 0 } end
   cost = held
 elseif mark then
   held = tonumber(string.match(mark, "%d+"))
@@ -63,7 +73,7 @@ if hold[1] then
   redis.call("ZREM", KEYS[3], ARGV[1])
 end
 if cost ~= 0 then
-  for number = 1, (#KEYS - 5) / EACH do
+  for number = 1, (#KEYS - 5 - count) / EACH do
     for _, period in ipairs(periods) do redis.call("HINCRBY", place(number, 3), "c:" .. period, whole(cost)) end
   end
 end
@@ -71,9 +81,63 @@ end
 redis.call("SET", KEYS[1], ARGV[3] == "reap" and "reaped:" .. whole(held) or "settled", "EX", ARGV[2])
 redis.call(
   "XADD", KEYS[4], "*", "request_id", ARGV[1], "seq", seq, "cost", whole(cost), "held", whole(held), "day", day,
-  "outcome", ARGV[5], "prompt", ARGV[6], "completion", ARGV[7], unpack(ARGV, 10)
+  "outcome", ARGV[5], "prompt", ARGV[6], "completion", ARGV[7], unpack(ARGV, 15)
 )
 redis.call("HINCRBY", KEYS[5], "requests:" .. ARGV[5], 1)
 redis.call("HINCRBY", KEYS[5], "prompt_tokens:" .. ARGV[5], ARGV[6])
 redis.call("HINCRBY", KEYS[5], "completion_tokens:" .. ARGV[5], ARGV[7])
-return 1
+
+-- Targets: what became of the tries, and the places that this request took.
+local function target(number) return KEYS[#KEYS - count + number] end
+local changes, epochs = { 1 }, {}
+each(hold[10], function(epoch) epochs[#epochs + 1] = epoch end)
+local function changed(number, state, failed)
+  local size = #changes
+  changes[size + 1], changes[size + 2], changes[size + 3] = number, state, failed
+end
+
+local function opened(number, failed)
+  redis.call("HDEL", target(number), "fails", "last", "probe", "probe_ends")
+  redis.call("HSET", target(number), "until", milliseconds + rest)
+  redis.call("HINCRBY", target(number), "epoch", 1)
+  changed(number, "open", failed)
+end
+
+for number, sign, taken in string.gmatch(ARGV[14], "(%d+)([+-])(%d+)") do
+  number, taken = tonumber(number), tonumber(taken)
+  local place, good = target(number), sign == "+"
+  local latency, seen = "latency:" .. ARGV[13], "seen:" .. ARGV[13]
+  local found = redis.call("HMGET", place, "until", "probe", "fails", "last", "epoch", latency)
+  if found[1] then
+    if found[2] == ARGV[1] and good then
+      redis.call("HDEL", place, "until", "probe", "probe_ends")
+      changed(number, "closed", 0)
+    elseif found[2] == ARGV[1] then
+      opened(number, 1)
+    end
+  elseif tonumber(found[5] or 0) == (epochs[number] or 0) then
+    local failed = (found[4] and milliseconds - found[4] <= rest and found[3] or 0) + 1
+    if good then
+      if found[3] then redis.call("HDEL", place, "fails", "last") end
+    elseif failed >= failures then
+      opened(number, failed)
+    else
+      redis.call("HSET", place, "fails", failed, "last", milliseconds)
+    end
+  end
+  if good and taken > 0 then
+    local known = tonumber(found[6] or taken)
+    redis.call("HSET", place, latency, whole(known + (taken - known) / 5), seen, milliseconds)
+  end
+  redis.call("PEXPIRE", place, KEPT)
+end
+if hold[8] and count > 0 then -- else it is settled by the journal, which knows no targets
+  local place = target(tonumber(hold[8]))
+  if redis.call("HINCRBY", place, "busy", -1) <= 0 then redis.call("HDEL", place, "busy") end
+  each(hold[9], function(number)
+    if redis.call("HGET", target(number), "probe") == ARGV[1] then
+      redis.call("HDEL", target(number), "probe", "probe_ends")
+    end
+  end)
+end
+return changes

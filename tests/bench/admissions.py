@@ -17,10 +17,12 @@ from limits.storage import RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from cdk.local.valkey import valkey_server
+from shared.core.breakers import Choice, Result
 from shared.core.catalog import Tier
 from shared.core.policies import policy
 from shared.core.pricing import NANO, Worst
 from shared.edge.admission import Admission, Ask, connect
+from shared.edge.report import Report
 from tests.bench.crowding import Crowd, throughput
 
 if TYPE_CHECKING:
@@ -36,6 +38,10 @@ SCOPES = (1, 4, 8)
 PRESENT = (1, 10_000, 1_000_000)  # callers that Valkey knows besides
 OFTEN = 10**6  # a limit that is not reached
 USED: dict[str, str | int] = {"outcome": "ok", "prompt": 3, "completion": 4}
+
+
+CHOICE = Choice(("openai:gpt-4o", "azure:gpt-4o"), (1, 1))  # two targets, each with its breaker
+REPORT = Report((Result(0, True, 0.1),))
 
 
 class Times(NamedTuple):
@@ -102,14 +108,14 @@ def _known(admission: Admission, valkey: Valkey, scopes: int) -> Ask:
     for name in names:
         fields = policy({"budget": {"total_nano": 10**6 * NANO}}, Tier(OFTEN, 0, 0, OFTEN))
         admission.tell("default", name, next(_VERSIONS), fields)
-    return Ask("default", names, "", 60, Worst(10, 1, 5), answers=1, max_tokens=9)
+    return Ask("default", names, "", 60, Worst(10, 1, 5), answers=1, max_tokens=9, choice=CHOICE)
 
 
 _VERSIONS = count(int(time.time()))
 
 
 def _settle(admission: Admission, asked: Ask, grant: Grant) -> bool:
-    return admission.settle(asked, grant, 9, USED)
+    return admission.settle(asked, grant, 9, USED, REPORT)
 
 
 def _timed(taken: list[float], act: Callable[[], T]) -> T:

@@ -145,6 +145,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("[tiers]", '[aliases.a]\nmodels = ["no"]\n[tiers]', ":14: aliases.a.models: there is no model 'no'"),
     ("[tiers]", '[aliases."gpt-4.1"]\nmodels = ["gpt-4.1"]\n[tiers]', ':13: aliases."gpt-4.1": is the name of a model'),
     ("[tiers]", "[aliases.a]\nmodels = []\n[tiers]", ":14: aliases.a.models: a list is wrong: it must have at least 1"),
+    ("created = 1970-01-02", "degraded_answer = 3", ':11: models."gpt-4.1".degraded_answer: 3 is wrong'),
     ("[tiers]", "[resilience]\ntries = 0\n[tiers]", ":14: resilience.tries: 0 is wrong"),
     ('kind = "chat"', "kind = chat", ":8: Invalid value. The file must be valid TOML"),
     ("stand_in = true", "stand_in = true\nstand_in = true", ":6: Cannot overwrite a value."),

@@ -42,6 +42,19 @@ CATALOG = Catalog(
             "openai",
             serving=Serving(fallbacks=("far", "gpt-4o")),
         ),
+        "careful": Model(
+            "careful", "chat", (Target("openai", "one"),), "openai", serving=Serving(degraded="Please come back later.")
+        ),
+        "quick": Model(
+            "quick", "chat", (Target("openai", "one"), Target("second", "two")), "openai", serving=Serving("fastest")
+        ),
+        "idle": Model(
+            "idle",
+            "chat",
+            (Target("openai", "one"), Target("second", "two", 2)),
+            "openai",
+            serving=Serving("least_loaded"),
+        ),
         "far": Model("far", "chat", (Target("elsewhere", "far"),), "elsewhere"),
     },
     tiers={"free": Tier(2, 10, 0, 1), "pro": Tier(600, 0, 0, 50)},

@@ -1,0 +1,65 @@
+"""What the admission script is asked, and what it grants."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from shared.core import breakers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.core.breakers import Choice, Seen
+    from shared.core.limits import Standing
+    from shared.core.pricing import Worst
+
+
+class Unprojected(Exception):  # noqa: N818 - a state of the store, to be mended and not to be shown
+    """Valkey knows nothing of these `scopes`: they are new, or the cache was flushed. Project them and ask again."""
+
+    def __init__(self, scopes: Sequence[str] = ()) -> None:
+        super().__init__(*scopes)
+        self.scopes = tuple(scopes)
+
+
+class Ask(NamedTuple):
+    """What is to be decided on. `scopes` begins with that of the key; `lease` is in seconds.
+
+    `worst` is None where nothing is charged; `unbounded` names the field for which no price holds, "model" where it has
+    none at all. `answers` is how many are asked for, 0 for what is no text; `max_tokens` is of one of them, 0 if unset;
+    `ceiling` is the model's, 0 if unknown; `fit` lets `max_tokens` be lowered to what is left.
+    """
+
+    org: str
+    scopes: tuple[str, ...]
+    request_id: str
+    lease: float
+    worst: Worst | None = None
+    unbounded: str = ""
+    answers: int = 0
+    max_tokens: int = 0
+    ceiling: int = 0
+    fit: bool = False
+    choice: Choice = breakers.NOTHING
+
+
+class Grant(NamedTuple):
+    """An admission. `max_tokens` is 0 where it stays what the client said; `held` is in nano-dollars.
+
+    `seen` tells of each target of the choice, `first` is the position of the one to ask first.
+    """
+
+    requests: Standing
+    tokens: Standing
+    max_tokens: int
+    held: int
+    budgeted: bool
+    day: str
+    month: str
+    first: int = 0
+    seen: tuple[Seen, ...] = ()
+
+    def headers(self) -> dict[str, str]:
+        """Return what a client is told of it."""
+        told = self.requests.headers() | self.tokens.headers("tokens")
+        return {**told, "x-nexus-max-tokens": str(self.max_tokens)} if self.max_tokens else told
