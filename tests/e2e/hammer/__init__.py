@@ -2,8 +2,9 @@
 
 `python -m tests.e2e.hammer --seconds 600 --seed 7` runs it for as long as you like, `tests/e2e/test_hammer.py` a short
 piece of it. Clients ask, whole and streamed, and hang up; the provider refuses, breaks off and hangs; processes of the
-functions are killed; requests are settled twice. The provider's own log of calls is the truth: what it has counted
-never costs more than the budget, and the ledger, the counters and the functions' logs agree to the nano-dollar.
+functions are killed; requests are settled twice; Valkey is flushed. The provider's own log of calls is the truth: what
+it has counted never costs more than the budget, and the ledger, the counters and the functions' logs agree to the
+nano-dollar. After a flush, admission is open again within the longest lease and a minute.
 
 What this cannot prove, because it takes a real AWS account:
 

@@ -18,7 +18,14 @@ from tests.e2e.hammer.world import running
 if TYPE_CHECKING:
     from tests.e2e.hammer.verdict import Round
 
-PLANS = (rounds.CALM, rounds.WILD, rounds.TIGHT, rounds.WILD_AND_TIGHT)
+PLANS = (
+    rounds.CALM,
+    rounds.WILD,
+    rounds.TIGHT,
+    rounds.WILD_AND_TIGHT,
+    rounds.FLUSHED,
+    rounds.FLUSHED_AND_ALONE,
+)
 
 
 def main() -> None:
@@ -27,8 +34,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", default="1")
     asked = parser.parse_args()
-    end = time.monotonic() + asked.seconds
     with tempfile.TemporaryDirectory() as folder, running(Path(folder), os.getpid()) as world:
+        end = time.monotonic() + asked.seconds
         for number, plan in enumerate(itertools.cycle(PLANS)):
             began = time.monotonic()
             if began > end:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from shared.core.events import EXPIRED
-from shared.core.limits import Standing
+from shared.core.limits import MINUTE, Standing
 from shared.edge.admission import Ask, Grant
-from tests.e2e.hammer.world import ORG
+from shared.edge.names import opened
+from tests.e2e.hammer.world import LONGEST_LEASE, ORG
 
 if TYPE_CHECKING:
     import random
@@ -75,13 +77,13 @@ def duplicator(world: World, admission: Admission) -> Demon:
         for _, event in world.valkey.xrevrange(f"{{{ORG}}}:usage", count=3):
             fields = {name.decode(): value.decode() for name, value in event.items()}
             if fields["outcome"] != EXPIRED:
-                assert _settled_twice(admission, fields) is False
+                _settle_again(admission, fields)
 
     return Demon(again, lambda: 0.03)
 
 
-def _settled_twice(admission: Admission, fields: dict[str, str]) -> bool:
-    """Settle a request for the cost that it had; returns whether that was taken for the first time."""
+def _settle_again(admission: Admission, fields: dict[str, str]) -> None:
+    """Settle a request for the cost that it had."""
     named = [(kind, fields.get(kind, "")) for kind in _KINDS]
     scopes = tuple(f"{kind}:{name}" for kind, name in named if name)
     nothing = Standing(0, 0, 0)
@@ -89,7 +91,37 @@ def _settled_twice(admission: Admission, fields: dict[str, str]) -> bool:
     usage: dict[str, str | int] = {
         name: value for name, value in fields.items() if name not in {"request_id", "seq", "cost", "held", "day"}
     }
-    return admission.settle(Ask(ORG, scopes, fields["request_id"], 1), grant, int(fields["cost"]), usage)
+    admission.settle(Ask(ORG, scopes, fields["request_id"], 1), grant, int(fields["cost"]), usage)
+
+
+class Flush(threading.Thread):
+    """Has Valkey lose all that it has after so many seconds, and sees whether it is opened again in time."""
+
+    def __init__(self, world: World, after: float) -> None:
+        super().__init__()
+        self._world = world
+        self._after = after
+        self._took = 0.0  # seconds, until it was open again
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.join()
+        assert 0 < self._took <= LONGEST_LEASE + MINUTE, f"it was closed for {self._took:.1f} s"
+
+    def run(self) -> None:
+        """Wait, flush, and wait again."""
+        time.sleep(self._after)
+        self._world.valkey.flushall()
+        self._world.valkey.script_flush()
+        began = time.monotonic()
+        while (took := time.monotonic() - began) <= LONGEST_LEASE + MINUTE:
+            time.sleep(0.1)
+            if self._world.valkey.exists(opened(ORG)):
+                break
+        self._took = took
 
 
 class Watch:

@@ -29,7 +29,8 @@ NEVER: Final = 10**9
 class Plan(NamedTuple):
     """A round: what clients ask for, how many dollars they share, for how long, and what else happens.
 
-    `refusals` for want of money in a row end a client.
+    `refusals` for want of money in a row end a client; `flush` is the second in which Valkey loses all that it has.
+    Without `hurried` the books are kept each minute, as deployed, and not each second besides.
     """
 
     name: str
@@ -38,12 +39,16 @@ class Plan(NamedTuple):
     seconds: float
     faults: bool = False
     refusals: int = NEVER
+    flush: float = 0.0
+    hurried: bool = True
 
 
 CALM: Final = Plan("calm", clients.calm, "1", 60, refusals=3)
 TIGHT: Final = Plan("tight", clients.calm, "0.02", 60, refusals=3)  # below 16 of the cheapest at their worst
 WILD: Final = Plan("wild", clients.wild, "1", 10, faults=True)
 WILD_AND_TIGHT: Final = Plan("wild and tight", clients.wild, "0.05", 10, faults=True)
+FLUSHED: Final = Plan("flushed", clients.wild, "0.5", 14, faults=True, flush=4)
+FLUSHED_AND_ALONE: Final = Plan("flushed, alone", clients.wild, "1", 80, faults=True, flush=4, hurried=False)
 
 
 def struck(world: World, plan: Plan, seed: str) -> Round:
@@ -62,10 +67,13 @@ def struck(world: World, plan: Plan, seed: str) -> Round:
     ]
     with ExitStack() as around:
         around.enter_context(chaos.Watch(world, f"key:{made['id']}", nano).demon)
-        around.enter_context(chaos.Demon(world.keep_books, lambda: BOOKS_EVERY))
+        if plan.hurried:
+            around.enter_context(chaos.Demon(world.keep_books, lambda: BOOKS_EVERY))
         if plan.faults:
             around.enter_context(chaos.killer(world, random.Random(seed), KILL_EVERY))
             around.enter_context(chaos.duplicator(world, world.admission))
+        if plan.flush:
+            around.enter_context(chaos.Flush(world, plan.flush))
         _work(crowd, stop, plan.seconds)
     world.settle_down(LONGEST_LEASE + SLACK)
     outcomes = [outcome for client in crowd for outcome in client.outcomes]
