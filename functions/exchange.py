@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from functions.call import Try, price_of
 from shared.core.breakers import Result
-from shared.core.errors import UpstreamFailed, UpstreamUnavailable
+from shared.core.errors import UpstreamFailed, UpstreamKeyRefused, UpstreamRateLimited, UpstreamUnavailable
 from shared.edge.response import ClientGone
 from shared.providers.registry import adapter_for
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-UNAUTHORIZED, FIRST_REFUSAL = 401, 400
+FIRST_REFUSAL = 400
 
 
 def exchange(position: int, call: Call, gateway: Gateway, reply: Reply) -> bytes:
@@ -76,24 +76,25 @@ def _exchange(candidate: Candidate, call: Call, gateway: Gateway, reply: Reply) 
 def _accepted(adapter: Adapter, candidate: Candidate, call: Call, gateway: Gateway) -> Answer:
     """Send the request; an answer outside 2xx is raised as the error it is.
 
-    A secret that is refused may have been rotated: it is read again, and if it is another one now, that is tried, once.
+    What is held against a key (it is refused, perhaps rotated by now, or limited) is no reason to try no other.
     """
-    secret = gateway.providers.secret(candidate.provider)
-    answer = _sent(adapter, secret, candidate, call, gateway)
-    if answer.head.status == UNAUTHORIZED and (secret := gateway.providers.renewed(candidate.provider, secret)):
-        answer.close()
-        call.tries.pop()
-        answer = _sent(adapter, secret, candidate, call, gateway)
-    if answer.head.status < FIRST_REFUSAL:
-        return answer
-    call.tries.pop()  # refused, so not billed
-    with answer:
-        raise adapter.error(answer.head, answer.start_of())
+    keys, tried = gateway.providers, [gateway.providers.key(candidate.provider)]
+    while (answer := _sent(adapter, tried[-1], candidate, call, gateway)).head.status >= FIRST_REFUSAL:
+        call.tries.pop()  # refused, so not billed
+        with answer:
+            error = adapter.error(answer.head, answer.start_of())
+        refused = isinstance(error, UpstreamKeyRefused)
+        if not (refused or isinstance(error, UpstreamRateLimited)):
+            raise error
+        if not (key := keys.another(candidate.provider, tried, refused=refused)):
+            raise error
+        tried.append(key)
+    return answer
 
 
 def _sent(adapter: Adapter, secret: str, candidate: Candidate, call: Call, gateway: Gateway) -> Answer:
     """Send the request and wait for the head of the answer; from the moment it may have arrived, its tokens count."""
-    request = adapter.request(secret)
+    request = gateway.signer.complete(adapter.request(secret))
     call.tries.append(Try(adapter, price_of(candidate, gateway.catalog), candidate.target.model))
     call.sent = time.perf_counter()
     try:

@@ -19,6 +19,7 @@ from shared.edge.http import Http
 from shared.edge.report import Report
 from shared.edge.secrets import Secrets
 from shared.edge.settings import GatewaySettings
+from shared.edge.signer import Signer
 from shared.edge.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class Providers:
         self._secrets = secrets
         self._name = name
         self._text = ""
-        self._values: dict[str, str] = {}
+        self._values: dict[str, str | list[str]] = {}
+        self._good: dict[str, str] = {}  # by provider: the key that took over from one that failed
 
     def configured(self) -> Collection[str]:
         """Name the providers whose address is known and whose secret, if they need one, is there.
@@ -54,32 +56,41 @@ class Providers:
             if provider.base_url and (not provider.secret or values.get(provider.secret))
         }
 
-    def secret(self, provider: Provider) -> str:
-        """Return the provider's secret, "" if it has none.
+    def key(self, provider: Provider) -> str:
+        """Return the key to call the provider with, "" if it needs none.
 
         Raises:
             UpstreamUnavailable: it cannot be read, or no header can carry it.
         """
-        return self._usable(provider, self._secrets.get)
+        known, good = self._keys(provider, self._secrets.get), self._good.get(provider.name)
+        return good if good in known else known[0]
 
-    def renewed(self, provider: Provider, refused: str) -> str:
-        """Return the provider's secret if it has changed since `refused` was read, else ""."""
-        current = self._usable(provider, self._secrets.refresh)
-        return "" if current == refused else current
+    def another(self, provider: Provider, tried: Collection[str], *, refused: bool) -> str:
+        """Return a key that is not among `tried`, "" if there is none; one that was `refused` may have been rotated.
 
-    def _usable(self, provider: Provider, how: Callable[[str], str]) -> str:
+        Raises as `key` does.
+        """
+        known = self._keys(provider, self._secrets.refresh if refused else self._secrets.get)
+        found = next((key for key in known if key not in tried), "")
+        if found:
+            self._good[provider.name] = found
+        return found
+
+    def _keys(self, provider: Provider, how: Callable[[str], str]) -> list[str]:
+        """List the provider's keys, best first; a secret holds one, or a list of them."""
         if not provider.secret:
-            return ""
-        secret = self._read(how).get(provider.secret, "").strip()  # pasted with the end of its line
-        if not (secret.isascii() and secret.isprintable()):
+            return [""]
+        found = self._read(how).get(provider.secret) or ""
+        keys = [key.strip() for key in ([found] if isinstance(found, str) else found)]  # pasted with the end of a line
+        if not all(key.isascii() and key.isprintable() for key in keys):
             raise UpstreamUnavailable(f"The secret {provider.secret} of this gateway holds what no key can hold.")
-        return secret
+        return keys
 
-    def _read(self, how: Callable[[str], str]) -> dict[str, str]:
+    def _read(self, how: Callable[[str], str]) -> dict[str, str | list[str]]:
         try:
             text = how(self._name)
             if text != self._text:
-                self._text, self._values = text, msgspec.json.decode(text, type=dict[str, str])
+                self._text, self._values = text, msgspec.json.decode(text, type=dict[str, str | list[str]])
         except (AwsError, msgspec.DecodeError) as error:
             raise UpstreamUnavailable("The credentials of the providers cannot be read now.", retry_after=1) from error
         return self._values
@@ -94,6 +105,7 @@ class Gateway(NamedTuple):
     directory: Directory
     providers: Providers
     telemetry: Telemetry
+    signer: Signer
     pause: Callable[[float], None] = time.sleep
 
     def admit(self, call: Call) -> Grant:
@@ -204,6 +216,7 @@ def build(environment: Mapping[str, str]) -> Gateway:
         directory=Directory(directory, settings.directory_table),
         providers=Providers(catalog, Secrets(secrets), settings.providers_secret),
         telemetry=Telemetry(settings.stage),
+        signer=Signer(settings.aws.region, credentials),
     )
 
 

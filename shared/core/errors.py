@@ -18,6 +18,7 @@
     │   └── StoreRebuilding     503  it ran, and the books are not complete yet
     └── UpstreamFailed               the provider's doing: another target may do better (`failover`)
         ├── UpstreamError       502  it answered with what is no answer
+        │   └── UpstreamKeyRefused   502  it refuses *our* key, or has no credit left for us
         ├── UpstreamTimeout     504  it did not answer in time
         ├── UpstreamUnavailable 503  it is down, overloaded, or not configured here
         │   └── TargetsResting  503  every target has failed too often to be asked now
@@ -189,6 +190,12 @@ class UpstreamFailed(GatewayError):
 
 class UpstreamError(UpstreamFailed):
     """The provider answered with what is no answer."""
+
+
+class UpstreamKeyRefused(UpstreamError):
+    """The provider refuses this gateway's own credentials, or their account is empty: not the caller's doing."""
+
+    should_retry = False
 
 
 class UpstreamTimeout(UpstreamFailed):

@@ -40,10 +40,18 @@ class Scope(NamedTuple):
 
 
 def headers(
-    credentials: Credentials, scope: Scope, host: str, body: bytes, named: Mapping[str, str], *, now: float
+    credentials: Credentials,
+    scope: Scope,
+    host: str,
+    body: bytes,
+    named: Mapping[str, str],
+    *,
+    now: float,
+    path: str = "/",
 ) -> dict[str, str]:
-    """Return the headers of a signed `POST /` to `host`: those in `named` (lower case), and the signature's own.
+    """Return the headers of a signed POST to `host`: those in `named` (lower case), and the signature's own.
 
+    `path` is as it is sent, its parts escaped: every service but S3 wants them escaped once more where it is signed.
     `now` is in epoch seconds; AWS refuses what is more than five minutes off its own clock.
     """
     stamp = _stamp(now)
@@ -52,7 +60,7 @@ def headers(
         signed["x-amz-security-token"] = credentials.token
     names = ";".join(sorted(signed))
     lines = "".join(f"{name}:{' '.join(signed[name].split())}\n" for name in sorted(signed))
-    request = f"POST\n/\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
+    request = f"POST\n{quote(path, safe='/-_.~')}\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
     signature = _sign(credentials, scope, stamp, request)
     claim = f"{credentials.access_key}/{_reach(scope, stamp)}"
     signed["authorization"] = f"{_ALGORITHM} Credential={claim}, SignedHeaders={names}, Signature={signature}"

@@ -19,13 +19,21 @@ if TYPE_CHECKING:
     from shared.core.usage import Usage
 
 
+class Signing(NamedTuple):
+    """Whose signature a request needs, of the function's own role; "" is the region that it runs in."""
+
+    service: str
+    region: str
+
+
 class HttpRequest(NamedTuple):
-    """What to send to the provider."""
+    """What to send to the provider; without a `signing` it is complete."""
 
     url: str
     headers: dict[str, str]
     body: bytes
     method: str = "POST"
+    signing: Signing | None = None
 
 
 class Head(NamedTuple):

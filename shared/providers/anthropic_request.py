@@ -115,15 +115,20 @@ def _output(raw: dict[str, Any], most: int, target: Target, provider: Provider) 
         )
     if schema:
         config["format"] = {"type": "json_schema", "schema": closed(schema)}
-    thinking, effort = raw.get("thinking"), translating.effort(raw)
-    if effort and not thinking:
-        thinking = _thinking(effort, most, target.quirks)
+    told, effort = raw.get("thinking"), translating.effort(raw)
+    if effort and not told:
+        told = thinking(effort, most, target.quirks)
     if effort and effort != "none" and "thinking-budget" not in target.quirks:
         config["effort"] = _EFFORT.get(effort, effort)
-    return {"thinking": thinking, "output_config": config or None}
+    return {"thinking": told, "output_config": config or None}
 
 
-def _thinking(effort: str, most: int, quirks: tuple[str, ...]) -> dict[str, Any]:
+def thinking(effort: str, most: int, quirks: tuple[str, ...]) -> dict[str, Any]:
+    """Return how a Claude is told to think, with `most` tokens for thoughts and answer together.
+
+    Raises:
+        BadRequest: it cannot be kept from thinking, or has no room for it.
+    """
     if effort == "none":
         if "thinking-always" in quirks:
             raise BadRequest("This model always thinks; ask for 'minimal'.", param="reasoning_effort")

@@ -39,7 +39,7 @@ def from_object(head: Head, found: dict[str, Any], provider: str, secret: str) -
     wait = retry_after(head.headers)
     status = head.status
     if status in _OUR_KEY:
-        return _refused_us(
+        return errors.UpstreamKeyRefused(
             f"The provider '{provider}' refuses this gateway's own credentials; its owner must see to it."
         )
     if status == _RATE_LIMITED:
@@ -109,16 +109,12 @@ def _said(found: dict[str, Any], secret: str) -> str:
     return f": {message}" if message else ""
 
 
-def _refused_us(message: str) -> GatewayError:
-    error = errors.UpstreamError(message)
-    error.should_retry = False
-    return error
-
-
 def _rate_limited(found: dict[str, Any], provider: str, wait: float | None) -> GatewayError:
     """Tell a limit that passes from an account that is empty. Neither is the caller's own limit."""
     if any(found.get(member) in _SPENT for member in ("code", "type") if isinstance(found.get(member), str)):
-        return _refused_us(f"The account of this gateway at '{provider}' has no credit left; its owner must see to it.")
+        return errors.UpstreamKeyRefused(
+            f"The account of this gateway at '{provider}' has no credit left; its owner must see to it."
+        )
     return errors.UpstreamRateLimited(
         f"The provider '{provider}' limits this gateway now; this is not a limit of your key. Try again later.",
         retry_after=wait,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from shared.core.errors import UpstreamUnavailable
 from shared.providers.anthropic import AnthropicChat
+from shared.providers.bedrock import BedrockChat
 from shared.providers.gemini import GeminiChat
 from shared.providers.openai import OpenAIChat
 from shared.providers.openai_embeddings import OpenAIEmbeddings
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _ADAPTERS: dict[tuple[str, str], Callable[..., Adapter]] = {
     ("anthropic", "chat"): AnthropicChat,
+    ("bedrock", "chat"): BedrockChat,
     ("gemini", "chat"): GeminiChat,
     ("openai", "chat"): OpenAIChat,
     ("openai", "embedding"): OpenAIEmbeddings,

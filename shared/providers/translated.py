@@ -14,7 +14,7 @@ from shared.providers.adapter import HttpRequest
 from shared.providers.hub import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from shared.core.catalog import Provider, Target
     from shared.core.chat import Chat
@@ -27,10 +27,10 @@ USER_AGENT = "ai-nexus"
 class Frames(Protocol):
     """What takes the bytes of a stream apart; of a stream it cannot read it raises ValueError."""
 
-    def feed(self, data: bytes) -> Sequence[Any]:
+    def feed(self, data: bytes) -> Iterable[Any]:
         """Take the next bytes; return what is complete now."""
 
-    def end(self) -> Sequence[Any]:
+    def end(self) -> Iterable[Any]:
         """Return what the end of the stream completes."""
 
 
@@ -117,7 +117,9 @@ class Translated:
         """Make a request of our own headers only: nothing that a client sends may steer a provider."""
         accept = self.stream_type if self._chat.stream else JSON
         own = {"content-type": JSON, "accept": accept, "user-agent": USER_AGENT}
-        return HttpRequest(f"{self._provider.base_url}/{path}", {**own, **headers}, wire.encode(body))
+        base, region = self._provider.base_url, self._target.region
+        base = base.replace("{region}", region) if region else base  # else the edge puts in its own
+        return HttpRequest(f"{base}/{path}", {**own, **headers}, wire.encode(body))
 
     def _decoder(self) -> Frames:
         raise NotImplementedError

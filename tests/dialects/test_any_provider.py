@@ -17,7 +17,7 @@ from shared.providers.registry import adapter_for
 from tests.dialects import test_responses_writer as judge
 from tests.dialects.test_anthropic_writer import added_up, in_order
 from tests.providers.test_contract import STORIES, WIRES
-from tests.providers.wires.wire import MOMENT, SECRET
+from tests.providers.wires.wire import MOMENT
 
 if TYPE_CHECKING:
     from shared.core.chat import Chat
@@ -44,7 +44,7 @@ def exchange(dialect: Dialect, wire: Wire, *, native: bool, stream: bool) -> tup
         request = msgspec.structs.replace(request, native=None)
     target, provider = Target(wire.dialect, "m-1"), Provider(wire.dialect, wire.dialect, wire.base_url)
     made = adapter_for(wire.dialect, "chat")(request, target, provider, MOMENT)
-    body = wire.judge(made.request(SECRET))
+    body = wire.judge(made.request(wire.secret))
     assert "100" in json.dumps(body)  # the bound, by whatever name
     if stream:
         made.check(Head(200, {"content-type": wire.stream_type}))

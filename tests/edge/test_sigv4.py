@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 import time
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from botocore import auth, awsrequest
 from botocore import credentials as botocore_credentials
@@ -37,6 +37,17 @@ def test_signs_a_call_as_botocore_does(
     signed = headers(credentials, scope, host, body, named, now=_seconds(request.headers["X-Amz-Date"]))
     assert signed["authorization"] == request.headers["Authorization"]
     assert signed.get("x-amz-security-token") == request.headers.get("X-Amz-Security-Token")
+
+
+@given(credentials=CREDENTIALS, scope=SCOPES, parts=st.lists(VALUES.filter(bool), min_size=1, max_size=3))
+def test_signs_any_path_as_botocore_does(credentials: Credentials, scope: Scope, parts: list[str]) -> None:
+    """Its parts are escaped when it is sent, and once more when it is signed."""
+    path = "".join("/" + quote(part, safe="") for part in parts if part not in {".", ".."}) or "/"
+    request = awsrequest.AWSRequest("POST", f"http://host{path}", data=b"x")
+    judge = auth.SigV4Auth(botocore_credentials.Credentials(*credentials), scope.service, scope.region)
+    judge.add_auth(request)
+    signed = headers(credentials, scope, "host", b"x", {}, now=_seconds(request.headers["X-Amz-Date"]), path=path)
+    assert signed["authorization"] == request.headers["Authorization"]
 
 
 @given(credentials=CREDENTIALS, region=WORDS, cache=WORDS, user=WORDS)

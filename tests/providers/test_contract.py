@@ -17,13 +17,13 @@ from shared.core.errors import BadRequest, GatewayError, UpstreamError, Upstream
 from shared.core.usage import Usage
 from shared.providers.adapter import Head
 from tests.providers.exchange import accumulated, completed, heard
-from tests.providers.wires import anthropic, gemini
+from tests.providers.wires import anthropic, bedrock, gemini
 from tests.providers.wires.wire import SECRET, Story, Wire
 
 if TYPE_CHECKING:
     from shared.providers.adapter import Adapter
 
-WIRES = (anthropic.WIRE, gemini.WIRE)
+WIRES = (anthropic.WIRE, bedrock.WIRE, gemini.WIRE)
 EACH = pytest.mark.parametrize("wire", WIRES, ids=[wire.dialect for wire in WIRES])
 STORIES = {
     "text": Story(texts=("Hello", " wörld ☃")),
@@ -94,8 +94,6 @@ def test_a_stream_arrives_in_any_cut(wire: Wire, story: Story, step: int) -> Non
 @EACH
 def test_thoughts_are_told_piece_by_piece(wire: Wire) -> None:
     """As `reasoning_content`, which agents show."""
-    if not wire.thinks:
-        return
     chunks = heard(wire.streaming(), b"".join(wire.stream(STORIES["thought"])))
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
     assert "".join(delta.get("reasoning_content", "") for delta in deltas) == "Hmm, what?"
@@ -126,7 +124,7 @@ def test_a_stream_that_is_cut_is_never_a_success(wire: Wire, story: Story) -> No
     """At whichever byte, but for those behind the last word: an error, and a guess that is marked as one."""
     frames = wire.stream(story)
     stream = b"".join(frames)
-    last = len(stream) - len(frames[-1])
+    last = len(stream) - sum(map(len, frames[-wire.closing :]))
     for end in range(last):
         made = wire.streaming()
         with pytest.raises(UpstreamError):
@@ -153,7 +151,7 @@ def test_half_a_frame_of_json_is_an_error(wire: Wire) -> None:
     """What came before it has left by then."""
     made = wire.streaming()
     frames = wire.stream(STORIES["text"])
-    said = made.chunk(b"".join(frames[:-2]) + wire.broken)
+    said = made.chunk(b"".join(frames[: -1 - wire.closing]) + wire.broken)
     assert said
     assert made.done
     with pytest.raises(UpstreamError):
@@ -314,7 +312,7 @@ def test_what_cannot_be_said_there_is_named(wire: Wire, fields: dict[str, Any], 
 def test_a_catalog_may_have_a_field_ignored(wire: Wire) -> None:
     """Where an operator prefers an answer to a refusal."""
     made = wire.adapter(logit_bias={"1": 5}, ignores=("logit_bias",))
-    assert "logit_bias" not in wire.judge(made.request(SECRET))
+    assert "logit_bias" not in wire.judge(made.request(wire.secret))
 
 
 @EACH

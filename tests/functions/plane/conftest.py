@@ -28,6 +28,8 @@ CATALOG = Catalog(
     providers={
         "openai": Provider("openai", "openai", "https://api.invalid/v1", "OPENAI_BASE_URL", "OPENAI_API_KEY"),
         "second": Provider("second", "openai", "", "SECOND_URL", ""),
+        "claude": Provider("claude", "anthropic", "", "CLAUDE_URL", "CLAUDE_KEY"),
+        "bedrock": Provider("bedrock", "bedrock", "", "BEDROCK_URL"),
         "elsewhere": Provider("elsewhere", "openai", "https://elsewhere.invalid/v1", "", "ELSEWHERE_KEY"),
     },
     models={
@@ -55,6 +57,8 @@ CATALOG = Catalog(
             "openai",
             serving=Serving("least_loaded"),
         ),
+        "claude": Model("claude", "chat", (Target("claude", "claude-1", max_output=99),), "anthropic", max_output=99),
+        "nova": Model("nova", "chat", (Target("bedrock", "us.nova-1:0", region="eu-west-1"),), "amazon"),
         "far": Model("far", "chat", (Target("elsewhere", "far"),), "elsewhere"),
     },
     tiers={"free": Tier(2, 10, 0, 1), "pro": Tier(600, 0, 0, 50)},
@@ -64,6 +68,7 @@ CATALOG = Catalog(
             "gpt-4o-2024": Price(Rates(2_500_000_000, 1_250_000_000, 10_000_000_000)),
             "text-embedding-3-small": Price(Rates(20_000_000, 20_000_000, 0)),
         },
+        "claude": {"*": Price(Rates(2_000_000_000, 200_000_000, 10_000_000_000, 2_500_000_000, 4_000_000_000))},
     },
 )
 
@@ -87,7 +92,7 @@ def rig(_valkey: Valkey, upstream: Upstream, tmp_path: Path) -> Iterator[Rig]:
     """A gateway built as in production, with everything around it on loopback; pauses are noted and not made."""
     with _valkey.client() as client:
         client.flushall()
-    aws = Aws({"OPENAI_API_KEY": "sk-provider-secret"}, item())
+    aws = Aws({"OPENAI_API_KEY": "sk-provider-secret", "CLAUDE_KEY": ["key-1", "key-2"]}, item())
     endpoint = Upstream(aws.answer)
     tmp_path.joinpath(FILE).write_bytes(msgspec.json.encode(CATALOG))
     environment = {
@@ -95,6 +100,7 @@ def rig(_valkey: Valkey, upstream: Upstream, tmp_path: Path) -> Iterator[Rig]:
         "VALKEY_PORT": str(_valkey.port), "VALKEY_TLS": "false", "AWS_REGION": "eu-central-1",
         "AWS_ENDPOINT_URL": endpoint.url, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s",
         "OPENAI_BASE_URL": f"{upstream.url}/v1", "SECOND_URL": f"{upstream.url}/second",
+        "CLAUDE_URL": upstream.url, "BEDROCK_URL": upstream.url,
         "LAMBDA_TASK_ROOT": str(tmp_path),
     }  # fmt: skip
     lines: list[dict[str, object]] = []

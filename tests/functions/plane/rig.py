@@ -176,7 +176,7 @@ class Rig:
 class Aws:
     """What the Directory and the secrets hold; answers like DynamoDB and Secrets Manager, or 500 while it `fails`."""
 
-    secrets: dict[str, str]
+    secrets: dict[str, str | list[str]]
     item: dict[str, Any] | None
     others: list[dict[str, Any]] = field(default_factory=list)  # further records of the Directory
     calls: list[str] = field(default_factory=list)

@@ -43,6 +43,8 @@ class Wire(NamedTuple):
     judge: Callable[[HttpRequest], dict[str, Any]]  # the vendor's own types look at a request; returns its body
     stream_type: str = "text/event-stream"
     thinks: bool = True  # thoughts are part of this wire
+    keyless: bool = False  # requests are signed, and carry no key
+    closing: int = 1  # of the frames at the end: without any of them an answer is not complete
     broken: bytes = b'data: {"half": \n\n'  # a frame that cannot be read
     unknown: bytes = b'event: new\ndata: {"type": "new", "index": 7}\n\n'  # one of a kind that nobody has heard of
 
@@ -50,17 +52,23 @@ class Wire(NamedTuple):
         """Make the adapter for a request with these fields."""
         body = {"model": "m", "messages": HELLO, **fields}
         target = Target(self.dialect, "m-1", max_output=8000, quirks=quirks)
-        provider = Provider(self.dialect, self.dialect, self.base_url, secret="KEY", ignores=ignores)
+        secret = "" if self.keyless else "KEY"
+        provider = Provider(self.dialect, self.dialect, self.base_url, secret=secret, ignores=ignores)
         return adapter_for(self.dialect, "chat")(chat.parse(json.dumps(body).encode()), target, provider, MOMENT)
 
     def sent(self, **fields: Any) -> dict[str, Any]:
         """Return the body that the provider gets, judged."""
-        return self.judge(self.adapter(**fields).request(SECRET))
+        return self.judge(self.adapter(**fields).request(self.secret))
+
+    @property
+    def secret(self) -> str:
+        """The key of the provider, "" if it has none."""
+        return "" if self.keyless else SECRET
 
     def streaming(self, **fields: Any) -> Adapter:
         """Make the adapter for a stream, its request sent and the head of the answer seen."""
         made = self.adapter(stream=True, **fields)
-        made.request(SECRET)
+        made.request(self.secret)
         made.check(Head(200, {"content-type": self.stream_type}))
         return made
 

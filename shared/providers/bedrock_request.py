@@ -1,0 +1,110 @@
+"""A chat request as Bedrock's Converse takes it, for whichever model it serves.
+
+What only one family knows goes beside, in `additionalModelRequestFields`: how a Claude is made to think.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.core import wire
+from shared.core.errors import BadRequest
+from shared.providers import anthropic_request, translating
+from shared.providers.bedrock_messages import cache_point, conversation
+
+if TYPE_CHECKING:
+    from shared.core.catalog import Provider, Target
+    from shared.core.chat import Chat
+
+_CLAUDE = "anthropic."
+_TAKES = frozenset({"response_format", "stop", "tools", "tool_choice", "reasoning_effort", "thinking"})
+_SAMPLING = frozenset({"temperature", "top_p"})
+
+
+def translated(chat: Chat, target: Target, provider: Provider) -> dict[str, Any]:
+    """Translate a request.
+
+    Raises:
+        BadRequest: the provider cannot serve it; `param` names the field.
+    """
+    raw = chat.raw
+    samples = _CLAUDE not in target.model or "sampling" in target.quirks
+    translating.refuse_foreign(raw, _TAKES | _SAMPLING if samples else _TAKES, provider)
+    system, turns = conversation(raw["messages"], provider)
+    inference = {
+        "maxTokens": chat.max_tokens or target.max_output or None,
+        "temperature": raw.get("temperature") if samples else None,
+        "topP": raw.get("top_p") if samples else None,
+        "stopSequences": translating.stops(raw) or None,
+    }
+    found = {
+        "messages": turns,
+        "system": system,
+        "inferenceConfig": {name: value for name, value in inference.items() if value is not None},
+        "toolConfig": _tools(raw, provider),
+        "outputConfig": _output(raw, provider),
+        "additionalModelRequestFields": _beside(raw, chat, target),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _tools(raw: dict[str, Any], provider: Provider) -> dict[str, Any]:
+    tools = [made for tool in translating.functions(raw, provider) for made in (_tool(tool), *cache_point(tool))]
+    mode, name = translating.tool_mode(raw, provider)
+    if not tools:
+        return {}
+    if mode == "none":
+        raise BadRequest(
+            f"The provider '{provider.name}' cannot be told to leave tools alone: send none.", param="tool_choice"
+        )
+    choices: dict[str, dict[str, Any]] = {
+        "auto": {"auto": {}},
+        "required": {"tool": {"name": name}} if name else {"any": {}},
+    }
+    return {"tools": tools, **({"toolChoice": choices[mode]} if mode else {})}
+
+
+def _tool(tool: dict[str, Any]) -> dict[str, Any]:
+    function = tool["function"]
+    schema = function.get("parameters") or {"type": "object", "properties": {}}
+    strict = bool(function.get("strict"))
+    found = {
+        "name": function["name"],
+        "description": function.get("description"),
+        "inputSchema": {"json": anthropic_request.closed(schema) if strict else schema},
+        "strict": strict or None,
+    }
+    return {"toolSpec": {name: value for name, value in found.items() if value}}
+
+
+def _output(raw: dict[str, Any], provider: Provider) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    schema = translating.schema_of(raw, provider)
+    if schema == {}:
+        raise BadRequest(
+            f"The provider '{provider.name}' promises JSON by a schema only: use type 'json_schema'.",
+            param="response_format.type",
+        )
+    if schema:
+        text = wire.encode(anthropic_request.closed(schema)).decode()
+        named = {"schema": text, "name": raw["response_format"]["json_schema"]["name"]}
+        found["textFormat"] = {"type": "json_schema", "structure": {"jsonSchema": named}}
+    effort = translating.effort(raw)
+    if effort and effort != "none":
+        found["effort"] = "low" if effort == "minimal" else effort
+    return found
+
+
+def _beside(raw: dict[str, Any], chat: Chat, target: Target) -> dict[str, Any]:
+    """Return what the model's own family wants to be told of thinking."""
+    thinking, effort = raw.get("thinking"), translating.effort(raw)
+    if _CLAUDE not in target.model:
+        if thinking or effort == "none":
+            raise BadRequest(
+                "This model is not told to think in this way; use 'reasoning_effort' from 'low'.",
+                param="thinking" if thinking else "reasoning_effort",
+            )
+        return {}
+    if effort and not thinking:
+        thinking = anthropic_request.thinking(effort, anthropic_request.ceiling(chat, target), target.quirks)
+    return {"thinking": thinking} if thinking else {}
