@@ -104,12 +104,12 @@ def _opened(started: stack.Stack) -> Iterator[World]:
     headers = {"authorization": f"Bearer {started.admin_key}"}
     host, port = told["VALKEY_HOST"], int(told["VALKEY_PORT"])
     admission = Admission(connect(host, port))
-    reaping: Any = clerk.books.reap
+    books: Any = clerk.books
     with (
         httpx2.Client(base_url=started.upstream, timeout=30) as provider,
         httpx2.Client(base_url=started.base_url, headers=headers, timeout=30) as admin,
         redis.Redis(host=host, port=port) as valkey,
     ):
         yield World(started, provider, admin, valkey, clerk, admission)
-    for drop in (admission.drop, reaping.__self__.drop, clerk.books.counters.drop, clerk.books.ledger._aws.drop):
-        drop()
+    for part in (admission, books.reap.__self__, books.counters, books.ledger._aws, books.log._aws):
+        part.drop()
