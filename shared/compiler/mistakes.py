@@ -28,6 +28,8 @@ def _providers(parsed: schema.File) -> Iterator[Mistake]:
 
 def _models(parsed: schema.File) -> Iterator[Mistake]:
     for name, entry in parsed.models.items():
+        if entry.strategy == "complexity":
+            yield ("models", name, "strategy"), "a model cannot choose among models; 'complexity' is for aliases"
         for target in entry.targets:
             provider = parsed.providers.get(target.provider)
             if provider is None:
@@ -48,6 +50,8 @@ def _aliases(parsed: schema.File) -> Iterator[Mistake]:
         kinds = sorted({parsed.models[one.model].kind for one in entry.models if one.model in parsed.models})
         if len(kinds) > 1:
             yield ("aliases", name, "models"), f"are of the kinds {' and '.join(kinds)}; an alias has one kind"
+        if entry.strategy == "complexity" and kinds not in ([], ["chat"]):
+            yield ("aliases", name, "strategy"), "'complexity' is for chat models"
 
 
 def _fallbacks(parsed: schema.File) -> Iterator[Mistake]:

@@ -128,9 +128,9 @@ class Servable(Entry):
         day = self.created
         return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) if day else 0
 
-    def serving(self) -> catalog.Serving:
+    def serving(self, priority: catalog.Priority = "balanced") -> catalog.Serving:
         """Return how the targets are used, as the hot path reads it."""
-        return catalog.Serving(self.strategy, tuple(self.fallbacks), self.degraded_answer)
+        return catalog.Serving(self.strategy, tuple(self.fallbacks), self.degraded_answer, priority)
 
 
 class Model(Servable):
@@ -141,6 +141,7 @@ class Model(Servable):
     context: Tokens = 0
     max_output: Tokens = 0
     capabilities: list[catalog.Capability] | None = None
+    quality: Annotated[int, Field(ge=0, le=100, strict=True)] = 50
     quirks: list[Quirk] = []
 
     def compiled(self, name: str, providers: dict[str, Provider]) -> catalog.Model:
@@ -154,6 +155,7 @@ class Model(Servable):
             context=self.context,
             max_output=self.max_output,
             capabilities=None if self.capabilities is None else tuple(sorted(set(self.capabilities))),
+            quality=self.quality,
             serving=self.serving(),
         )
 
@@ -175,11 +177,12 @@ class Alias(Servable):
 
     models: Annotated[list[Member], Field(min_length=1)]
     owned_by: Text = "ai-nexus"
+    cost_priority: catalog.Priority = "balanced"
 
     def compiled(self, name: str, kind: catalog.Kind) -> catalog.Alias:
         """Return it as the hot path reads it."""
         members = tuple(catalog.Member(member.model, member.weight) for member in self.models)
-        return catalog.Alias(name, kind, members, self.owned_by, self.born(), self.serving())
+        return catalog.Alias(name, kind, members, self.owned_by, self.born(), self.serving(self.cost_priority))
 
 
 class Tier(Entry):

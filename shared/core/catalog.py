@@ -10,7 +10,8 @@ from shared.core.pricing import Prices
 
 Kind = Literal["chat", "embedding"]
 Capability = Literal["stream", "tools", "vision", "json_schema", "reasoning", "audio", "files"]
-Strategy = Literal["order", "weighted", "cheapest", "fastest", "least_loaded"]
+Strategy = Literal["order", "weighted", "cheapest", "fastest", "least_loaded", "complexity"]
+Priority = Literal["cheap", "balanced", "quality"]
 FILE = "catalog.json"  # its name in the task root
 
 
@@ -60,6 +61,7 @@ class Serving(msgspec.Struct, frozen=True):
     strategy: Strategy = "order"
     fallbacks: tuple[str, ...] = ()  # models and aliases whose targets follow, in their order
     degraded: str = ""  # what a chat is answered when no target can; "": an error
+    priority: Priority = "balanced"  # of the strategy `complexity`
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -73,6 +75,7 @@ class Model(msgspec.Struct, frozen=True):
     context: int = 0  # tokens, 0 = unknown
     max_output: int = 0  # tokens, 0 = unknown or none
     capabilities: tuple[Capability, ...] | None = None  # None: unknown, so nothing is held against it
+    quality: int = 50  # 0 to 100, among the models of this catalog
     serving: Serving = Serving()
 
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from shared.core import pricing
+from shared.core import choosing, complexity, pricing
 from shared.core.breakers import Choice
-from shared.core.catalog import Alias, Kind, Model, Provider, Strategy, Target
+from shared.core.catalog import Alias, Kind, Member, Model, Priority, Provider, Serving, Strategy, Target
 from shared.core.errors import BadRequest, ContextTooLong, UnknownModel, Unsupported, UpstreamUnavailable
 from shared.core.usage import Usage
 
@@ -44,6 +44,7 @@ class Group(NamedTuple):
 
     strategy: Strategy
     candidates: list[Candidate]
+    priority: Priority = "balanced"  # of the strategy `complexity`
 
 
 def find(name: str, catalog: Catalog) -> Model | Alias:
@@ -67,14 +68,22 @@ def unknown(name: str) -> UnknownModel:
     )
 
 
+def auto(catalog: Catalog, priority: Priority) -> Alias:
+    """Return an alias for all chat models of the catalog, among which a chat's complexity chooses."""
+    chats = [model for model in catalog.models.values() if model.kind == "chat"]
+    real = [model for model in chats if not all(catalog.providers[one.provider].stand_in for one in model.targets)]
+    members = tuple(Member(model.name) for model in real or chats)
+    return Alias("auto", "chat", members, "ai-nexus", serving=Serving("complexity", priority=priority))
+
+
 def candidates(
-    name: str,
+    name: str | Alias,
     kind: Kind,
     catalog: Catalog,
     configured: Collection[str],
     may_use: Callable[[str], bool] = lambda _: True,
 ) -> list[Group]:
-    """List who can serve what is called `name`; never empty, and no target twice.
+    """List who can serve what is called `name`, or an alias of one's own; never empty, and no target twice.
 
     A fallback is taken only where the caller `may_use` it under its own name. A stand-in serves chat models of which
     nobody is `configured`, and never follows one that is: what it makes up must not be taken for a real answer.
@@ -84,16 +93,17 @@ def candidates(
         BadRequest: it is not of this kind.
         UpstreamUnavailable: nobody that could serve it has credentials.
     """
-    found = find(name, catalog)
+    found = find(name, catalog) if isinstance(name, str) else name
     if found.kind != kind:
-        raise BadRequest(f"The model '{name}' is of kind {found.kind}; this path serves {kind} models.", param="model")
-    names = [name, *(other for other in found.serving.fallbacks if may_use(other))]
-    groups = _distinct(_group(find(other, catalog), catalog) for other in names)
+        said = f"The model '{found.name}' is of kind {found.kind}; this path serves {kind} models."
+        raise BadRequest(said, param="model")
+    others = [find(other, catalog) for other in found.serving.fallbacks if may_use(other)]
+    groups = _distinct(_group(one, catalog) for one in (found, *others))
     usable = _only(groups, lambda one: one.provider.name in configured)
     if not usable and kind == "chat":
-        usable = _stand_in(name, groups[0].candidates[0].model, catalog, configured)
+        usable = _stand_in(found.name, groups[0].candidates[0].model, catalog, configured)
     if not usable:
-        raise UpstreamUnavailable(f"No credentials are configured for {_names(groups)}, which serves '{name}'.")
+        raise UpstreamUnavailable(f"No credentials are configured for {_names(groups)}, which serves '{found.name}'.")
     return usable
 
 
@@ -126,13 +136,15 @@ def arranged(
 
     `chance` returns numbers from 0 up to 1.
     """
-    for strategy, found in groups:
+    for strategy, found, priority in groups:
         if strategy == "weighted" and len(found) > 1:
             # A. Efraimidis and P. Spirakis: the order of draws without replacement, each in proportion to its weight
             yield from sorted(found, key=lambda one: math.log(1 - chance()) / one.weight, reverse=True)
         elif strategy == "cheapest" and len(found) > 1:
             tokens, answer = wanted.tokens(), wanted.max_tokens or USUAL_ANSWER
-            yield from sorted(found, key=lambda one: _cost(one, catalog, tokens, answer))
+            yield from sorted(found, key=lambda one: cost(one, catalog, tokens, answer))
+        elif strategy == "complexity" and len(found) > 1:
+            yield from _by_complexity(found, wanted, catalog, priority)
         else:
             yield from found
 
@@ -163,7 +175,7 @@ def _group(found: Model | Alias, catalog: Catalog) -> Group:
     if isinstance(found, Model):
         return Group(found.serving.strategy, list(_targets(found, catalog, 1)))
     listed = [one for member in found.members for one in _targets(catalog.models[member.model], catalog, member.weight)]
-    return Group(found.serving.strategy, listed)
+    return Group(found.serving.strategy, listed, found.serving.priority)
 
 
 def _targets(model: Model, catalog: Catalog, weight: int) -> Iterator[Candidate]:
@@ -174,7 +186,7 @@ def _targets(model: Model, catalog: Catalog, weight: int) -> Iterator[Candidate]
 
 def _distinct(groups: Iterable[Group]) -> list[Group]:
     seen: set[str] = set()
-    return [Group(strategy, [one for one in found if not _known(one, seen)]) for strategy, found in groups]
+    return [group._replace(candidates=[one for one in group.candidates if not _known(one, seen)]) for group in groups]
 
 
 def _known(one: Candidate, seen: set[str]) -> bool:
@@ -184,7 +196,7 @@ def _known(one: Candidate, seen: set[str]) -> bool:
 
 
 def _only(groups: Iterable[Group], good: Callable[[Candidate], bool]) -> list[Group]:
-    kept = [Group(strategy, [one for one in found if good(one)]) for strategy, found in groups]
+    kept = [group._replace(candidates=[one for one in group.candidates if good(one)]) for group in groups]
     return [group for group in kept if group.candidates]
 
 
@@ -233,7 +245,19 @@ def _first(groups: Sequence[Group]) -> str:
     return groups[0].candidates[0].model.name
 
 
-def _cost(one: Candidate, catalog: Catalog, prompt: int, answer: int) -> float:
+def _by_complexity(found: list[Candidate], wanted: Needs, catalog: Catalog, priority: Priority) -> list[Candidate]:
+    """Order by model: the cheapest that is strong enough first, each with its targets in their order."""
+    tokens, answer = wanted.tokens(), wanted.max_tokens or USUAL_ANSWER
+    qualities = {one.model.name: one.model.quality for one in found}
+    costs: dict[str, float] = {}
+    for one in found:
+        costs[one.model.name] = min(costs.get(one.model.name, math.inf), cost(one, catalog, tokens, answer))
+    score = complexity.features(wanted.raw or {}).score()
+    place = {name: at for at, name in enumerate(choosing.ranked(qualities, costs, score, priority))}
+    return sorted(found, key=lambda one: place[one.model.name])
+
+
+def cost(one: Candidate, catalog: Catalog, prompt: int, answer: int) -> float:
     """Return what an answer may cost there, in nano-dollars; what has no price comes last."""
     price = pricing.find(catalog.prices, one.provider.name, one.target.model)
     return math.inf if price is None else pricing.cost(Usage(prompt, answer), price)

@@ -46,9 +46,9 @@ def test_the_shipped_catalog_compiles_and_routes() -> None:
     catalog = decode(compile_catalog(SHIPPED))
     assert set(catalog.tiers) == TIERS
     assert catalog.tiers["free"] == Tier(requests_per_minute=10, requests_per_hour=100, concurrency=5)
-    [(_, chat)] = candidates("gpt-4o", "chat", catalog, {"simulated", "gpu_service"})
+    [(_, chat, _)] = candidates("gpt-4o", "chat", catalog, {"simulated", "gpu_service"})
     assert [one.provider.name for one in chat] == ["simulated"]
-    [(_, vectors)] = candidates("all-MiniLM-L6-v2", "embedding", catalog, {"simulated", "gpu_service"})
+    [(_, vectors, _)] = candidates("all-MiniLM-L6-v2", "embedding", catalog, {"simulated", "gpu_service"})
     assert [(one.provider.name, one.provider.base_url_env, one.provider.secret) for one in vectors] == [
         ("gpu_service", "GPU_SERVICE_URL", "GPU_SERVICE_TOKEN")
     ]
@@ -142,6 +142,8 @@ MISTAKES: list[tuple[str, str, str]] = [
         ":11: models.\"gpt-4.1\".fallbacks: there is no model or alias 'no'",
     ),
     ("created = 1970-01-02", 'strategy = "best"', ":11: models.\"gpt-4.1\".strategy: must be 'order'"),
+    ("created = 1970-01-02", 'strategy = "complexity"', ':11: models."gpt-4.1".strategy: a model cannot choose'),
+    ("created = 1970-01-02", "quality = 101", ':11: models."gpt-4.1".quality: 101 is wrong'),
     ("[tiers]", '[aliases.a]\nmodels = ["no"]\n[tiers]', ":14: aliases.a.models: there is no model 'no'"),
     ("[tiers]", '[aliases."gpt-4.1"]\nmodels = ["gpt-4.1"]\n[tiers]', ':13: aliases."gpt-4.1": is the name of a model'),
     ("[tiers]", "[aliases.a]\nmodels = []\n[tiers]", ":14: aliases.a.models: a list is wrong: it must have at least 1"),

@@ -55,7 +55,7 @@ def test_an_alias_stands_for_the_targets_of_its_models() -> None:
     """In their order; the weights of both multiply."""
     alias = Alias("fast", "chat", (Member("m", 2), Member("n")), "me")
     known = catalog(model("m", "a*3", "b"), model("n", "c"), aliases={"fast": alias})
-    [(_, found)] = candidates("fast", "chat", known, PROVIDERS)
+    [(_, found, _)] = candidates("fast", "chat", known, PROVIDERS)
     assert [(one.target.id, one.weight, one.model.name) for one in found] == [
         ("a:m", 6, "m"),
         ("b:m", 2, "m"),
