@@ -148,10 +148,11 @@ class App:
         if isinstance(answer, Streamed):
             return answer
         times = {phase: round(seconds * 1000, 2) for phase, seconds in answer.phases.items()}
-        exchange.facts |= {"rows": answer.rows, "tokens": answer.tokens}
+        exchange.facts |= {"rows": answer.rows, "tokens": answer.tokens, "cached": answer.hits}
         exchange.facts |= {f"{phase}_ms": time for phase, time in times.items()}
         told = {f"x-{phase}-ms": str(time) for phase, time in times.items()}
-        return Response(200, answer.body, {"content-type": "application/json", **told})
+        known = {"x-cached-rows": str(answer.hits)}
+        return Response(200, answer.body, {"content-type": "application/json", **told, **known})
 
 
 def _place(error: Exception) -> list[str]:

@@ -37,6 +37,9 @@ _ENVIRONMENT: Final = f"""environment of `serve`:
                           to come back
   DEADLINE_MS             after how long a request that has not begun is given up (default: 10000)
   AUTO_TUNE               off: the bounds alone decide on the size of a run and the wait for it (default: on)
+  CACHE_MB                memory for results that were computed before (default: 64; 0: none)
+  CACHE_DIR, CACHE_DISK_MB
+                          folder for results that outlive the process (default: none), and their bound (default: 1024)
   BODY_SECONDS            time that a client has to send its body (default: 30)
   ACCESS_LOG              off: no line per request on stdout, probes aside (default: on)
 """

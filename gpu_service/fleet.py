@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from gpu_service.cache import Caches
 from gpu_service.engine import Engine
 from gpu_service.generation.decoder import Decoder
 from gpu_service.generation.service import Generation
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 class Fleet:
     """Owns the services. Nothing is loaded before `start`, so that a process may fork first."""
 
-    def __init__(self, services: Mapping[str, Service | Generation]) -> None:
+    def __init__(self, services: Mapping[str, Service | Generation], caches: Caches | None = None) -> None:
         self._services = services
+        self._caches = caches
         self._starting: asyncio.Task[None] | None = None
 
     @classmethod
@@ -34,8 +36,8 @@ class Fleet:
         Raises:
             ModelError: there is no such folder or file, or an entry is wrong.
         """
-        plan = planned(settings)
-        return cls({name: _service(name, plan[name], settings) for name in plan})
+        plan, caches = planned(settings), Caches.of(settings)
+        return cls({name: _service(name, plan[name], settings, caches) for name in plan}, caches)
 
     @property
     def names(self) -> list[str]:
@@ -116,6 +118,8 @@ class Fleet:
         """Stop what has not begun."""
         for service in self._services.values():
             service.close()
+        if self._caches is not None:
+            self._caches.close()
 
     def _named(self, model: str) -> Service | Generation:
         found = self._services.get(model) or self._services.get(model.rpartition("/")[2])
@@ -128,9 +132,9 @@ class Fleet:
         await asyncio.gather(*(service.start() for service in self._services.values()))
 
 
-def _service(name: str, spec: Spec, settings: Settings) -> Service | Generation:
+def _service(name: str, spec: Spec, settings: Settings, caches: Caches | None) -> Service | Generation:
     prepared = partial(prepare, name, spec, store=settings.store)
     given: dict[str, Any] = {"threads": settings.threads, "device": settings.device}
     if spec.task == "generation":
         return Generation(settings, load=lambda: Decoder.of(prepared(), **given))
-    return Service(settings, load=lambda: Engine.of(prepared(), **given))
+    return Service(settings, load=lambda: Engine.of(prepared(), **given), caches=caches)

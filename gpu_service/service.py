@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gpu_service.batching.batcher import Batcher
+from gpu_service.cache import Found
 from gpu_service.engine import Engine
 from gpu_service.loading import Loading
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from gpu_service.cache import Cache, Caches
     from gpu_service.settings import Settings
     from gpu_service.tokens import Row
 
@@ -23,18 +25,21 @@ _INLINE: Final = 2_000  # characters and ids that are tokenized at once: sooner 
 
 
 class Computed(NamedTuple):
-    """One result per row, and what they took: seconds per phase, tokens of all rows."""
+    """One result per row, and what they took: seconds per phase, tokens of all rows, rows that were known before."""
 
     results: list[NDArray[np.float32]]
     phases: dict[str, float]
     tokens: int
+    hits: int
 
 
 class Service(Loading[Engine]):
     """Owns the engine and the threads that run it."""
 
-    def __init__(self, settings: Settings, *, load: Callable[[], Engine]) -> None:
+    def __init__(self, settings: Settings, *, load: Callable[[], Engine], caches: Caches | None = None) -> None:
         super().__init__(load)
+        self._caches = caches
+        self._cache: Cache | None = None
         self._batcher: Batcher[Row, NDArray[np.float32]] = Batcher(
             self._run, settings.batching, workers=settings.workers, places=settings.places
         )
@@ -49,25 +54,33 @@ class Service(Loading[Engine]):
         Raises:
             GatewayError: what the client is told instead.
         """
-        with self._batcher.admit(self._guess(inputs, beside)):
+        size = sum(map(len, inputs)) + beside
+        with self._batcher.admit(self._guess(inputs, beside) if size > _INLINE else 0):
             engine = await self.engine()
             arrived = time.perf_counter()
-            made = await self._rows(engine, rows, size=sum(map(len, inputs)) + beside)
+            made = await self._rows(engine, rows, size)
             tokenized = time.perf_counter()
-            done = await self._batcher.run(made)
+            found = await self._found(engine, made)
             ended = time.perf_counter()
-        phases = {"queue": done.began - tokenized, "tokenize": tokenized - arrived, "inference": ended - done.began}
-        return Computed(done.results, phases, sum(map(len, made)))
+        began = found.began or ended
+        phases = {"queue": began - tokenized, "tokenize": tokenized - arrived, "inference": ended - began}
+        return Computed(found.results, phases, sum(map(len, made)), found.hits)
 
     def close(self) -> None:
         """Stop what has not begun."""
         super().close()
         self._batcher.close()
 
-    async def _rows(self, engine: Engine, rows: Callable[[Engine], list[Row]], *, size: int) -> list[Row]:
+    async def _rows(self, engine: Engine, rows: Callable[[Engine], list[Row]], size: int) -> list[Row]:
         if size <= _INLINE:
             return rows(engine)
         return await asyncio.get_running_loop().run_in_executor(self._aside, rows, engine)
+
+    async def _found(self, engine: Engine, rows: list[Row]) -> Found:
+        if self._caches is None:
+            return Found(*await self._batcher.run(rows), hits=0)
+        self._cache = self._cache or self._caches.model(engine)
+        return await self._cache.through(rows, self._batcher.run)
 
     def _run(self, rows: Sequence[Row]) -> NDArray[np.float32]:
         return self.start().result().run(rows)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _SAGEMAKER: Final = Path("/opt/ml/model")  # where SageMaker unpacks a model's archive
 
+_MB: Final = 1024 * 1024
+
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -28,7 +30,8 @@ class Settings:
     `model_dir` is the one built model to serve, None for those of the file `models`; `store` holds what was built and
     fetched for that file. `token` is the bearer token that callers must show, "" for none; `threads` are the cores of
     one run, `workers` the runs at a time, `places` the requests inside at a time; `batching` says how they share runs,
-    `body_seconds` what a client has to send its body.
+    `body_seconds` what a client has to send its body. The caches hold `cache_bytes` in memory and, if there is a
+    `cache_dir`, `cache_disk_bytes` in it.
     """
 
     model_dir: Path | None
@@ -42,6 +45,9 @@ class Settings:
     workers: int
     places: int
     batching: Limits
+    cache_bytes: int
+    cache_dir: Path | None
+    cache_disk_bytes: int
     body_seconds: float
     access_log: bool
 
@@ -70,6 +76,9 @@ class Settings:
             workers=_number(environment, "INFERENCE_WORKERS", max(1, cores() // threads)),
             places=_number(environment, "MAX_REQUESTS", 256),
             batching=_batching(environment),
+            cache_bytes=_number(environment, "CACHE_MB", 64, least=0) * _MB,
+            cache_dir=Path(folder) if (folder := environment.get("CACHE_DIR")) else None,
+            cache_disk_bytes=_number(environment, "CACHE_DISK_MB", 1024) * _MB,
             body_seconds=float(_number(environment, "BODY_SECONDS", 30)),
             access_log=_switch(environment, "ACCESS_LOG"),
         )

@@ -68,17 +68,17 @@ class Batcher(Generic[R, T]):
         self._closed = False
 
     @contextmanager
-    def admit(self, tokens: int) -> Iterator[None]:
-        """Hold a place for a request whose longest row has about `tokens` tokens.
+    def admit(self, tokens: int = 0) -> Iterator[None]:
+        """Hold a place for a request; if it is known what to run, its longest row having about `tokens` tokens.
 
         Raises:
             Overloaded: it would wait past the target; `retry_after` is when it would not.
         """
         with self._turn:
-            late = self.policy.excess(time.perf_counter(), tokens)
-            full = self._inside >= self._places
-            if late > 0 or full:
-                raise _overloaded(late if late > 0 else self.policy.wait(time.perf_counter()))
+            if tokens:
+                self._refuse_late(tokens)
+            if self._inside >= self._places:
+                raise _overloaded(self.policy.wait(time.perf_counter()))
         self._inside += 1
         try:
             yield
@@ -89,7 +89,7 @@ class Batcher(Generic[R, T]):
         """Compute `rows`; a caller that is cancelled takes out of the line what no worker has begun.
 
         Raises:
-            Overloaded: nothing of it had begun by the deadline.
+            Overloaded: it would wait past the target, or nothing of it had begun by the deadline.
             Exception: what `work` raised for one of the rows alone.
         """
         loop = self._loop = asyncio.get_running_loop()
@@ -97,6 +97,7 @@ class Batcher(Generic[R, T]):
         job: Job[R, T] = Job([len(row) for row in rows], now + deadline, rows=rows, results=[None] * len(rows))
         job.left, job.future = len(rows), loop.create_future()
         with self._turn:
+            self._refuse_late(max(job.sizes))
             self._employ()
             self.policy.offer(job, now)
             self._turn.notify()
@@ -117,6 +118,10 @@ class Batcher(Generic[R, T]):
         for thread in self._threads:
             if thread is not None:
                 thread.join(_FAREWELL)
+
+    def _refuse_late(self, tokens: int) -> None:
+        if (late := self.policy.excess(time.perf_counter(), tokens)) > 0:
+            raise _overloaded(late)
 
     def _employ(self) -> None:
         """Start the threads that do not run: all of them at first, and one that was killed later."""

@@ -16,17 +16,18 @@ encode = msgspec.json.Encoder().encode
 
 
 class Answer(NamedTuple):
-    """A response body, and what it took: seconds per phase, rows and tokens."""
+    """A response body, and what it took: seconds per phase, rows, tokens, and rows that were known before."""
 
     body: bytes
     phases: dict[str, float]
     rows: int
     tokens: int
+    hits: int = 0
 
     @classmethod
     def of(cls, found: object, computed: Computed) -> Answer:
         """Write `found`, which `computed` went into."""
-        return cls(encode(found), computed.phases, len(computed.results), computed.tokens)
+        return cls(encode(found), computed.phases, len(computed.results), computed.tokens, computed.hits)
 
 
 class Streamed(NamedTuple):

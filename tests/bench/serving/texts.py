@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 # Words that are one token each for BERT's vocabulary.
 _PLAIN = (
     "time year people way day man thing woman life child world school state family student group country problem hand "
-    "part place case week company system program question work government number night point home water room mother area "
-    "money story fact month lot right study book eye job word business issue side kind head house service friend father "
-    "power hour game line end member law car city community name president team minute idea body information back parent "
+    "part place case week company system program question work number night point home water room mother area "
+    "money story fact month lot right study book eye job word business side kind head house service friend father "
+    "power hour game line end law car city community name president team minute idea body information back parent "
     "face others level office door health person art war history party result change morning reason research girl guy"
 )
 WORDS = _PLAIN.split()
