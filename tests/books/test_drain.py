@@ -136,3 +136,15 @@ def test_an_organization_without_usage_costs_nothing(counters: Counters, store: 
     cursor = ledger.cursor(ORG)
     assert cursor is not None
     assert cursor.last == START
+
+
+def test_a_lost_store_that_takes_a_late_settlement_for_the_first_corrects_it(
+    counters: Counters, store: redis.Redis, ledger: Ledger
+) -> None:
+    """What ran out of time was charged all it held; the ledger remembers that, and charges the difference, once."""
+    settle(store, request_id="late", cost=900, outcome="expired")
+    drain(ORG, counters, ledger, always)
+    for _ in range(2):
+        settle(store, request_id="late", cost=40)
+        drain(ORG, counters, ledger, always)
+        assert (total(ledger).cost, total(ledger).requests) == (40, 1)

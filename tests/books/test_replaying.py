@@ -1,0 +1,133 @@
+"""What the log knows is told to a lost store once, in full, and never over what the store knows better."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from functions import replaying
+from functions.drain import drain
+from shared.core import events, journal
+from shared.core.journal import Reservation
+from shared.core.limits import Standing
+from shared.core.pricing import Worst
+from shared.edge.admission import Admission, Ask, Grant, connect
+from shared.edge.counters import Counters
+from tests.books.rig import CLOSURE, ORG, Paper, always, settle
+from tests.books.till import PAYING, SCOPES
+from tests.fakes.books import DAY, NOON
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import redis
+
+    from cdk.local.valkey import Valkey
+    from shared.edge.ledger import Ledger
+
+HELD = Reservation("r1", ORG, DAY, 900, NOON, "acme-k1", "ann", "red", "m")
+EVERYBODY = [1, 2, 3, 4, 5]
+MARK = "5"
+
+
+@pytest.fixture
+def counters(store: redis.Redis) -> Counters:
+    """The store of an organization that is closed."""
+    store.set(CLOSURE, MARK)
+    return Counters(store)
+
+
+@pytest.fixture
+def admission(_valkey: Valkey, store: redis.Redis) -> Iterator[Admission]:
+    """The scripts on the store."""
+    assert store.ping()
+    opened = Admission(connect(_valkey.host, _valkey.port))
+    yield opened
+    opened.drop()
+
+
+def reserved(store: redis.Redis) -> dict[str, str]:
+    """What the counters of the team say."""
+    found: Any = store.hgetall(f"{{{ORG}}}:spend:team:red")
+    return dict(found)
+
+
+def settled(admission: Admission, cost: int) -> None:
+    """Settle the request of HELD, as its gateway does."""
+    ask = Ask(ORG, SCOPES, "r1", 1, worst=Worst(900, 0, 0))
+    grant = Grant(Standing(0, 0, 0), Standing(0, 0, 0), 0, 900, budgeted=True, day=DAY, month=DAY[:7])
+    admission.settle(ask, grant, cost, {**PAYING, "outcome": "ok", "prompt": 1, "completion": 1})
+
+
+def test_a_reservation_is_put_back_once(counters: Counters, store: redis.Redis, admission: Admission) -> None:
+    """In every period; its settlement then frees it, and charges what it cost."""
+    for _ in range(2):
+        assert counters.hold(ORG, MARK, HELD, EVERYBODY)
+    assert reserved(store) == {f"r:d:{DAY}": "900", f"r:m:{DAY[:7]}": "900", "r:t": "900"}
+    settled(admission, 40)
+    assert reserved(store) == {f"c:d:{DAY}": "40", f"c:m:{DAY[:7]}": "40", "c:t": "40"}
+
+
+def test_what_is_settled_is_not_reserved_again(counters: Counters, store: redis.Redis, admission: Admission) -> None:
+    """Its own gateway was quicker."""
+    settled(admission, 40)
+    assert counters.hold(ORG, MARK, HELD, EVERYBODY)
+    assert "r:t" not in reserved(store)
+    assert not store.zcard(f"{{{ORG}}}:holds")
+
+
+def test_nothing_is_put_back_when_the_closure_is_over(counters: Counters, store: redis.Redis) -> None:
+    """Or when another has begun: who slept through it may not reserve for good."""
+    for mark in ("4", ""):
+        assert not counters.hold(ORG, mark, HELD, EVERYBODY)
+    store.delete(CLOSURE)
+    assert not counters.hold(ORG, MARK, HELD, EVERYBODY)
+    assert reserved(store) == {}
+
+
+def test_who_was_charged_for_time_that_ran_out_is_not_charged_twice(
+    counters: Counters, store: redis.Redis, ledger: Ledger, admission: Admission
+) -> None:
+    """It was booked before the loss, and settles after it: corrected to what it did cost, in ledger and counters."""
+    ledger.begin(ORG, NOON)
+    settle(store, request_id="r1", cost=900, outcome=events.EXPIRED, day=DAY)
+    drain(ORG, counters, ledger, always)
+    store.flushall()
+    store.set(CLOSURE, MARK)
+    known = replaying.Known({}, {"r1": HELD}, frozenset())
+    assert replaying.hold(known, ORG, MARK, counters, ledger)
+    assert reserved(store) == {}
+    store.hset(f"{{{ORG}}}:spend:team:red", "c:t", 900)
+    settled(admission, 40)
+    drain(ORG, counters, ledger, always)
+    assert reserved(store)["c:t"] == "40"
+    assert ledger.sums(ORG, "team", "t")["red"].cost == 40
+
+
+def test_the_largest_reservation_and_the_settlement_count(ledger: Ledger) -> None:
+    """A request that was tried again holds the sum of both; one that is settled holds nothing."""
+    paper = Paper(
+        *(journal.reserved(PAYING, "r1", DAY, held, NOON) for held in (100, 300, 200)),
+        journal.reserved(PAYING, "r2", DAY, 100, NOON),
+        journal.used({**PAYING, "event": events.USAGE, "outcome": "ok"}, "r2", DAY, 7),
+    )
+    known = replaying.read(ORG, paper, ["ann"], NOON, 1_000)
+    assert {number: held.held for number, held in known.held.items()} == {"r1": 300}
+    assert known.settled["r2"].user == "ann"
+    assert known.unread == frozenset()
+    assert ledger.cursor(ORG) is None
+
+
+def test_reservations_are_looked_for_as_far_back_as_they_may_live() -> None:
+    """Settlements only since the ledger was whole, with room for clocks that differ."""
+    asked: dict[str, int] = {}
+
+    class Asked(Paper):
+        def lines(self, _org: str, event: str, since: int) -> Iterator[Any]:
+            asked[event] = since
+            yield from ()
+
+    replaying.read(ORG, Asked(), [], NOON, 905_000)
+    since = NOON - replaying.MARGIN_MS
+    assert asked == {events.USAGE: since, events.RESERVED: since - 905_000}
