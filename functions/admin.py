@@ -28,6 +28,7 @@ from functions import (
     control,
 )
 from functions.key_requests import NewKey
+from functions.networks import refuse_blocked
 from functions.requests import told
 from functions.turns import FIRST_ORG
 from functions.visit import JSON, Visit
@@ -88,8 +89,9 @@ def serve(event: Mapping[str, Any], context: Any, control: Control) -> dict[str,
             return _openapi(context.aws_request_id)
         caller = principals.from_context(event["requestContext"].get("authorizer") or {})
         line.key_id = caller.key_id
+        caller = control.keyring.confirm(caller, control.now())
         caller.require("observe" if event["path"].rstrip("/") == USAGE else "administer")
-        control.keyring.confirm(caller)
+        refuse_blocked(control.registry.find(caller.org, "org"), _address(event), control.now())
         content = _content(event)
         app.append_context(visit=_visit(event, control, caller, content))  # type: ignore[no-untyped-call]
         answer: dict[str, Any] = app.resolve(_checked(event, content), context)
@@ -144,7 +146,12 @@ def _bootstrap(event: Mapping[str, Any], control: Control) -> dict[str, Any]:
 
 def _visit(event: Mapping[str, Any], control: Control, caller: Principal, content: bytes) -> Visit:
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    return Visit(control, caller.org, caller.key_id, headers, content)
+    return Visit(control, caller.org, caller.key_id, headers, content, _address(event))
+
+
+def _address(event: Mapping[str, Any]) -> str:
+    """Return the caller's address: API Gateway's word, for headers say what clients like."""
+    return str(event["requestContext"].get("identity", {}).get("sourceIp", ""))
 
 
 def _content(event: Mapping[str, Any]) -> bytes:

@@ -1,25 +1,38 @@
-"""`/admin/blocks`: keys and users shut out for a time, by the admission script, from their very next request on."""
+"""`/admin/blocks`: keys, users and networks shut out for a time, by the admission script, from the next request on."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.api_gateway import Router
 
+from functions import networks
 from functions.block_requests import NewBlock
 from functions.registry import Unknown
-from functions.scopes import Scope, scope
+from functions.scopes import scope
 from functions.visit import Cursor, Limit, answer, checked_cursor, listed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from functions.registry import Change, Item
     from functions.visit import Visit
 
 router = Router()  # type: ignore[no-untyped-call]
 _TAGS = ["blocks"]
-_ID = re.compile(r"(key|user):[a-z0-9][a-z0-9._-]{0,63}")
+_ID = re.compile(r"(key|user):[a-z0-9][a-z0-9._-]{0,63}|ip:[0-9a-f.:]{2,39}/\d{1,3}")
+
+
+class _Target(NamedTuple):
+    """Who is blocked: where its policy's record is, and how that says until when."""
+
+    text: str
+    sort_key: str
+    fresh: Item | None
+    marked: Callable[[Item, int], Item]
 
 
 def _visit() -> Visit:
@@ -27,10 +40,12 @@ def _visit() -> Visit:
     return visit
 
 
-@router.post("/admin/blocks", tags=_TAGS, summary="Block a key or a user for a time, in place of an earlier block")
+@router.post("/admin/blocks", tags=_TAGS, summary="Block a key, a user or a network (ip), in place of an earlier block")
 def _block(wanted: NewBlock) -> Response[str]:
     visit = _visit()
-    target = scope(visit, f"{wanted.kind}:{wanted.id}")
+    target = _target(visit, f"{wanted.kind}:{wanted.id}")
+    if wanted.kind == "ip":
+        networks.refuse_own(target.text.removeprefix("ip:"), visit.address)
     until = int(visit.control.now()) + wanted.seconds
     block = {**_place(visit, target), "until": until, "reason": wanted.reason, "created_at": int(visit.control.now())}
     _set(visit, target, block, "block.create")
@@ -48,31 +63,44 @@ def _list(limit: Limit = 20, after: Cursor = None) -> Response[str]:
 @router.delete("/admin/blocks/<block_id>", tags=_TAGS, summary="End a block")
 def _unblock(block_id: str) -> Response[str]:
     visit = _visit()
-    target = scope(visit, block_id)
-    if target.kind not in {"key", "user"}:
-        raise Unknown("block")
+    target = _target(visit, unquote(block_id))
     visit.control.registry.get(visit.org, f"block#{target.text}")
     _set(visit, target, {**_place(visit, target), "deleted": True}, "block.delete")
     return answer({"id": target.text, "object": "block", "deleted": True})
 
 
-def _place(visit: Visit, target: Scope) -> Item:
+def _target(visit: Visit, text: str) -> _Target:
+    kind, _, name = text.partition(":")
+    if kind == "ip":
+        network = networks.parse(name)
+        now = int(visit.control.now())
+        fresh = {"pk": visit.org, "sk": "org"}
+        return _Target(f"ip:{network}", "org", fresh, lambda old, until: networks.marked(old, network, until, now))
+    if kind not in {"key", "user"}:
+        raise Unknown("block")
+    found = scope(visit, text)
+    return _Target(found.text, found.sort_key, None, lambda old, until: {**old, "blocked_until": until})
+
+
+def _place(visit: Visit, target: _Target) -> Item:
     return {"pk": visit.org, "sk": f"block#{target.text}"}
 
 
-def _set(visit: Visit, target: Scope, block: Item, action: str) -> None:
+def _set(visit: Visit, target: _Target, block: Item, action: str) -> None:
     """Write a block, and when it ends into the record that admission's policy is made of, in one step."""
     registry, until = visit.control.registry, block.get("until", 0)
+    known = registry.find(visit.org, block["sk"]) or {}
 
-    def tell(old: Item | None, _new: Item) -> Change:
-        before = {"blocked_until": (old or {}).get("blocked_until", 0)}
+    def tell(_old: Item | None, _new: Item) -> Change:
+        before = {"blocked_until": known.get("until", 0)}
         return visit.change(action, target.text, before, {"blocked_until": until, "reason": block.get("reason")})
 
     blocked = registry.edit(
         visit.org,
         target.sort_key,
-        lambda old: {**old, "blocked_until": until},
+        lambda old: target.marked(old, until),
         tell,
+        fresh=target.fresh,
         others=lambda _: [(registry.find(visit.org, block["sk"]), block)],
     )
     visit.control.projection.tell(blocked)

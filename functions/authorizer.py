@@ -73,15 +73,19 @@ class Authorizer(NamedTuple):
         if key is None:
             raise RefusedError(_MALFORMED)
         record = self.lookup(key.org, key.id)
-        if not self._opens(key, record) and record is not None and self.look_again:
+        opened = self._opened(key, record)
+        if not opened and record is not None and self.look_again:
             record = self.look_again(key.org, key.id)  # a rotation may have given it another secret
-        if not self._opens(key, record) or record is None:
+            opened = self._opened(key, record)
+        if not opened or record is None:
             raise RefusedError(_UNKNOWN)
-        return _holder(record, self.now())
+        return _holder(record, self.now(), opened)
 
-    def _opens(self, key: keys.Key, record: KeyRecord | None) -> bool:
+    def _opened(self, key: keys.Key, record: KeyRecord | None) -> str:
+        """Return the stored digest that `key` has, "" if it has none of them."""
         digests: tuple[str | None, ...] = record.hashes(self.now()) if record else (None,)
-        return any(keys.verify(self.pepper(), key, digest) for digest in digests)
+        found = [digest for digest in digests if keys.verify(self.pepper(), key, digest)]
+        return found[0] or "" if found else ""
 
     def _bearer(self, token: str) -> Principal:
         from shared.core.tokens import BadToken  # noqa: PLC0415 - see above: nothing of tokens before the first one
@@ -116,8 +120,8 @@ class Authorizer(NamedTuple):
         return enrolment.usage_key(self.usage_key_prefix, caller.key_id, caller.tier, own, self.now())
 
 
-def _holder(record: KeyRecord, now: float) -> Principal:
-    """Return whom a key stands for.
+def _holder(record: KeyRecord, now: float, opened: str = "") -> Principal:
+    """Return whom a key stands for that was opened by the secret of this digest, or, with none, by a token.
 
     Raises:
         RefusedError: it is revoked, or has expired.
@@ -126,16 +130,7 @@ def _holder(record: KeyRecord, now: float) -> Principal:
         raise RefusedError(_REVOKED)
     if 0 < record.expires_at <= now:
         raise RefusedError(_EXPIRED.format(time.strftime("%Y-%m-%d", time.gmtime(record.expires_at))))
-    return Principal(
-        key_id=record.id,
-        org=record.org,
-        role=record.role,
-        tier=record.tier,
-        models=record.models,
-        expires_at=record.expires_at,
-        user=record.user or "",
-        team=record.team or "",
-    )
+    return record.principal(keys.mark(opened))
 
 
 class Remembered(Generic[T]):

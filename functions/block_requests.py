@@ -12,9 +12,9 @@ LONGEST = 366 * 86_400  # seconds
 
 
 class NewBlock(Strict):
-    """Shut out a key or a user for a time. Addresses are the web ACL's to block."""
+    """Shut out a key, a user or, by address or CIDR, a network for a time."""
 
-    kind: Literal["key", "user"]
+    kind: Literal["key", "user", "ip"]
     id: Label
     seconds: Annotated[int, Field(ge=1, le=LONGEST)]
     reason: Label | None = None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from shared.core import events, limits, needs, pricing, routing
+from shared.core import events, limits, needs, pricing, principals, routing
 from shared.core.chat import Chat, bounded
 from shared.core.usage import Usage, total
-from shared.edge.admission import Ask
+from shared.edge.admission import Ask, Who
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from shared.core.catalog import Catalog, Kind, Model, Target
     from shared.core.embeddings import Embeddings
     from shared.core.pricing import Price
-    from shared.core.principals import Principal
+    from shared.core.principals import Action, Principal
     from shared.core.routing import Candidate
     from shared.edge.admission import Grant
     from shared.edge.telemetry import Event
@@ -48,13 +49,19 @@ def _ceiling(targets: Sequence[Candidate]) -> int:
 
 @dataclass(slots=True)
 class Call:
-    """One request on its way. `deadline` is monotonic seconds; `lease` says how many more the invocation may last."""
+    """One request on its way, which needs a caller who may do `action`.
+
+    `deadline` is monotonic seconds; `lease` says how many more the invocation may last; `address` is the caller's, as
+    `addresses.bits` puts it.
+    """
 
     principal: Principal
     event: Event
     deadline: float
     lease: float
     moment: Moment
+    action: Action = "infer"
+    address: str = ""
     request: Chat | Embeddings = field(init=False)  # once it is parsed
     ask: Ask = field(init=False)  # of admission
     grant: Grant = field(init=False)  # by admission
@@ -64,12 +71,38 @@ class Call:
     latency: float = 0.0  # of that try until the first of a stream, or all of an answer; 0: nothing has come yet
     tries: list[Try] = field(default_factory=list)  # those that may be billed, the last one included
     topups: int = 0
+    replan: Callable[[], None] | None = None  # once there is a plan
 
     def __post_init__(self) -> None:
         """Ask for no more than a place, until a model is asked for."""
+        org, lease = self.principal.org, self.lease + LEASE_MARGIN
+        self.ask = Ask(org, self._scopes(), self.event.request_id, lease, who=self._who())
+
+    def renew(self, principal: Principal) -> None:
+        """Go on with what the Directory says of the caller now, if that is still allowed.
+
+        Raises:
+            Forbidden, UnknownModel: it is not.
+        """
+        self.principal = principal
+        self.event.key_id = principal.key_id
+        principal.require(self.action)
+        request = getattr(self, "request", None)
+        if request and not principal.may_use(request.model):
+            raise routing.unknown(request.model)
+        model = next((scope[6:] for scope in self.ask.scopes if scope.startswith("model:")), "")
+        self.ask = self.ask._replace(scopes=self._scopes(model), who=self._who())
+        if self.replan:  # a model to fall back to may be another's now
+            self.replan()
+
+    def _scopes(self, model: str = "") -> tuple[str, ...]:
         who = self.principal
-        scopes = limits.scopes(who.org, who.key_id, who.user, who.team)
-        self.ask = Ask(who.org, scopes, self.event.request_id, self.lease + LEASE_MARGIN)
+        return limits.scopes(who.org, who.key_id, who.user, who.team, model)
+
+    def _who(self) -> Who:
+        who = self.principal
+        says = 2 if principals.is_token(who.key_id) else 1  # a token's user is the second scope
+        return Who(says, who.identity, who.secret, self.address)
 
     @property
     def kind(self) -> Kind:
@@ -92,6 +125,7 @@ class Call:
         Raises:
             GatewayError: there are none.
         """
+        self.replan = partial(self.plan, catalog, configured, chance)
         wanted = needs.of(self.request)
         found = routing.candidates(self.request.model, self.kind, catalog, configured, self.principal.may_use)
         groups = routing.fitting(found, wanted)
@@ -104,7 +138,7 @@ class Call:
 
     def weigh(self, catalog: Catalog, *, fit: bool) -> None:
         """Find out what the request may cost at most, and ask for that; `fit` lets its answers be shortened."""
-        request, who = self.request, self.principal
+        request = self.request
         found = [price_of(one, catalog) for one in self.targets]
         known = [price for price in found if price]
         unbounded = "model" if len(known) < len(found) else ""
@@ -114,7 +148,7 @@ class Call:
             answers, max_tokens, images, caching = request.n, request.max_tokens or 0, request.images, request.caching
             unbounded = unbounded or request.unbounded
         self.ask = self.ask._replace(
-            scopes=limits.scopes(who.org, who.key_id, who.user, who.team, request.model),
+            scopes=self._scopes(request.model),
             worst=pricing.worst(known, request.size, answers, images, caching=caching),
             unbounded=unbounded,
             answers=answers,

@@ -19,7 +19,7 @@ from functions.ensemble import ensemble
 from functions.pipeline import complete, settled
 from functions.plane import Gateway, build
 from functions.reply import Reply
-from shared.core import principals, routing
+from shared.core import addresses, principals, routing
 from shared.core.catalog import entry, listing
 from shared.core.chat import Chat
 from shared.core.errors import (
@@ -114,12 +114,16 @@ class _Visit(NamedTuple):
             Unauthorized: the authorizer said nothing of a key.
             Forbidden: its role does not allow `action`.
         """
-        principal = principals.from_context(self.event.get("requestContext", {}).get("authorizer") or {})
+        context = self.event.get("requestContext", {})
+        principal = principals.from_context(context.get("authorizer") or {})
         self.told.key_id = principal.key_id
-        principal.require(action)
+        if not principal.may(action):  # an edit of a moment ago may have changed that
+            principal = self.gateway.renewed(principal)
+            principal.require(action)
+        address = addresses.bits(str(context.get("identity", {}).get("sourceIp")))  # never a header's word
         left = self.context.get_remaining_time_in_millis() / 1000
         moment = Moment(self.told.request_id, int(time.time()))
-        return Call(principal, self.told, time.monotonic() + left - END_SECONDS, left, moment)
+        return Call(principal, self.told, time.monotonic() + left - END_SECONDS, left, moment, action, address)
 
     def header(self, name: str) -> str:
         """Return a header of the request, "" if it has none; `name` is in lower case."""
@@ -150,7 +154,7 @@ def _infer(dialect: Dialect) -> Callable[[_Visit], None]:
         call.request = request = dialect.parse(visit.body())
         visit.told.stream = isinstance(request, Chat) and request.stream
         if not call.principal.may_use(request.model):
-            raise routing.unknown(request.model)
+            call.renew(visit.gateway.renewed(call.principal))
         complete(call, visit.gateway, visit.reply, fit=visit.header(FIT) == "true")
 
     return infer

@@ -51,10 +51,6 @@ class KeyEdit(Strict):
 
 
 class Rotation(Strict):
-    """A new secret for a key; the one before it opens the key for so many seconds more.
-
-    Whoever authorized the old one in the last minute may let it in until that minute is over, whatever the overlap: to
-    shut a leaked key out on its next request, revoke it.
-    """
+    """A new secret for a key; the one before it opens the key for so many seconds more."""
 
     overlap_seconds: Annotated[int, Field(ge=0, le=LONGEST_OVERLAP)] = DEFAULT_OVERLAP

@@ -56,23 +56,26 @@ class Keyring(NamedTuple):
     pepper: Callable[[], str]
     chance: Callable[[int], bytes] = secrets.token_bytes
 
-    def confirm(self, caller: Principal) -> None:
-        """Let pass who may still call: the authorizer remembers a key for a minute, time enough to make another.
+    def confirm(self, caller: Principal, now: float) -> Principal:
+        """Return the caller as the Directory has it now: the authorizer remembers a key for a minute.
 
         A token's user may be one of another issuer, of whom the Directory knows nothing.
 
         Raises:
-            Unauthorized: the key is revoked, or gone; the user may no longer call.
+            Unauthorized: the key is revoked, rotated, or gone; the user may no longer call.
             StoreUnavailable: the Directory cannot be reached.
         """
         if not is_token(caller.key_id):
             known = self.registry.find(caller.org, f"key#{caller.key_id}")
             if known is None or known["revoked"]:
                 raise Unauthorized("This API key is revoked.")
-            return
+            if caller.secret and caller.secret not in _marks(known, now):
+                raise Unauthorized("This API key was rotated: use its new secret.")
+            return caller._replace(role=known["role"])
         user = self.registry.find(caller.org, f"user#{caller.user}") if caller.user else None
         if user and (user.get("disabled") or user.get("deleted")):
             raise Unauthorized("This user may no longer call.")
+        return caller._replace(role=user["role"]) if user else caller
 
     def make(self, visit: Visit, wanted: NewKey) -> Made:
         """Make a key; nobody can ever see it again, unless the same request is repeated under its Idempotency-Key.
@@ -107,7 +110,7 @@ class Keyring(NamedTuple):
         return self.registry.get(org, _name(org, key_id))
 
     def edit(self, visit: Visit, key_id: str, wanted: KeyEdit) -> Item:
-        """Edit a key. Its tier acts on the next request; role and models, which the authorizer keeps, within 60 s.
+        """Edit a key. That acts on its next request: what the authorizer remembers, admission finds out of date.
 
         Raises:
             Unknown: there is none.
@@ -137,8 +140,6 @@ class Keyring(NamedTuple):
 
     def rotate(self, visit: Visit, key_id: str, overlap: int) -> Made:
         """Give a key a new secret, which opens it at once; the one before it does for `overlap` seconds more.
-
-        An authorizer that remembers the old one lets it in for up to 60 s, whatever the overlap.
 
         Raises:
             Unknown: there is none.
@@ -170,6 +171,7 @@ class Keyring(NamedTuple):
             version=visit.version(),
             others=lambda _: [repeat.memory(name)] if repeat else [],
         )
+        self.projection.tell(rotated, missed=None)  # a secret that the store does not know is looked up
         return Made(key, rotated)
 
     def revoke(self, visit: Visit, key_id: str) -> Item:
@@ -249,6 +251,12 @@ def shown(known: Item) -> dict[str, Any]:
         "api_gateway_key": own.id if own and own.tier == known["tier"] else None,
         "version": known.get("version", 1),
     }
+
+
+def _marks(known: Item, now: float) -> set[str]:
+    """Return how the secrets are told that open a key now."""
+    before = known.get("previous_hash") if now < known.get("previous_until", 0) else None
+    return {keys.mark(digest) for digest in (known["hash"], before) if digest}
 
 
 def _teller(visit: Visit, action: str) -> Callable[[Item | None, Item], Change]:

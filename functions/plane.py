@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from shared.core import events, journal, limits, policies, principals
+from shared.core import events, journal, keys, limits, policies, principals
 from shared.core.catalog import FILE, decode
 from shared.core.errors import StoreUnavailable, Unauthorized, UpstreamUnavailable
-from shared.edge import snapshot
-from shared.edge.admission import Admission, Unprojected, connect
+from shared.edge import snapshot, users
+from shared.edge.admission import Admission, Stale, Unprojected, connect
 from shared.edge.aws import DYNAMODB, SECRETS, Aws, AwsError, credentials_from, valkey_login
 from shared.edge.directory import BrokenRecordError, Directory
 from shared.edge.http import Http
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from shared.core.catalog import Catalog, Provider
     from shared.core.principals import Principal
     from shared.edge.admission import Grant
+
+ASKED = 3  # times that admission is asked: the store may not know the caller, nor the authorizer who that is by now
 
 
 class Providers:
@@ -111,19 +113,51 @@ class Gateway(NamedTuple):
     def admit(self, call: Call) -> Grant:
         """Ask the admission script; what Valkey does not know of the caller is read from the Directory first.
 
+        So is the caller, where the authorizer remembers another one than there is now.
+
         Raises:
             GatewayError: as `Admission.admit` does.
         """
-        try:
-            call.grant = self.admission.admit(call.ask)
-        except Unprojected as unknown:
-            self._project(call.principal, unknown.scopes)
-            call.grant = self._admit_projected(call)
+        for again in range(ASKED):
+            try:
+                call.grant = self.admission.admit(call.ask, any_presets=again > 0)
+                break
+            except Unprojected as unknown:
+                self._project(call.principal, unknown.scopes)
+            except Stale:
+                call.renew(self.renewed(call.principal))
+                self._project(call.principal, call.ask.scopes[: call.ask.who.scope])
+        else:  # flushed again, evicted at once, or edited all the time
+            raise StoreUnavailable("The gateway cannot count this request now.", retry_after=1)
         if call.grant.budgeted:
             self._note_reserved(call)
         if call.grant.seen and call.grant.seen[call.grant.first].state == "probe":
             self._note_breaker(call.principal.org)(call.ask.choice.targets[call.grant.first], "half_open", 0)
         return call.grant
+
+    def renewed(self, principal: Principal) -> Principal:
+        """Return the caller as the Directory has it now, past what the authorizer remembers.
+
+        Raises:
+            Unauthorized: the key, its secret or the user is good no more.
+            StoreUnavailable: the Directory cannot be read.
+        """
+        try:
+            return self._renewed(principal)
+        except (AwsError, BrokenRecordError) as error:
+            raise StoreUnavailable("The gateway cannot look up this key now.", retry_after=1) from error
+
+    def _renewed(self, principal: Principal) -> Principal:
+        if principals.is_token(principal.key_id):
+            item = self.directory.item(principal.org, f"user#{principal.user}", consistent=True)
+            return users.user(item).principal(principal.expires_at) if item else principal
+        record = self.directory.key(principal.org, principal.key_id, consistent=True)
+        if record is None:
+            raise Unauthorized("This API key does not exist any more.")
+        marks = {keys.mark(digest) for digest in record.hashes(time.time())}
+        if principal.secret and principal.secret not in marks:
+            raise Unauthorized("This API key was rotated: use its new secret.")
+        return record.principal(principal.secret)
 
     def afford_again(self, call: Call) -> bool:
         """Reserve the cost of one more try, where the tries so far may all be billed and a budget applies."""
@@ -161,12 +195,6 @@ class Gateway(NamedTuple):
         grant, ends = call.grant, int((time.time() + call.ask.lease) * 1000)
         held = grant.held * (1 + call.topups)
         self.telemetry.note(journal.reserved(call.paying(), call.event.request_id, grant.day, held, ends))
-
-    def _admit_projected(self, call: Call) -> Grant:
-        try:
-            return self.admission.admit(call.ask, any_presets=True)
-        except Unprojected as error:  # flushed again, or evicted at once: the store keeps nothing now
-            raise StoreUnavailable("The gateway cannot count this request now.", retry_after=1) from error
 
     def _project(self, principal: Principal, scopes: Iterable[str]) -> None:
         try:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from shared.core import policies
 from shared.core.errors import StoreUnavailable
+from shared.core.principals import token_key_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,11 +40,14 @@ class Projection(NamedTuple):
                 raise StoreUnavailable(missed, retry_after=RETRY_SECONDS) from error
 
     def retell(self, org: str, tier: str) -> None:
-        """Project all keys of a tier, whose preset was edited.
+        """Project all keys of a tier, whose preset was edited, and the policy of all who call with tokens of it.
 
         Raises:
             StoreUnavailable: one of the stores cannot be reached.
         """
+        edited = self.registry.find(org, f"tier#{tier}")
+        version, fields = policies.key_policy({"tier": tier, "version": 0}, self.tiers, edited)
+        self.admission.tell(org, f"key:{token_key_id(org, tier, '')}", version, fields)
         after, more = None, True
         while more:
             page = self.registry.page(org, "key#", _PAGE, after)

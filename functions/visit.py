@@ -46,6 +46,7 @@ class Visit(NamedTuple):
     who: str  # the id of the caller's key
     headers: Mapping[str, str]
     body: bytes
+    address: str = ""  # the caller's, "" for one who invoked the function directly
 
     def change(self, action: str, target: str, before: Item | None, after: Item | None) -> Change:
         """Return the audit log's line on what the caller does; the records as they may be shown."""

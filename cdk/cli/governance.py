@@ -82,8 +82,8 @@ def _add_scope(parser: argparse.ArgumentParser, topic: str, fields: tuple[str, .
 def _add_blocks(parser: argparse.ArgumentParser) -> None:
     commands = _commands(parser)
     create, listing, delete = (commands.add_parser(name) for name in ("create", "list", "delete"))
-    create.add_argument("kind", choices=("key", "user"))
-    create.add_argument("id")
+    create.add_argument("kind", choices=("key", "user", "ip"))
+    create.add_argument("id", help="of a key or user, or a network such as 203.0.113.0/24")
     create.add_argument("--seconds", type=int, required=True)
     create.add_argument("--reason")
     _paged(listing)

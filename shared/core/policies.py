@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shared.core import addresses, keys, principals
 from shared.core.catalog import Tier
 from shared.core.limits import resolve
 
@@ -21,7 +22,16 @@ def key_policy(
     Every edit of either record raises the sum of their versions, so that the newest state of both wins in Valkey.
     """
     preset = resolve(tiers[record["tier"]], (edited or {}).get("limits") or {})
-    return int(record["version"]) + int((edited or {}).get("version", 0)), policy(record, preset)
+    who: dict[str, str | int] = {}
+    if "hash" in record:  # of a tier alone, for those who call with tokens, there is nothing to say of them
+        user, team = str(record.get("user") or ""), str(record.get("team") or "")
+        who = {
+            "identity": principals.key_identity(record["role"], user, team, record.get("models") or ()),
+            "secret": keys.mark(record["hash"]),
+            "secret_before": keys.mark(record.get("previous_hash") or ""),
+            "secret_until": int(record.get("previous_until") or 0),
+        }
+    return int(record["version"]) + int((edited or {}).get("version", 0)), {**policy(record, preset), **who}
 
 
 def policy(record: Mapping[str, Any], preset: Tier | None = None) -> dict[str, str | int]:
@@ -43,4 +53,14 @@ def policy(record: Mapping[str, Any], preset: Tier | None = None) -> dict[str, s
         "concurrency": limits.concurrency,
         **{period: "" if nano is None else int(nano) for period, nano in money.items()},
         "blocked_until": int(record.get("blocked_until") or 0),
+        "addresses": addresses.blocked(record.get("addresses") or {}),
+        "identity": _identity(record),
     }
+
+
+def _identity(record: Mapping[str, Any]) -> str:
+    """Digest what a user's record says of the caller; "" for others, of whom nothing is said, or by `key_policy`."""
+    if not str(record.get("sk", "")).startswith("user#") or record.get("deleted"):
+        return ""
+    tier, team = str(record.get("tier") or "free"), str(record.get("team") or "")
+    return principals.user_identity(record["role"], tier, team, record.get("models") or ())

@@ -6,11 +6,12 @@ the limits of the tier follow from the id alone, and nothing has to be stored be
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 Role = Literal["admin", "developer", "viewer", "service"]
 Tier = Literal["free", "pro", "enterprise"]
@@ -38,7 +39,8 @@ _TOKEN = "-jwt-"  # noqa: S105 - what tells the two kinds of ids apart: behind a
 class Principal(NamedTuple):
     """The caller, by its key; `models` is empty for all of them, `expires_at` is in epoch seconds.
 
-    `user` and `team` are "" where there is none.
+    `user` and `team` are "" where there is none. `secret` tells which of a key's secrets was sent, by the beginning of
+    its stored digest.
     """
 
     key_id: str
@@ -49,6 +51,14 @@ class Principal(NamedTuple):
     expires_at: int
     user: str = ""
     team: str = ""
+    secret: str = ""
+
+    @property
+    def identity(self) -> str:
+        """Digest of what a record says of the caller: by it, what the authorizer remembers is found out of date."""
+        if is_token(self.key_id):
+            return user_identity(self.role, self.tier, self.team, self.models)
+        return key_identity(self.role, self.user, self.team, self.models)
 
     def may(self, action: Action) -> bool:
         """Tell whether the role allows `action`; an unknown role allows nothing."""
@@ -74,9 +84,32 @@ class Principal(NamedTuple):
         return {**self._asdict(), "models": ",".join(self.models), "expires_at": str(self.expires_at)}
 
 
+def key_identity(role: str, user: str, team: str, models: Iterable[str]) -> str:
+    """Digest what a key's record says of who calls with it."""
+    return _digest(role, user, team, *models)
+
+
+def user_identity(role: str, tier: str, team: str, models: Iterable[str]) -> str:
+    """Digest what a user's record says of who calls with a token of theirs."""
+    return _digest(role, tier, team, *models)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
 def token_key_id(org: str, tier: str, user: str) -> str:
     """Return what stands for the key where a user calls with a token."""
     return f"{org}{_TOKEN}{tier}-{user}"
+
+
+def policy_scope(scope: str) -> str:
+    """Return whose policy holds for a scope: that of a tier, of whatever user, for all who call with tokens."""
+    kind, _, name = scope.partition(":")
+    if kind != "key" or not is_token(name):
+        return scope
+    org, _, rest = name.partition(_TOKEN)
+    return f"key:{token_key_id(org, rest.partition('-')[0], '')}"
 
 
 def is_token(key_id: str) -> bool:
@@ -100,6 +133,7 @@ def from_context(context: Mapping[str, str]) -> Principal:
             expires_at=int(context["expires_at"]),
             user=context["user"],
             team=context["team"],
+            secret=context.get("secret", ""),
         )
     except (KeyError, ValueError) as error:
         from shared.core.errors import Unauthorized  # noqa: PLC0415 - the authorizer must not load the JSON codec

@@ -15,7 +15,7 @@ from shared.core.budgets import DEFAULT_MAX_TOKENS
 from shared.core.events import EXPIRED, USAGE
 from shared.core.limits import HOUR, MINUTE, Standing
 from shared.core.pricing import Worst
-from shared.edge.asking import Ask, Grant, Unprojected
+from shared.edge.asking import Ask, Grant, Stale, Unprojected, Who
 from shared.edge.names import Names, holds, names, policy
 from shared.edge.refusals import refuse
 from shared.edge.report import NO_TRIES, Report, listed
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from shared.core.breakers import State
     from shared.core.events import Usage
 
-__all__ = ["Admission", "Ask", "Grant", "Unprojected", "connect"]
+__all__ = ["Admission", "Ask", "Grant", "Stale", "Unprojected", "Who", "connect"]
 
 SETTLED_SECONDS = 1800  # twice the longest life of an invocation: no settle comes later than that
 MOST_REAPED = 100  # at once
@@ -71,6 +71,7 @@ class Admission:
         Raises:
             Unprojected: nothing is known of the key, or only by presets of the past, or, until the organization's books
                 are open, of another scope.
+            Stale: the caller is another one than the authorizer remembers.
             Unauthorized, Forbidden: the key or another scope is revoked, blocked or has expired.
             RateLimited, BudgetExhausted: a limit or budget is reached. Nothing was written.
             UnpricedModel: a budget applies, and the request has no bound.
@@ -217,6 +218,7 @@ def _arguments(ask: Ask, presets: str) -> list[str | int]:
         choice.among,
         "stream" if choice.stream else "whole",
         round(min(ask.lease, PROBE_SECONDS) * 1000),
+        *ask.who,
         *ask.scopes,
         *choice.weights,
     ]

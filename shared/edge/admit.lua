@@ -20,7 +20,10 @@
 --       14 the presets that the key's limits must have been resolved with, "" for any
 --       15 how many targets   16 how to choose: "" takes the first that does not rest, "fastest", "least_loaded"
 --       17 among how many of them   18 "stream" or "whole": of which answers the latencies count   19 ms that a probe has
---       20 and on: the names of the scopes, then the weights of the targets
+--       20 number of the scope that says who the caller is (the key's, or the user's of a token)   21 digest of what the
+--       authorizer took the caller for   22 and of the secret that opened the key, "" for none
+--       23 the caller's address, as 4: or 6: and its bits, "" for none
+--       24 and on: the names of the scopes, then the weights of the targets
 --
 -- Answers {"admitted", limit, remaining, reset, the same of tokens, max_tokens granted or 0, nano-dollars held,
 --          whether a budget applies, day, month, number of the target to ask first, state of each ("c" closed, "o" open,
@@ -28,13 +31,13 @@
 --         limit 0: unlimited; windows are the tightest ones,
 --         {"refused", scope's number, rule, limit, used, reserved, wait or -1 for ever}: the longest to wait for,
 --         {"unprojected", numbers of the scopes of which nothing is known, or by other presets}, {"revoked" or "expired", scope's number},
---         {"blocked", scope's number, until}, {"unpriced"}, {"closed"} or, when all targets rest, {"resting", wait}.
---         reset and wait are microseconds.
+--         {"blocked", scope's number, until}, {"address", scope's number, until}, {"stale"}: the authorizer's word is out of
+--         date, {"unpriced"}, {"closed"} or, when all targets rest, {"resting", wait}. reset and wait are microseconds.
 --
 -- A window is half open: an admission counts until exactly its length has passed. Entries leave the log when the longest
 -- limited window has passed them, so the log never holds more than that window's limit, at some 11 bytes each.
 
-local FIRST, EACH, NAMES = 4, 6, 19
+local FIRST, EACH, NAMES = 4, 6, 23
 local STALE = 60000 -- ms after which a latency says nothing any more, so that one request finds it out anew
 local KEPT = 1800000 -- ms that a target is remembered; longer than it can rest
 local CONCURRENCY_WAIT = 1000000 -- a slot may come free at any moment: worth a try in a second
@@ -77,6 +80,19 @@ local function next_month()
   return within - ahead + 1
 end
 
+-- Until when a network is blocked that ARGV[23] lies in: `known` is "<lengths of prefixes>|<prefix>=<until>|...".
+local function blocked_address(known)
+  if not known or known == "" then return nil end
+  local family = string.sub(ARGV[23], 1, 2)
+  for length in string.gmatch(string.match(known, "^[^|]*"), family .. "(%d+)") do
+    local prefix = "|" .. string.sub(ARGV[23], 1, 2 + tonumber(length)) .. "="
+    local _, last = string.find(known, prefix, 1, true)
+    local ends = last and tonumber(string.match(known, "^%d+", last + 1))
+    if ends and ends > seconds then return ends end
+  end
+  return nil
+end
+
 -- What is known of each scope, and who is turned away for what it is.
 local scopes, missing = {}, {}
 for number = 1, named do
@@ -100,7 +116,19 @@ for _, scope in ipairs(scopes) do
   if scope.state ~= "active" then return { "revoked", scope.number } end
   if (scope.blocked_until or 0) > seconds then return { "blocked", scope.number, scope.blocked_until } end
   if (scope.expires_at or 0) > 0 and seconds >= scope.expires_at then return { "expired", scope.number } end
+  if ARGV[23] ~= "" and string.sub(ARGV[NAMES + scope.number], 1, 4) == "org:" then
+    local ends = blocked_address(redis.call("HGET", KEYS[scope.at], "addresses"))
+    if ends then return { "address", scope.number, ends } end
+  end
 end
+local function is_stale()
+  local at = FIRST + (tonumber(ARGV[20]) - 1) * EACH
+  local known = redis.call("HMGET", KEYS[at], "identity", "secret", "secret_before", "secret_until")
+  if ARGV[21] ~= "" and (known[1] or "") ~= "" and known[1] ~= ARGV[21] then return true end
+  if ARGV[22] == "" or (known[2] or "") == "" or known[2] == ARGV[22] then return false end
+  return known[3] ~= ARGV[22] or seconds >= (tonumber(known[4]) or 0)
+end
+if is_stale() then return { "stale" } end
 
 -- A clock set back must not disorder the logs.
 for _, scope in ipairs(scopes) do

@@ -22,6 +22,22 @@ class Unprojected(Exception):  # noqa: N818 - a state of the store, to be mended
         self.scopes = tuple(scopes)
 
 
+class Stale(Exception):  # noqa: N818 - a state of the store, to be mended and not to be shown
+    """The Directory says something else of the caller than the authorizer remembers: read it again, and ask again."""
+
+
+class Who(NamedTuple):
+    """What the authorizer took the caller for.
+
+    `scope` is the number of the scope whose policy says it too; `address` is in the form of `addresses.bits`.
+    """
+
+    scope: int = 1
+    identity: str = ""
+    secret: str = ""
+    address: str = ""
+
+
 class Ask(NamedTuple):
     """What is to be decided on. `scopes` begins with that of the key; `lease` is in seconds.
 
@@ -41,6 +57,7 @@ class Ask(NamedTuple):
     ceiling: int = 0
     fit: bool = False
     choice: Choice = breakers.NOTHING
+    who: Who = Who()
 
 
 class Grant(NamedTuple):

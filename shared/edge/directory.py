@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared.core.enrolment import Enrolment
+from shared.core.principals import Principal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,6 +53,20 @@ class KeyRecord(NamedTuple):
         if self.previous_hash and now < self.previous_until:
             return (self.hash, self.previous_hash)
         return (self.hash,)
+
+    def principal(self, secret: str) -> Principal:
+        """Return whom the key stands for, where it was opened by the secret whose digest begins so."""
+        return Principal(
+            key_id=self.id,
+            org=self.org,
+            role=self.role,
+            tier=self.tier,
+            models=self.models,
+            expires_at=self.expires_at,
+            user=self.user or "",
+            team=self.team or "",
+            secret=secret,
+        )
 
 
 class Directory:

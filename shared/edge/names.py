@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+from shared.core.principals import policy_scope
+
 MOST_KNOWN = 4096  # callers and models whose names are remembered: to spell them anew takes some 10 µs
 
 
@@ -31,7 +33,7 @@ def names(org: str, scopes: tuple[str, ...], targets: tuple[str, ...] = ()) -> N
     """Spell the keys of `scopes`, such as `key:acme-abcdefghijkl` or `team:blue`, and of targets (`openai:gpt-4o`)."""
     tag = f"{{{org}}}"
     kinds = ("policy", "rate", "tokens", "tokencounts", "leases", "spend")
-    per_scope = [{kind: f"{tag}:{kind}:{scope}" for kind in kinds} for scope in scopes]
+    per_scope = [{kind: f"{tag}:{kind}:{scope}" for kind in kinds} | {"policy": policy(org, scope)} for scope in scopes]
     return Names(
         tag=tag,
         admit=(holds(org), opened(org), *(known[kind] for known in per_scope for kind in kinds)),
@@ -48,7 +50,7 @@ def names(org: str, scopes: tuple[str, ...], targets: tuple[str, ...] = ()) -> N
 
 def policy(org: str, scope: str) -> str:
     """Name what admission must know of a scope."""
-    return f"{{{org}}}:policy:{scope}"
+    return f"{{{org}}}:policy:{policy_scope(scope)}"
 
 
 def holds(org: str) -> str:

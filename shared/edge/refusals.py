@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from shared.core import budgets
 from shared.core.errors import Forbidden, StoreRebuilding, TargetsResting, Unauthorized
 from shared.core.limits import kind_of, refusal
-from shared.edge.asking import Unprojected
+from shared.edge.asking import Stale, Unprojected
 
 if TYPE_CHECKING:
     from shared.edge.asking import Ask
@@ -24,6 +24,10 @@ def refuse(verdict: bytes, facts: list[Any], ask: Ask, now: float) -> NoReturn:
             _refuse_amount(facts, ask, now)
         case b"unprojected":
             raise Unprojected([ask.scopes[number - 1] for number in facts])
+        case b"stale":
+            raise Stale
+        case b"address":
+            raise Forbidden("Requests from this address are blocked for some time.")
         case b"closed":
             raise StoreRebuilding(
                 "What was spent so far is being counted anew, and nothing is spent until that is done.",

@@ -31,6 +31,8 @@ def test_a_keys_own_limits_lie_over_its_tier() -> None:
         "monthly": "",
         "total": "",
         "blocked_until": 9,
+        "addresses": "",
+        "identity": "",
     }
 
 

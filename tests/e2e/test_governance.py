@@ -36,6 +36,30 @@ def test_a_rotated_key_opens_by_both_secrets(stack: Stack, admin: httpx2.Client,
     assert [ask(stack, key).status_code for key in (rotated["key"], made["key"])] == [200, 200]
 
 
+def test_an_edit_of_a_key_acts_on_its_next_request(stack: Stack, admin: httpx2.Client, new_key: NewKey) -> None:
+    """Role, models and secrets, taken away or given, although the authorizer remembers the key for a minute."""
+    made = new_key(tier="pro")
+    assert ask(stack, made["key"]).status_code == 200
+    for edit, status in (({"role": "viewer"}, 403), ({"role": "developer"}, 200), ({"models": ["o3"]}, 404)):
+        assert admin.patch(f"/admin/keys/{made['id']}", json=edit).status_code == 200
+        assert ask(stack, made["key"]).status_code == status
+    admin.patch(f"/admin/keys/{made['id']}", json={"models": []})
+    assert ask(stack, made["key"]).status_code == 200
+    rotated = admin.post(f"/admin/keys/{made['id']}/rotate", json={"overlap_seconds": 0}).json()
+    assert [ask(stack, key).status_code for key in (made["key"], rotated["key"])] == [401, 200]
+
+
+def test_nobody_blocks_the_address_they_call_from(admin: httpx2.Client) -> None:
+    """It is the one that the front saw, whatever a header says."""
+    block = {"kind": "ip", "id": "127.0.0.0/8", "seconds": 60}
+    answer = admin.post("/admin/blocks", json=block, headers={"x-forwarded-for": "203.0.113.7"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "id")
+    made = admin.post("/admin/blocks", json={**block, "id": "203.0.113.7"}, headers={"x-forwarded-for": "203.0.113.7"})
+    assert made.status_code == 201
+    assert admin.get("/admin/blocks", headers={"x-forwarded-for": "203.0.113.7"}).status_code == 200
+    assert admin.delete("/admin/blocks/ip:203.0.113.7%2F32").status_code == 200
+
+
 def test_a_user_is_paid_for_blocked_and_erased(stack: Stack, admin: httpx2.Client, new_key: NewKey) -> None:
     """Each edit is felt by the very next request of the user's key."""
     user = f"u{uuid.uuid4().hex[:12]}"

@@ -110,7 +110,7 @@ def test_lets_a_good_key_in_and_says_whose_it_is() -> None:
         }
     ]
     assert (verdict["principalId"], verdict["usageIdentifierKey"]) == (KEY.id, "stack-pro")
-    assert from_context(verdict["context"]) == (
+    assert tuple(from_context(verdict["context"])) == (
         KEY.id,
         "default",
         "developer",
@@ -119,6 +119,7 @@ def test_lets_a_good_key_in_and_says_whose_it_is() -> None:
         NOW + 10,
         "",
         "blue",
+        RECORD.hash[:16],
     )
 
 

@@ -13,7 +13,9 @@ import msgspec
 
 from functions.gateway import serve
 from functions.plane import build
+from shared.core import policies
 from shared.core.catalog import FILE, decode
+from shared.edge.directory import decode as decode_attribute
 from shared.edge.response import ClientGone
 
 if TYPE_CHECKING:
@@ -162,6 +164,13 @@ class Rig:
         request = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "stream": stream, **more}
         return self.call("POST", CHAT, request, **options)
 
+    def edit(self, version: int = 2, **changes: Any) -> None:
+        """Edit the key as an administrator does: in the Directory, and then in Valkey."""
+        self.aws.item = item(version=version, **changes)
+        record = {name: decode_attribute(value) for name, value in self.aws.item.items()}
+        told, fields = policies.key_policy(record, self.gateway.catalog.tiers, None)
+        self.gateway.admission.tell("default", f"key:{KEY}", told, fields)
+
     def usage(self) -> list[dict[str, str]]:
         """The usage events that were booked."""
         found = self.valkey.xrange("{default}:usage")
@@ -210,6 +219,8 @@ def _attribute(value: Any) -> dict[str, Any]:
         return {"BOOL": value}
     if isinstance(value, int):
         return {"N": str(value)}
+    if isinstance(value, list):
+        return {"L": [_attribute(member) for member in value]}
     if isinstance(value, dict):
         return {"M": {name: _attribute(member) for name, member in value.items()}}
     return {"S": value}

@@ -122,6 +122,7 @@ def test_own_limits_of_a_key_beat_its_tier(rig: Rig) -> None:
 def test_unknown_and_forbidden_models_look_the_same(rig: Rig) -> None:
     """A model that is not for this key does not exist; nothing is counted or asked."""
     missing = refused(rig.chat(model="gpt-99"), 404, "model_not_found", "model")
+    rig.aws.item = item(models=["far", "both"])
     forbidden = refused(rig.chat(identity={"models": "far,both"}), 404, "model_not_found", "model")
 
     assert missing["message"].replace("gpt-99", "gpt-4o") == forbidden["message"]
@@ -131,8 +132,9 @@ def test_unknown_and_forbidden_models_look_the_same(rig: Rig) -> None:
 
 def test_roles_are_kept(rig: Rig) -> None:
     """A viewer reads the lists and asks no model."""
-    refused(rig.chat(identity={"role": "viewer"}), 403, "permission_denied")
-    refused(rig.chat(identity={"role": "nobody"}), 403, "permission_denied")
+    for role in ("nobody", "viewer"):
+        rig.aws.item = item(role=role)
+        refused(rig.chat(identity={"role": role}), 403, "permission_denied")
     assert rig.call("GET", "/v1/models", identity={"role": "viewer"}).status == 200
 
 
@@ -188,9 +190,11 @@ def test_lists_the_models_this_key_can_use(rig: Rig) -> None:
     assert listed.json["object"] == "list"
     assert listed.headers["x-ratelimit-limit-requests"] == "600"
 
+    rig.edit(models=["gpt-4o", "far"])
     narrow = rig.call("GET", "/v1/models", identity={"models": "gpt-4o,far"})
     assert [model["id"] for model in narrow.json["data"]] == ["gpt-4o"]
 
+    rig.edit(version=3)
     for name in ("org/embed", "org%2Fembed"):
         found = rig.call("GET", "/v1/models/{id+}", pathParameters={"id": name})
         assert found.json == {"id": "org/embed", "object": "model", "created": 0, "owned_by": "org"}

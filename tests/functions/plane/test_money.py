@@ -138,6 +138,7 @@ def test_a_budget_waits_for_the_books(rig: Rig, budget: Any) -> None:
 def test_the_directory_is_asked_for_every_scope(rig: Rig) -> None:
     """After a flush a budget of the team is not forgotten, though only the key is sure to be projected."""
     rig.valkey.flushall()
+    rig.aws.item = item(team="blue")
     rig.aws.others = [item(sk="team#blue", budget={"total_nano": 5})]
     client = rig.chat(identity={"team": "blue"})
     refused(client, 503, "store_rebuilding")

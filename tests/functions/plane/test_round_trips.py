@@ -49,13 +49,15 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "a stream": {},
     "a whole answer": {"stream": False},
     "several answers": {"stream": False, "fields": {"n": 3}},
-    "of a user in a team": {"identity": {"user": "ann", "team": "blue"}},
+    "of a user in a team": {"identity": {"user": "ann", "team": "blue", "models": "both,gpt-4o", "secret": "00"}},
 }
 
 
 @pytest.mark.parametrize("kind", REQUESTS)
 def test_a_request_takes_two(warm: Rig, line: Line, kind: str) -> None:
     """One before the provider is asked, one after, over the one connection; whatever number of scopes there is."""
+    if "identity" in REQUESTS[kind]:
+        warm.edit(budget={"total_nano": NANO}, user="ann", team="blue", models=["both", "gpt-4o"])
     warm.chat(**REQUESTS[kind])
     line.said.clear()
     for _ in range(3):

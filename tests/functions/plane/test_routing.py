@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.functions.plane.rig import item
+
 if TYPE_CHECKING:
     from tests.functions.plane.rig import Rig
     from tests.functions.plane.upstream import Request, Wire
@@ -82,6 +84,7 @@ def test_a_target_that_hangs_costs_its_own_time_only(rig: Rig, stream: bool, act
 def test_a_key_of_one_model_stays_with_it(rig: Rig) -> None:
     """Its fallback is no way around what the key may use."""
     rig.upstream.default = lambda wire, _request: wire.answer(b"{}", "503 Service Unavailable")
+    rig.aws.item = item(models=["patchy"])
     client = rig.chat(model="patchy", stream=False, identity={"models": "patchy"})
     assert client.status == 503
     assert set(asked(rig)) == {"one"}
