@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import admissions, cold_start, gateway_cpu, streaming
+from tests.bench import admissions, cold_start, gateway_cpu, generation, streaming
 from tests.bench.serving import versus
 from tests.bench.stack import Stack, running
 
@@ -37,6 +37,8 @@ def main() -> None:
         versus.main()
     except RuntimeError as error:
         print(f"  left out: {error}")
+    print()
+    generation.main()
 
 
 def _cold_starts(stack: Stack) -> None:

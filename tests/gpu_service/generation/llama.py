@@ -7,7 +7,7 @@ says how many tokens each row has.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -26,7 +26,19 @@ if TYPE_CHECKING:
 
     Weights = dict[str, NDArray[np.float32]]
 
-HIDDEN, LAYERS, HEADS, KV_HEADS, SIZE, WIDE = 64, 2, 4, 2, 16, 96
+
+class Size(NamedTuple):
+    """The numbers of a Llama; `head` is the width of one."""
+
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head: int
+    wide: int
+
+
+TINY = Size(hidden=64, layers=2, heads=4, kv_heads=2, head=16, wide=96)
 SPECIAL = ["<s>", "</s>", "<|user|>", "<|assistant|>"]
 END = 1
 TEMPLATE = (
@@ -35,35 +47,37 @@ TEMPLATE = (
 )
 
 
-def write(folder: Path, *, context: int = 128, seed: int = 0) -> dict[str, str]:
+def write(folder: Path, *, context: int = 128, seed: int = 0, size: Size = TINY) -> dict[str, str]:
     """Write graph, tokenizer and config into `folder`; returns the digest of each file."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer()
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {"chat_template": TEMPLATE}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    found = weights(tokenizer.get_vocab_size(), seed)
+    found = weights(tokenizer.get_vocab_size(), seed, size)
     letters = [*SPECIAL, *sorted(ByteLevel.alphabet())]
     found["head"][:, [len(letter) > 1 or not letter.isascii() for letter in letters]] = 0  # they are seldom likely
-    onnx.save_model(_Graph(found, context).model(), str(folder / "model.onnx"))
+    onnx.save_model(_Graph(found, context, size).model(), str(folder / "model.onnx"))
     np.savez(folder.parent / f"{folder.name}.npz", **found)  # type: ignore[arg-type]
     return digests(folder)
 
 
-def weights(vocabulary: int, seed: int) -> Weights:
+def weights(vocabulary: int, seed: int, size: Size = TINY) -> Weights:
     """Random weights, wide enough apart that the most likely token is no matter of rounding."""
     chance = np.random.default_rng(seed)
 
     def random(*shape: int) -> NDArray[np.float32]:
         return chance.normal(0, 1.2 / np.sqrt(shape[0]), shape).astype(np.float32)
 
-    found = {"embedding": random(vocabulary, HIDDEN) * 16, "norm": np.ones(HIDDEN, np.float32)}
-    for layer in range(LAYERS):
-        shapes = {"q": (HIDDEN, HEADS * SIZE), "k": (HIDDEN, KV_HEADS * SIZE), "v": (HIDDEN, KV_HEADS * SIZE)}
-        shapes |= {"o": (HEADS * SIZE, HIDDEN), "gate": (HIDDEN, WIDE), "up": (HIDDEN, WIDE), "down": (WIDE, HIDDEN)}
+    found = {"embedding": random(vocabulary, size.hidden) * 16, "norm": np.ones(size.hidden, np.float32)}
+    narrow, own = size.heads * size.head, size.kv_heads * size.head
+    for layer in range(size.layers):
+        shapes = {"q": (size.hidden, narrow), "k": (size.hidden, own), "v": (size.hidden, own)}
+        shapes |= {"o": (narrow, size.hidden), "gate": (size.hidden, size.wide)}
+        shapes |= {"up": (size.hidden, size.wide), "down": (size.wide, size.hidden)}
         found |= {f"{layer}.{name}": random(*shape) for name, shape in shapes.items()}
-        found |= {f"{layer}.norm{half}": np.ones(HIDDEN, np.float32) for half in (1, 2)}
-    return found | {"head": random(HIDDEN, vocabulary) * 2}
+        found |= {f"{layer}.norm{half}": np.ones(size.hidden, np.float32) for half in (1, 2)}
+    return found | {"head": random(size.hidden, vocabulary) * 2}
 
 
 def continued(found: Weights, ids: list[int], count: int) -> list[int]:
@@ -85,13 +99,13 @@ def _tokenizer() -> Tokenizer:
     return found
 
 
-def _angles(count: int) -> NDArray[np.float64]:
-    return np.outer(np.arange(count), 10_000.0 ** (-np.arange(0, SIZE, 2) / SIZE))
+def _angles(count: int, width: int = TINY.head) -> NDArray[np.float64]:
+    return np.outer(np.arange(count), 10_000.0 ** (-np.arange(0, width, 2) / width))
 
 
 def _logits(found: dict[str, NDArray[np.float64]], ids: list[int]) -> NDArray[np.float64]:
     hidden = found["embedding"][ids]
-    for layer in range(LAYERS):
+    for layer in range(TINY.layers):
         inner = _norm(hidden, found[f"{layer}.norm1"])
         hidden = hidden + _attended(found, layer, inner)
         inner = _norm(hidden, found[f"{layer}.norm2"])
@@ -109,25 +123,25 @@ def _norm(hidden: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np
 def _attended(found: dict[str, NDArray[np.float64]], layer: int, inner: NDArray[np.float64]) -> NDArray[np.float64]:
     count = len(inner)
     query, key, value = (
-        (inner @ found[f"{layer}.{name}"]).reshape(count, heads, SIZE)
-        for name, heads in (("q", HEADS), ("k", KV_HEADS), ("v", KV_HEADS))
+        (inner @ found[f"{layer}.{name}"]).reshape(count, heads, TINY.head)
+        for name, heads in (("q", TINY.heads), ("k", TINY.kv_heads), ("v", TINY.kv_heads))
     )
     query, key = _turned(query), _turned(key)
-    mixed = np.empty((count, HEADS, SIZE))
-    for head in range(HEADS):
-        own = head * KV_HEADS // HEADS
-        scores = query[:, head] @ key[:, own].T / np.sqrt(SIZE)
+    mixed = np.empty((count, TINY.heads, TINY.head))
+    for head in range(TINY.heads):
+        own = head * TINY.kv_heads // TINY.heads
+        scores = query[:, head] @ key[:, own].T / np.sqrt(TINY.head)
         scores[np.triu_indices(count, 1)] = -np.inf
         raised = np.exp(scores - scores.max(axis=1, keepdims=True))
         mixed[:, head] = raised / raised.sum(axis=1, keepdims=True) @ value[:, own]
-    found_: NDArray[np.float64] = mixed.reshape(count, HEADS * SIZE) @ found[f"{layer}.o"]
+    found_: NDArray[np.float64] = mixed.reshape(count, TINY.heads * TINY.head) @ found[f"{layer}.o"]
     return found_
 
 
 def _turned(states: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rotary positions, the halves of a head turned together."""
     angles = _angles(len(states))[:, None]
-    left, right = states[..., : SIZE // 2], states[..., SIZE // 2 :]
+    left, right = states[..., : TINY.head // 2], states[..., TINY.head // 2 :]
     return np.concatenate(
         [left * np.cos(angles) - right * np.sin(angles), right * np.cos(angles) + left * np.sin(angles)], axis=-1
     )
@@ -136,7 +150,8 @@ def _turned(states: NDArray[np.float64]) -> NDArray[np.float64]:
 class _Graph:
     """Collects nodes and initializers, as gpu_service/graph.py does."""
 
-    def __init__(self, found: Weights, context: int) -> None:
+    def __init__(self, found: Weights, context: int, size: Size) -> None:
+        self._size = size
         self._found = found
         self._context = context
         self._nodes: list[Any] = []
@@ -150,7 +165,7 @@ class _Graph:
         shape = self._op("Gather", self._op("Shape", "attention_mask"), self._constant("place", np.int64(1)))
         total = self._op("Cast", shape, to=TensorProto.INT32)
         hidden = self._op("Gather", self._own("embedding"), "input_ids")
-        for layer in range(LAYERS):
+        for layer in range(self._size.layers):
             hidden = self._layer(layer, hidden, lengths, total)
         self._op("MatMul", self._norm("norm", hidden), self._own("head"), output="logits")
         return self._closed()
@@ -159,7 +174,7 @@ class _Graph:
         inner = self._norm(f"{layer}.norm1", hidden)
         parts = [self._op("MatMul", inner, self._own(f"{layer}.{name}")) for name in ("q", "k", "v")]
         past = [f"past_key_values.{layer}.{name}" for name in ("key", "value")]
-        angles = _angles(self._context).astype(np.float32)
+        angles = _angles(self._context, self._size.head).astype(np.float32)
         cache = [self._constant("cos", np.cos(angles)), self._constant("sin", np.sin(angles))]
         mixed = f"attention_{layer}"
         node = helper.make_node(
@@ -167,8 +182,8 @@ class _Graph:
             [*parts, *past, lengths, total, *cache],
             [mixed, f"present.{layer}.key", f"present.{layer}.value"],
             domain="com.microsoft",
-            num_heads=HEADS,
-            kv_num_heads=KV_HEADS,
+            num_heads=self._size.heads,
+            kv_num_heads=self._size.kv_heads,
             do_rotary=1,
         )
         self._nodes.append(node)
@@ -188,9 +203,9 @@ class _Graph:
         def states(kind: str, length: str) -> list[Any]:
             return [
                 helper.make_tensor_value_info(
-                    f"{kind}.{layer}.{name}", TensorProto.FLOAT, ["batch", KV_HEADS, length, SIZE]
+                    f"{kind}.{layer}.{name}", TensorProto.FLOAT, ["batch", self._size.kv_heads, length, self._size.head]
                 )
-                for layer in range(LAYERS)
+                for layer in range(self._size.layers)
                 for name in ("key", "value")
             ]
 

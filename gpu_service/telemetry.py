@@ -1,0 +1,60 @@
+"""What the service counts, of all its models: never a text, a token or a caller."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from typing import TYPE_CHECKING
+
+from gpu_service import metrics
+from gpu_service.metrics import POWERS, SHARES, Gauge, Histogram, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+class Telemetry:
+    """The metrics of one process; the models' own states are read when somebody asks."""
+
+    def __init__(self) -> None:
+        self._requests = Metric("gpu_service_requests_total", "Requests by path and status.", "path", "status")
+        self._seconds = Histogram("gpu_service_request_seconds", "Time until the answer was sent.", "path")
+        self._phases = Histogram("gpu_service_phase_seconds", "Time of a request by phase.", "path", "phase")
+        self._rows = Histogram("gpu_service_batch_rows", "Rows of a run.", "model", bounds=POWERS)
+        self._tokens = Histogram("gpu_service_batch_tokens", "Tokens of a run, padding left out.", "model", bounds=POWERS)
+        self._efficiency = Histogram(
+            "gpu_service_batch_padding_efficiency", "Share of a run's tokens that is no padding.", "model", bounds=SHARES
+        )
+        self._runs = Histogram("gpu_service_batch_seconds", "Time of a run on the device.", "model")
+        self._gauges: list[Gauge] = [
+            Gauge("process_max_resident_memory_bytes", "Most memory that the process has had.", read=_memory)
+        ]
+
+    def gauge(self, name: str, told: str, *labels: str, read: Callable[[], Mapping[tuple[str, ...], float]]) -> None:
+        """Have `read` asked whenever somebody asks for the metrics."""
+        self._gauges.append(Gauge(name, told, *labels, read=read))
+
+    def answered(self, path: str, status: int, seconds: float, phases: Mapping[str, float]) -> None:
+        """Take note of an answer."""
+        self._requests.add(path, str(status))
+        self._seconds.see(seconds, path)
+        for phase, took in phases.items():
+            self._phases.see(took, path, phase)
+
+    def ran(self, model: str, lengths: Sequence[int], seconds: float) -> None:
+        """Take note of a run of rows that have so many tokens each."""
+        tokens = sum(lengths)
+        self._rows.see(len(lengths), model)
+        self._tokens.see(tokens, model)
+        self._efficiency.see(tokens / (len(lengths) * max(lengths)), model)
+        self._runs.see(seconds, model)
+
+    def render(self) -> bytes:
+        """Write what there is as Prometheus reads it."""
+        counted = [self._requests, self._seconds, self._phases, self._rows, self._tokens, self._efficiency, self._runs]
+        return metrics.render([*counted, *self._gauges])
+
+
+def _memory() -> dict[tuple[str, ...], float]:
+    scale = 1 if sys.platform == "darwin" else 1024
+    return {(): resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale}
