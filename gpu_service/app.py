@@ -15,6 +15,7 @@ import msgspec
 from gpu_service.asgi import ClientGone, Exchange, Response
 from gpu_service.errors import NotReady
 from gpu_service.log import event
+from gpu_service.metrics import CONTENT_TYPE
 from gpu_service.tasks.answer import Streamed
 from gpu_service.tasks.routes import PATHS, invoke
 from shared.core.errors import MethodNotAllowed, NotFound, Unauthorized, envelope, headers, translate
@@ -50,6 +51,7 @@ class App:
             "/health": {"GET": self._ready},
             "/health/live": {"GET": self._live},
             "/health/ready": {"GET": self._ready},
+            "/metrics": {"GET": self._metrics},
             "/v1/models": {"GET": self._models},
             "/invocations": {"POST": self._invocations},
             **{path: {"POST": partial(self._answer, task)} for path, task in PATHS.items()},
@@ -75,6 +77,8 @@ class App:
                 await exchange.respond(response)
         except ClientGone:
             response = Response(499)
+        known = exchange.path if exchange.path in self._routes else "other"
+        self._fleet.telemetry.answered(known, response.status, exchange.seconds, exchange.phases, exchange.facts)
         if self._settings.access_log and exchange.path not in KEYLESS:  # probes come each second and say nothing
             event("request", **exchange.told(response))
 
@@ -128,6 +132,9 @@ class App:
             raise NotReady(f"The model is not ready: {self._fleet.state}.", retry_after=1)
         return Response(200, _encode({"status": "ready"}))
 
+    async def _metrics(self, _exchange: Exchange) -> Response:
+        return Response(200, self._fleet.telemetry.render(), {"content-type": CONTENT_TYPE})
+
     async def _models(self, _exchange: Exchange) -> Response:
         listed = [
             {"id": name, "object": "model", "created": 0, "owned_by": "gpu-service"} for name in self._fleet.names
@@ -148,6 +155,7 @@ class App:
         if isinstance(answer, Streamed):
             return answer
         times = {phase: round(seconds * 1000, 2) for phase, seconds in answer.phases.items()}
+        exchange.phases = answer.phases
         exchange.facts |= {"rows": answer.rows, "tokens": answer.tokens, "cached": answer.hits}
         exchange.facts |= {f"{phase}_ms": time for phase, time in times.items()}
         told = {f"x-{phase}-ms": str(time) for phase, time in times.items()}

@@ -52,10 +52,16 @@ class Exchange:
         self.path: str = scope["path"]
         self.request_id = self._identity()
         self.facts: dict[str, float] = {}  # what the log shall know besides
+        self.phases: dict[str, float] = {}  # seconds of what was done
 
     def header(self, name: bytes) -> bytes:
         """Give the header `name` (lower case), b"" if there is none."""
         return self._headers.get(name, b"")
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.perf_counter() - self._began
 
     async def body(self, seconds: float) -> bytes:
         """Read the whole body.
@@ -125,7 +131,7 @@ class Exchange:
             "path": self.path,
             "status": response.status,
             **self.facts,
-            "total_ms": round((time.perf_counter() - self._began) * 1000, 2),
+            "total_ms": round(self.seconds * 1000, 2),
         }
 
     async def _read(self) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gpu_service.cache import Caches
 from gpu_service.engine import Engine
@@ -12,6 +12,7 @@ from gpu_service.generation.decoder import Decoder
 from gpu_service.generation.service import Generation
 from gpu_service.prepare import planned, prepare
 from gpu_service.service import Service
+from gpu_service.telemetry import Telemetry
 from shared.core.errors import BadRequest, UnknownModel
 
 if TYPE_CHECKING:
@@ -20,13 +21,23 @@ if TYPE_CHECKING:
     from gpu_service.settings import Settings
     from gpu_service.specs import Spec, Task
 
+_FACTS: Final = ("model", "task", "precision", "provider")
+
 
 class Fleet:
     """Owns the services. Nothing is loaded before `start`, so that a process may fork first."""
 
-    def __init__(self, services: Mapping[str, Service | Generation], caches: Caches | None = None) -> None:
+    def __init__(
+        self, services: Mapping[str, Service | Generation], telemetry: Telemetry, caches: Caches | None = None
+    ) -> None:
         self._services = services
         self._caches = caches
+        self.telemetry = telemetry
+        self.telemetry.gauge(
+            "gpu_service_waiting", "Rows, or answers, in the line.", "model", read=partial(self._each, "waiting")
+        )
+        self.telemetry.gauge("gpu_service_generating", "Answers in slots.", "model", read=partial(self._each, "inside"))
+        self.telemetry.gauge("gpu_service_model_info", "What is loaded, and where it runs.", *_FACTS, read=self._facts)
         self._starting: asyncio.Task[None] | None = None
 
     @classmethod
@@ -36,8 +47,9 @@ class Fleet:
         Raises:
             ModelError: there is no such folder or file, or an entry is wrong.
         """
-        plan, caches = planned(settings), Caches.of(settings)
-        return cls({name: _service(name, plan[name], settings, caches) for name in plan}, caches)
+        plan, caches, telemetry = planned(settings), Caches.of(settings), Telemetry()
+        made = {name: _service(name, plan[name], settings, telemetry, caches) for name in plan}
+        return cls(made, telemetry, caches)
 
     @property
     def names(self) -> list[str]:
@@ -128,13 +140,23 @@ class Fleet:
             raise UnknownModel(f"The model '{model}' is not served here; {served} is.", param="model")
         return found
 
+    def _each(self, what: str) -> dict[tuple[str, ...], float]:
+        found = {name: getattr(service, what, None) for name, service in self._services.items()}
+        return {(name,): value for name, value in found.items() if value is not None}
+
+    def _facts(self) -> dict[tuple[str, ...], float]:
+        loaded = [service.start().result() for service in self._services.values() if service.state == "ready"]
+        return {(one.manifest.name, one.spec.task, one.manifest.precision, one.provider): 1.0 for one in loaded}
+
     async def _started(self) -> None:
         await asyncio.gather(*(service.start() for service in self._services.values()))
 
 
-def _service(name: str, spec: Spec, settings: Settings, caches: Caches | None) -> Service | Generation:
+def _service(
+    name: str, spec: Spec, settings: Settings, telemetry: Telemetry, caches: Caches | None
+) -> Service | Generation:
     prepared = partial(prepare, name, spec, store=settings.store)
     given: dict[str, Any] = {"threads": settings.threads, "device": settings.device}
     if spec.task == "generation":
         return Generation(settings, load=lambda: Decoder.of(prepared(), **given))
-    return Service(settings, load=lambda: Engine.of(prepared(), **given), caches=caches)
+    return Service(settings, load=lambda: Engine.of(prepared(), **given), telemetry=telemetry, caches=caches)

@@ -1,4 +1,4 @@
-"""Counters, gauges and histograms in Prometheus' text format, version 0.0.4: a few lines, where a library is thousands."""
+"""Counters, gauges and histograms in Prometheus' text format, version 0.0.4."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ class Metric:
 
     def _samples(self) -> Iterable[str]:
         with self._lock:
-            return [_sample(self.name, dict(zip(self._labels, labels, strict=True)), value) for labels, value in self._values.items()]
+            return [
+                _sample(self.name, dict(zip(self._labels, labels, strict=True)), value)
+                for labels, value in self._values.items()
+            ]
 
 
 class Gauge(Metric):
@@ -56,7 +59,10 @@ class Gauge(Metric):
         self._read = read
 
     def _samples(self) -> Iterable[str]:
-        return [_sample(self.name, dict(zip(self._labels, labels, strict=True)), value) for labels, value in self._read().items()]
+        return [
+            _sample(self.name, dict(zip(self._labels, labels, strict=True)), value)
+            for labels, value in self._read().items()
+        ]
 
 
 class Histogram(Metric):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gpu_service.cache import Cache, Caches
     from gpu_service.settings import Settings
+    from gpu_service.telemetry import Telemetry
     from gpu_service.tokens import Row
 
 _INLINE: Final = 2_000  # characters and ids that are tokenized at once: sooner done than handed to a thread
@@ -36,13 +37,21 @@ class Computed(NamedTuple):
 class Service(Loading[Engine]):
     """Owns the engine and the threads that run it."""
 
-    def __init__(self, settings: Settings, *, load: Callable[[], Engine], caches: Caches | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, load: Callable[[], Engine], telemetry: Telemetry, caches: Caches | None = None
+    ) -> None:
         super().__init__(load)
+        self._telemetry = telemetry
         self._caches = caches
         self._cache: Cache | None = None
         self._batcher: Batcher[Row, NDArray[np.float32]] = Batcher(
             self._run, settings.batching, workers=settings.workers, places=settings.places
         )
+
+    @property
+    def waiting(self) -> int:
+        """Rows in the line."""
+        return len(self._batcher.policy)
 
     async def compute(
         self, inputs: Sequence[Collection[object]], rows: Callable[[Engine], list[Row]], *, beside: int = 0
@@ -83,7 +92,10 @@ class Service(Loading[Engine]):
         return await self._cache.through(rows, self._batcher.run)
 
     def _run(self, rows: Sequence[Row]) -> NDArray[np.float32]:
-        return self.start().result().run(rows)
+        engine, began = self.start().result(), time.perf_counter()
+        found = engine.run(rows)
+        self._telemetry.ran(engine.manifest.name, [len(row) for row in rows], time.perf_counter() - began)
+        return found
 
     def _guess(self, inputs: Sequence[Collection[object]], beside: int) -> int:
         """Guess the tokens of the longest input before it is tokenized: four characters make one."""

@@ -19,11 +19,18 @@ class Telemetry:
     def __init__(self) -> None:
         self._requests = Metric("gpu_service_requests_total", "Requests by path and status.", "path", "status")
         self._seconds = Histogram("gpu_service_request_seconds", "Time until the answer was sent.", "path")
+        self._asked = Metric("gpu_service_rows_total", "Rows that were asked for.", "path")
+        self._remembered = Metric("gpu_service_cached_rows_total", "Those that were not computed again.", "path")
         self._phases = Histogram("gpu_service_phase_seconds", "Time of a request by phase.", "path", "phase")
         self._rows = Histogram("gpu_service_batch_rows", "Rows of a run.", "model", bounds=POWERS)
-        self._tokens = Histogram("gpu_service_batch_tokens", "Tokens of a run, padding left out.", "model", bounds=POWERS)
+        self._tokens = Histogram(
+            "gpu_service_batch_tokens", "Tokens of a run, padding left out.", "model", bounds=POWERS
+        )
         self._efficiency = Histogram(
-            "gpu_service_batch_padding_efficiency", "Share of a run's tokens that is no padding.", "model", bounds=SHARES
+            "gpu_service_batch_padding_efficiency",
+            "Share of a run's tokens that is no padding.",
+            "model",
+            bounds=SHARES,
         )
         self._runs = Histogram("gpu_service_batch_seconds", "Time of a run on the device.", "model")
         self._gauges: list[Gauge] = [
@@ -34,9 +41,14 @@ class Telemetry:
         """Have `read` asked whenever somebody asks for the metrics."""
         self._gauges.append(Gauge(name, told, *labels, read=read))
 
-    def answered(self, path: str, status: int, seconds: float, phases: Mapping[str, float]) -> None:
-        """Take note of an answer."""
+    def answered(
+        self, path: str, status: int, seconds: float, phases: Mapping[str, float], facts: Mapping[str, float]
+    ) -> None:
+        """Take note of an answer; `facts` are what the log has of it too."""
         self._requests.add(path, str(status))
+        for fact, metric in (("rows", self._asked), ("cached", self._remembered)):
+            if fact in facts:
+                metric.add(path, by=facts[fact])
         self._seconds.see(seconds, path)
         for phase, took in phases.items():
             self._phases.see(took, path, phase)
@@ -51,8 +63,9 @@ class Telemetry:
 
     def render(self) -> bytes:
         """Write what there is as Prometheus reads it."""
-        counted = [self._requests, self._seconds, self._phases, self._rows, self._tokens, self._efficiency, self._runs]
-        return metrics.render([*counted, *self._gauges])
+        requests = [self._requests, self._seconds, self._phases, self._asked, self._remembered]
+        runs = [self._rows, self._tokens, self._efficiency, self._runs]
+        return metrics.render([*requests, *runs, *self._gauges])
 
 
 def _memory() -> dict[tuple[str, ...], float]:

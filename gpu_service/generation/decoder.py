@@ -64,6 +64,11 @@ class Decoder:
         found.warm_up()
         return found
 
+    @property
+    def provider(self) -> str:
+        """The execution provider that the session runs on."""
+        return str(self._session.get_providers()[0])
+
     def warm_up(self) -> None:
         """Read a token and continue it, in place.
 

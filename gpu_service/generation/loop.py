@@ -96,6 +96,16 @@ class Generator:
         self._news: list[tuple[Job, Piece | Exception]] = []
         self._closed = False
 
+    @property
+    def waiting(self) -> int:
+        """Requests without a slot."""
+        return self._scheduler.waiting
+
+    @property
+    def inside(self) -> int:
+        """Requests in slots."""
+        return self._scheduler.inside
+
     def submit(self, wish: Wish) -> Job:
         """Begin to generate; call it on the event loop.
 

@@ -23,6 +23,16 @@ class Generation(Loading[Decoder]):
         self._places = settings.places
         self._generator: Generator | None = None
 
+    @property
+    def waiting(self) -> int:
+        """Requests without a slot."""
+        return self._generator.waiting if self._generator else 0
+
+    @property
+    def inside(self) -> int:
+        """Requests in slots."""
+        return self._generator.inside if self._generator else 0
+
     async def submit(self, wish: Wish) -> Job:
         """Begin to generate.
 

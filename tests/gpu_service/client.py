@@ -16,6 +16,7 @@ from gpu_service.fleet import Fleet
 from gpu_service.model import Manifest
 from gpu_service.service import Service
 from gpu_service.settings import Settings
+from gpu_service.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -46,8 +47,9 @@ class Client:
     def __init__(self, load: Callable[[], Engine], **changes: Any) -> None:
         defaults: dict[str, Any] = {"workers": 1, "token": "", "access_log": False}
         settings = replace(Settings.from_env({}), **(defaults | changes))
-        self._service = Service(settings, load=load)
-        self.app = App(Fleet({MODEL: self._service}), settings)
+        telemetry = Telemetry()
+        self._service = Service(settings, load=load, telemetry=telemetry)
+        self.app = App(Fleet({MODEL: self._service}, telemetry), settings)
 
     async def __aenter__(self) -> Self:
         return self
@@ -109,6 +111,11 @@ class HeldEngine(Engine):
         self.released = threading.Event()
         self.ran: list[int] = []
         self.fails = False
+
+    @property
+    def provider(self) -> str:
+        """None at all."""
+        return "none"
 
     def rows(self, inputs: Sequence[str | bytes | list[int]], _cut: str = "end") -> list[list[int]]:
         """One row per input, as long as the input."""
