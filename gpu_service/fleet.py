@@ -10,6 +10,7 @@ from gpu_service.cache import Caches
 from gpu_service.engine import Engine
 from gpu_service.generation.decoder import Decoder
 from gpu_service.generation.service import Generation
+from gpu_service.log import event
 from gpu_service.prepare import planned, prepare
 from gpu_service.service import Service
 from gpu_service.telemetry import Telemetry
@@ -66,6 +67,7 @@ class Fleet:
         """Begin to load the models, once; the task raises `ModelError` if one of them cannot be served."""
         if self._starting is None:
             self._starting = asyncio.get_running_loop().create_task(self._started())
+            self._starting.add_done_callback(_tell)
         return self._starting
 
     async def find(self, model: str, task: Task) -> Service:
@@ -160,3 +162,9 @@ def _service(
     if spec.task == "generation":
         return Generation(settings, load=lambda: Decoder.of(prepared(), **given))
     return Service(settings, load=lambda: Engine.of(prepared(), **given), telemetry=telemetry, caches=caches)
+
+
+def _tell(starting: asyncio.Task[None]) -> None:
+    """The log says why there is no model; clients are told that there is none."""
+    if not starting.cancelled() and (error := starting.exception()):
+        event("not_ready", error=str(error))

@@ -123,8 +123,8 @@ def test_probes_tell_the_states_of_a_start_apart() -> None:
     assert after == [200] * 5
 
 
-def test_a_model_that_cannot_be_loaded_is_never_ready() -> None:
-    """Liveness stays, readiness and requests get 503; the reason, which names paths, is not told to clients."""
+def test_a_model_that_cannot_be_loaded_is_never_ready(capsys: pytest.CaptureFixture[str]) -> None:
+    """Liveness stays, readiness and requests get 503; the reason, which names paths, stands in the log alone."""
 
     async def situation() -> list[Heard]:
         def load() -> Engine:
@@ -136,6 +136,7 @@ def test_a_model_that_cannot_be_loaded_is_never_ready() -> None:
     heard = asyncio.run(situation())
     assert [one.status for one in heard] == [503, 200, 503, 503, 503]
     assert heard[0].json["error"]["code"] == "not_ready"
+    assert "/secret/path is broken." in capsys.readouterr().out
     assert b"/secret" not in heard[0].body
 
 
