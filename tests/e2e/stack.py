@@ -77,10 +77,10 @@ class Stack:
         return Path(self.state, "logs")
 
 
-def catalog(folder: Path) -> Path:
-    """Write the shipped catalog, with a model whose name has a slash and one whose provider is down."""
+def catalog(folder: Path, more: str = "") -> Path:
+    """Write the shipped catalog, with `more` and some models: one's name has a slash, another's provider is down."""
     path = folder / "catalog.toml"
-    path.write_text((ROOT / "shared/data/catalog.toml").read_text() + _MORE_MODELS)
+    path.write_text((ROOT / "shared/data/catalog.toml").read_text() + _MORE_MODELS + more)
     return path
 
 
@@ -99,11 +99,17 @@ def start_provider(folder: Path, guarded: int) -> tuple[str, int]:
 
 
 def start(
-    folder: Path, state: Path, guarded: int, upstream: str | None, more: Mapping[str, str] | None = None
+    folder: Path,
+    state: Path,
+    guarded: int,
+    upstream: str | None,
+    *,
+    more: Mapping[str, str] | None = None,
+    lines: str = "",
 ) -> Stack:
     """Start a stack on a free port and wait until it is ready; `guarded` is the process it must not outlive.
 
-    `more` is added to its environment.
+    `more` is added to its environment, and `lines` to its catalog.
 
     Raises:
         RuntimeError: it ended, or is not ready in time; the message has its last words.
@@ -112,7 +118,7 @@ def start(
     ready.unlink(missing_ok=True)
     command = [NEXUS, "local", "--port", str(free_port()), "--state-dir", str(state), "--ready-file", str(ready)]
     if upstream:
-        command += ["--catalog", str(catalog(folder))]
+        command += ["--catalog", str(catalog(folder, lines))]
     process = keep(command, guarded, folder / "nexus.log", environment(upstream) | dict(more or {}))
     _until(ready.exists, process, folder / "nexus.log")
     told = json.loads(ready.read_text())

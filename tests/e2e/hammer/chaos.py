@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.e2e.hammer.world import World
 
 GATEWAY: Final = "functions.gateway.handler"
-OTHERS: Final = ("functions.authorizer.handler", "functions.budgets.handler")
+AUTHORIZER: Final = "functions.authorizer.handler"
 SHARE: Final = 0.2  # of the gateway's processes that are killed at once
 _KINDS: Final = ("key", "user", "team", "org", "model")  # of scopes, in the order in which they are admitted
 
@@ -58,12 +58,12 @@ class Demon:
             self.failure = error
 
 
-def killer(world: World, rng: random.Random, every: float) -> Demon:
+def killer(world: World, rng: random.Random, every: float, *others: str) -> Demon:
     """Kill some processes of the gateway about every so many seconds, and now and then another's, without a word."""
 
     def kill() -> None:
         victims = [number for number in world.processes(GATEWAY) if rng.random() < SHARE]
-        for number in victims or world.processes(rng.choice(OTHERS)):
+        for number in victims or world.processes(rng.choice([AUTHORIZER, *others])):
             with suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from shared.core.pricing import NANO
 from tests.e2e.hammer import chaos, clients, verdict
-from tests.e2e.hammer.world import LONGEST_LEASE
+from tests.e2e.hammer.world import BOOKS, LONGEST_LEASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,8 @@ def struck(world: World, plan: Plan, seed: str) -> Round:
         if plan.hurried:
             around.enter_context(chaos.Demon(world.keep_books, lambda: BOOKS_EVERY))
         if plan.faults:
-            around.enter_context(chaos.killer(world, random.Random(seed), KILL_EVERY))
+            keeper = [BOOKS] if plan.hurried else []  # killed, it is not there again for a minute
+            around.enter_context(chaos.killer(world, random.Random(seed), KILL_EVERY, *keeper))
             around.enter_context(chaos.duplicator(world, world.admission))
         if plan.flush:
             around.enter_context(chaos.Flush(world, plan.flush))

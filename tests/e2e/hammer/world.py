@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ORG: Final = "default"
 LONGEST_ANSWER: Final = 5  # seconds that an invocation of the gateway may last here
 LONGEST_LEASE: Final = LONGEST_ANSWER + 5
+RESILIENCE: Final = "[resilience]\nbreaker_rest_seconds = 0.5\n"  # or there would soon be nobody to ask
 BOOKS: Final = "functions.budgets.handler"
 INVOCATION_MS: Final = 58_000
 
@@ -86,7 +87,7 @@ def running(folder: Path, guarded: int) -> Iterator[World]:
     upstream, provider = stack.start_provider(folder, guarded)
     try:
         more = {STREAM_SECONDS: str(LONGEST_ANSWER)}
-        started = stack.start(folder, folder / "state", guarded, upstream, more)
+        started = stack.start(folder, folder / "state", guarded, upstream, more=more, lines=RESILIENCE)
         try:
             with _opened(started) as world:
                 yield world
