@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from shared.core import events, limits, needs, pricing, principals, routing
 from shared.core.chat import Chat, bounded
+from shared.core.judgements import Judgement
 from shared.core.usage import Usage, total
 from shared.edge.admission import Ask, Who
 
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 
     from shared.core.breakers import Result
     from shared.core.catalog import Catalog, Kind, Model, Target
-    from shared.core.embeddings import Embeddings
     from shared.core.pricing import Price
     from shared.core.principals import Action, Principal
     from shared.core.routing import Candidate
+    from shared.dialects.dialect import Request
     from shared.edge.admission import Grant
     from shared.edge.telemetry import Event
     from shared.providers.adapter import Adapter, Moment
@@ -62,7 +63,7 @@ class Call:
     moment: Moment
     action: Action = "infer"
     address: str = ""
-    request: Chat | Embeddings = field(init=False)  # once it is parsed
+    request: Request = field(init=False)  # once it is parsed
     ask: Ask = field(init=False)  # of admission
     grant: Grant = field(init=False)  # by admission
     targets: list[Candidate] = field(default_factory=list)  # in the order of `ask.choice`
@@ -107,7 +108,7 @@ class Call:
     @property
     def kind(self) -> Kind:
         """What is asked for."""
-        return "chat" if isinstance(self.request, Chat) else "embedding"
+        return self.request.kind
 
     def left(self) -> float:
         """Seconds until the answer must have ended."""
@@ -147,6 +148,8 @@ class Call:
         if isinstance(request, Chat):
             answers, max_tokens, images, caching = request.n, request.max_tokens or 0, request.images, request.caching
             unbounded = unbounded or request.unbounded
+        elif isinstance(request, Judgement):
+            images = request.images
         self.ask = self.ask._replace(
             scopes=self._scopes(request.model),
             worst=pricing.worst(known, request.size, answers, images, caching=caching),
@@ -162,7 +165,7 @@ class Call:
         if self.grant.max_tokens and isinstance(self.request, Chat):
             self.request = bounded(self.request, self.grant.max_tokens)
 
-    def request_for(self, model: Model) -> Chat | Embeddings:
+    def request_for(self, model: Model) -> Request:
         """Return the request with no longer answers than `model` can give: admission bounds them for all targets."""
         request, most = self.request, model.max_output
         if isinstance(request, Chat) and most and (request.max_tokens or 0) > most:

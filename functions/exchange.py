@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from functions.plane import Gateway
     from functions.reply import Reply
     from shared.core.routing import Candidate
+    from shared.dialects.dialect import Writer
     from shared.edge.answer import Answer
     from shared.providers.adapter import Adapter
 
@@ -66,11 +67,21 @@ def _exchange(candidate: Candidate, call: Call, gateway: Gateway, reply: Reply) 
         if not call.event.stream:
             body = waited(call, answer.whole)
             call.hear()
-            return writer.whole(adapter.reply(body), adapter.usage)
+            found = adapter.reply(body)
+            _bill(call, reply, writer)
+            return writer.whole(found, adapter.usage)
         while not adapter.done and (data := waited(call, answer.read)):
             call.hear()
             reply.push(b"".join(map(writer.chunk, adapter.chunk(data))))
-        return b"".join(map(writer.chunk, adapter.end())) + writer.end(adapter.usage)
+        last = b"".join(map(writer.chunk, adapter.end()))
+        _bill(call, reply, writer)
+        return last + writer.end(adapter.usage)
+
+
+def _bill(call: Call, reply: Reply, writer: Writer) -> None:
+    """Tell a writer that asks for it what will be settled."""
+    if reply.dialect.bills:
+        writer.bill(call.event.provider, call.cost())
 
 
 def _accepted(adapter: Adapter, candidate: Candidate, call: Call, gateway: Gateway) -> Answer:

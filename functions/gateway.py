@@ -31,7 +31,7 @@ from shared.core.errors import (
     UpstreamUnavailable,
 )
 from shared.core.wire import encode
-from shared.dialects import anthropic, openai, responses
+from shared.dialects import anthropic, generate, openai, responses
 from shared.edge import snapshot
 from shared.edge.response import ClientGone
 from shared.edge.telemetry import Event
@@ -247,6 +247,9 @@ _ROUTES: dict[str, dict[str, Callable[[_Visit], None]]] = {
     "/v1/chat/completions": {"POST": _infer(openai.CHAT)},
     "/api/ai/ensemble": {"POST": _ensemble},
     "/v1/embeddings": {"POST": _infer(openai.EMBEDDINGS)},
+    "/v1/moderations": {"POST": _infer(openai.MODERATIONS)},
+    "/v1/rerank": {"POST": _infer(openai.RERANK)},
+    "/api/llm/generate": {"POST": _infer(generate.GENERATE)},
     "/v1/responses": {"POST": _infer(responses.RESPONSES)},
     "/v1/messages": {"POST": _infer(anthropic.MESSAGES)},
     "/v1/messages/count_tokens": {"POST": _count_tokens},

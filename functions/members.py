@@ -21,7 +21,7 @@ from shared.core import chat, errors
 from shared.core.errors import GatewayError
 from shared.core.pricing import usd
 from shared.core.usage import to_openai
-from shared.dialects.dialect import Dialect
+from shared.dialects.dialect import Dialect, Writer
 from shared.edge.http import Http
 from shared.edge.telemetry import Event
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _Text:
+class _Text(Writer):
     """Writes nothing but what the model says."""
 
     def __init__(self, _request: Chat) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from shared.core.pricing import Prices
 
-Kind = Literal["chat", "embedding"]
+Kind = Literal["chat", "embedding", "moderation", "rerank"]
 Capability = Literal["stream", "tools", "vision", "json_schema", "reasoning", "audio", "files"]
 Strategy = Literal["order", "weighted", "cheapest", "fastest", "least_loaded", "complexity"]
 Priority = Literal["cheap", "balanced", "quality"]

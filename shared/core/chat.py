@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
@@ -54,6 +54,8 @@ class Chat(Struct, frozen=True):
     extended: bool = False  # `raw` has members that a translation put there and OpenAI does not know
     native: tuple[str, dict[str, Any]] | None = None
     native_only: str = ""  # the field, if there is one, that nobody can serve who does not get `native`
+
+    kind: ClassVar[Literal["chat"]] = "chat"
 
 
 class StreamOptions(Struct):
@@ -123,7 +125,11 @@ def parse(data: bytes) -> Chat:
         BadRequest: a field is wrong; `param` names it.
         TooLarge: the body is too large.
     """
-    raw = body.parse(data)
+    return read(body.parse(data), data)
+
+
+def read(raw: dict[str, Any], data: bytes) -> Chat:
+    """Read a request that its dialect has already taken out of `data`; raises as `parse` does."""
     fields = typed(raw, _Fields)
     _check_together(fields)
     parts = [part for message in fields.messages if type(message.content) is list for part in message.content]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -24,6 +24,8 @@ class Embeddings(msgspec.Struct, frozen=True):
     encoding_format: Literal["float", "base64"]
     dimensions: int | None
     size: int  # bytes of the body, for estimates
+
+    kind: ClassVar[Literal["embedding"]] = "embedding"
 
 
 class _Fields(msgspec.Struct):

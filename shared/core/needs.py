@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from shared.core.catalog import Capability
     from shared.core.embeddings import Embeddings
+    from shared.core.judgements import Judgement
 
 IMAGE_TOKENS = 1_000  # of one image, for an estimate of a prompt's length
 SPARSE_BYTES = 32  # of a body to one token, at most: a word of four Chinese characters is 24, written as escapes
@@ -60,7 +61,7 @@ class Needs(NamedTuple):
         return max(0, self.size - data)
 
 
-def of(request: Chat | Embeddings) -> Needs:
+def of(request: Chat | Embeddings | Judgement) -> Needs:
     """Read what a request asks for."""
     if not isinstance(request, Chat):
         return Needs()

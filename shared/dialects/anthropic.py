@@ -12,7 +12,7 @@ from shared.core.wire import encode
 from shared.dialects import calls
 from shared.dialects.anthropic_blocks import Blocks
 from shared.dialects.anthropic_request import count, parse
-from shared.dialects.dialect import Dialect, named
+from shared.dialects.dialect import Dialect, Writer, named
 
 if TYPE_CHECKING:
     from shared.core.chat import Chat
@@ -31,7 +31,7 @@ _FIELDS = {  # as the hub calls them, and as the client does
 _ENDING = "message_stop"
 
 
-class MessagesWriter:
+class MessagesWriter(Writer):
     """Writes messages. What a provider of the same dialect said passes through."""
 
     def __init__(self, request: Chat) -> None:

@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 
     from shared.core.chat import Chat
     from shared.core.embeddings import Embeddings
+    from shared.core.judgements import Judgement
     from shared.core.usage import Usage
 
-    Request = Chat | Embeddings
+    Request = Chat | Embeddings | Judgement
 
 
 class Writer(Protocol):
     """Writes one answer, whole or streamed; it owns what it is given and may change it. One instance per try."""
+
+    def bill(self, provider: str, cost: int | None) -> None:
+        """Take note of who answered and for how many nano-dollars, before `whole` or `end`, if the dialect `bills`."""
+        del provider, cost  # most tell neither in a body
 
     def whole(self, found: dict[str, Any], usage: Usage) -> bytes:
         """Render a whole answer."""
@@ -60,9 +65,11 @@ class Dialect(NamedTuple):
         writer: Makes the writer of an answer to that request.
         envelope: Renders an error as a whole body.
         id_header: Where its SDKs look for the request's id, beside `x-request-id`.
+        bills: Its answers tell the provider and the cost in their bodies.
     """
 
     parse: Callable[[bytes], Request]
     writer: Callable[[Any], Writer]
     envelope: Callable[[Exception], bytes]
     id_header: str = "x-request-id"
+    bills: bool = False

@@ -1,24 +1,25 @@
-"""OpenAI's own dialect, for chat and vectors: the inner form is nearly what the client gets."""
+"""OpenAI's own dialect, for chats, vectors and verdicts: the inner form is nearly what the client gets."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.core import chat, embeddings, errors, sse
+from shared.core import chat, embeddings, errors, judgements, sse
 from shared.core.usage import to_openai
 from shared.core.wire import encode
-from shared.dialects.dialect import Dialect
+from shared.dialects.dialect import Dialect, Writer
 
 if TYPE_CHECKING:
     from shared.core.chat import Chat
     from shared.core.embeddings import Embeddings
+    from shared.core.judgements import Judgement
     from shared.core.usage import Usage
 
 _DONE = b"data: [DONE]\n\n"
 _SHARED = ("id", "object", "created", "model")  # what all chunks of a stream have in common
 
 
-class ChatWriter:
+class ChatWriter(Writer):
     """Writes chat completions. In a stream, usage comes only if it was asked for, and last: SDKs keep the last one."""
 
     def __init__(self, request: Chat) -> None:
@@ -52,29 +53,39 @@ class ChatWriter:
         return sse.frame({"error": errors.body(error)})
 
 
-class VectorsWriter:
-    """Writes lists of vectors, which are never streamed."""
+class WholeWriter(Writer):
+    """Writes answers that are never streamed, as they are."""
 
-    def __init__(self, _request: Embeddings) -> None:
+    def __init__(self, _request: Embeddings | Judgement) -> None:
         pass
 
-    def whole(self, found: dict[str, Any], usage: Usage) -> bytes:
-        """Render the list."""
-        found["usage"] = {"prompt_tokens": usage.prompt, "total_tokens": usage.total}
+    def whole(self, found: dict[str, Any], _usage: Usage) -> bytes:
+        """Render the answer."""
         return encode(found)
 
     def chunk(self, _found: dict[str, Any]) -> bytes:
-        """Refuse: there is no stream of vectors."""
-        raise errors.UpstreamError("Embeddings are not streamed.")
+        """Refuse: there is no stream."""
+        raise errors.UpstreamError("This answer is not streamed.")
 
     def end(self, _usage: Usage) -> bytes:
         """Refuse, as `chunk` does."""
-        raise errors.UpstreamError("Embeddings are not streamed.")
+        raise errors.UpstreamError("This answer is not streamed.")
 
     def failed(self, error: Exception) -> bytes:
         """Render the error as a body: no stream has begun."""
         return errors.envelope(error)
 
 
+class VectorsWriter(WholeWriter):
+    """Writes lists of vectors and rankings, whose usage is of a prompt only."""
+
+    def whole(self, found: dict[str, Any], usage: Usage) -> bytes:
+        """Render the list."""
+        found["usage"] = {"prompt_tokens": usage.prompt, "total_tokens": usage.total}
+        return encode(found)
+
+
 CHAT = Dialect(chat.parse, ChatWriter, errors.envelope)
 EMBEDDINGS = Dialect(embeddings.parse, VectorsWriter, errors.envelope)
+MODERATIONS = Dialect(judgements.moderation, WholeWriter, errors.envelope)
+RERANK = Dialect(judgements.rerank, VectorsWriter, errors.envelope)

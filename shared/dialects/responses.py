@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.core import errors, sse
 from shared.core.wire import encode
-from shared.dialects.dialect import Dialect, named
+from shared.dialects.dialect import Dialect, Writer, named
 from shared.dialects.responses_output import Output
 from shared.dialects.responses_request import parse
 
@@ -29,7 +29,7 @@ _FIELDS = {  # as the hub calls them, and as the client does
 _RATE_LIMITED = 429
 
 
-class ResponsesWriter:
+class ResponsesWriter(Writer):
     """Writes responses."""
 
     def __init__(self, request: Chat) -> None:

@@ -10,6 +10,7 @@ from shared.providers.bedrock import BedrockChat
 from shared.providers.gemini import GeminiChat
 from shared.providers.openai import OpenAIChat
 from shared.providers.openai_embeddings import OpenAIEmbeddings
+from shared.providers.openai_judgements import OpenAIJudgements
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,8 @@ _ADAPTERS: dict[tuple[str, str], Callable[..., Adapter]] = {
     ("gemini", "chat"): GeminiChat,
     ("openai", "chat"): OpenAIChat,
     ("openai", "embedding"): OpenAIEmbeddings,
+    ("openai", "moderation"): OpenAIJudgements,
+    ("openai", "rerank"): OpenAIJudgements,
 }
 
 

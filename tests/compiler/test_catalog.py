@@ -120,7 +120,11 @@ MISTAKES: list[tuple[str, str, str]] = [
         'api_key = "sk-1"',
         ":5: providers.local.api_key: is not a field here; the fields are dialect,",
     ),
-    ('kind = "chat"', 'kind = "chatty"', ":8: models.\"gpt-4.1\".kind: must be 'chat' or 'embedding'"),
+    (
+        'kind = "chat"',
+        'kind = "chatty"',
+        ":8: models.\"gpt-4.1\".kind: must be 'chat', 'embedding', 'moderation' or 'rerank'",
+    ),
     ('kind = "chat"\n', "", ':7: models."gpt-4.1".kind: is missing; add it'),
     ('["local:four", "local"]', "[]", ':9: models."gpt-4.1".targets: a list is wrong: it must have at least 1 item'),
     ('"local:four"', '"remote:four"', ":9: models.\"gpt-4.1\".targets: 'remote:four' names no provider"),

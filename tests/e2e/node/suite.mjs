@@ -61,6 +61,38 @@ const checks = {
     assert.deepEqual(final.choices[0].message.tool_calls.map(called), expected);
   },
 
+  async responses_answer_whole() {
+    const reply = await client.responses.create({ model: chat, input: "Hi", instructions: "Be brief." });
+    assert.equal(reply.output_text, text);
+    assert.equal(reply.status, "completed");
+    assert.ok(reply._request_id);
+  },
+
+  async responses_stream_to_the_same() {
+    const kinds = [];
+    const stream = client.responses.stream({ model: chat, input: "Hi" });
+    for await (const event of stream) kinds.push(event.type);
+    assert.equal((await stream.finalResponse()).output_text, text);
+    assert.deepEqual([kinds[0], kinds.at(-1)], ["response.created", "response.completed"]);
+  },
+
+  async responses_call_tools() {
+    const tools = ["weather", "tide"].map((name) => ({ type: "function", strict: false, ...tool(name).function }));
+    const stream = client.responses.stream({ model: chat, input: "weather and tide", tools });
+    const { output } = await stream.finalResponse();
+    assert.deepEqual(output.map((item) => [item.type, item.name, item.arguments]), [
+      ["function_call", "weather", '{"city": "simulated"}'],
+      ["function_call", "tide", '{"city": "simulated"}'],
+    ]);
+  },
+
+  async a_response_that_breaks_off_throws() {
+    const asked = { model: chat, input: "Hi", stream: true, simulated: { truncate_after: 5 } };
+    await assert.rejects(async () => {
+      for await (const _ of await client.responses.create(asked));
+    }, OpenAI.APIError);
+  },
+
   async embeddings_keep_all_dimensions() {
     const packed = await client.embeddings.create({ model: embedding, input: ["one", "two"] });
     const plain = await client.embeddings.create({ model: embedding, input: ["one", "two"], encoding_format: "float" });

@@ -59,6 +59,8 @@ CATALOG = Catalog(
         ),
         "claude": Model("claude", "chat", (Target("claude", "claude-1", max_output=99),), "anthropic", max_output=99),
         "nova": Model("nova", "chat", (Target("bedrock", "us.nova-1:0", region="eu-west-1"),), "amazon"),
+        "org/judge": Model("org/judge", "moderation", (Target("openai", "verdict-1"),), "org"),
+        "org/rank": Model("org/rank", "rerank", (Target("openai", "verdict-1"),), "org"),
         "far": Model("far", "chat", (Target("elsewhere", "far"),), "elsewhere"),
     },
     tiers={"free": Tier(2, 10, 0, 1), "pro": Tier(600, 0, 0, 50)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,12 +14,14 @@ from tests.functions.plane.test_pipeline import booked, events, status
 if TYPE_CHECKING:
     from tests.functions.plane.rig import Rig
 
-MESSAGES, RESPONSES = "/v1/messages", "/v1/responses"
+MESSAGES, RESPONSES, GENERATE = "/v1/messages", "/v1/responses", "/api/llm/generate"
 DIALECTS: dict[str, dict[str, Any]] = {
     MESSAGES: {"max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]},
     RESPONSES: {"input": "Hello"},
+    GENERATE: {"prompt": "Hello"},
 }
-LAST = {MESSAGES: b"event: message_stop\n", RESPONSES: b"event: response.completed\n"}
+LAST = {MESSAGES: b"event: message_stop\n", RESPONSES: b"event: response.completed\n", GENERATE: b"data: [DONE]"}
+FAILED = {MESSAGES: b"event: error\n", RESPONSES: b"event: error\n", GENERATE: b'data: {"error":'}
 BEYOND_PRICE: dict[str, tuple[str, dict[str, Any]]] = {
     "a document": (
         MESSAGES,
@@ -81,7 +84,7 @@ def test_a_cut_stream_is_charged_for_what_was_heard(rig: Rig, path: str) -> None
     """The client gets an error event and never the last one."""
     rig.upstream.script = [events(chunk("Hi"), chunk(" there"))]
     client = ask(rig, path)
-    assert client.body.split(b"\n\n")[-2].startswith(b"event: error\n")
+    assert client.body.split(b"\n\n")[-2].startswith(FAILED[path])
     assert LAST[path] not in client.body
     assert booked(rig) == ("upstream_error", booked(rig)[1], 2, True)
 
@@ -156,3 +159,40 @@ def test_tokens_are_counted_by_nobody_else(rig: Rig) -> None:
     assert client.headers["request-id"] == client.headers["x-request-id"]
     refused = rig.call("POST", "/v1/messages/count_tokens", {**body, "model": "nobody"})
     assert (refused.status, refused.json["error"]["type"]) == (404, "not_found_error")
+
+
+def test_a_text_tells_what_is_booked_for_it(rig: Rig) -> None:
+    """The bill in the answer is the one in the books, streamed or whole."""
+    whole = ask(rig, GENERATE, stream=False)
+    assert (whole.json["text"], whole.json["provider"], whole.json["cost_usd"]) == ("Hi there", "openai", "0.0000425")
+    told = ask(rig, GENERATE).events[-2]
+    assert (told["cost_usd"], told["usage"]["total_tokens"]) == ("0.0000425", 11)
+    assert [use["cost"] for use in rig.usage()] == ["42500", "42500"]
+
+
+VERDICTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "/v1/moderations": (
+        {"model": "org/judge", "input": "x"},
+        {"id": "m", "results": [{"flagged": False, "categories": {}, "category_scores": {}}]},
+    ),
+    "/v1/rerank": (
+        {"model": "org/rank", "query": "q", "documents": ["a"]},
+        {"results": [{"index": 0, "relevance_score": 0.5}], "usage": {"prompt_tokens": 5, "total_tokens": 5}},
+    ),
+}
+
+
+@pytest.mark.parametrize("path", VERDICTS)
+def test_verdicts_are_passed_on_and_booked(rig: Rig, path: str) -> None:
+    """Under the name that the provider has for the model; a wrong one is an error, and asked for again elsewhere."""
+    asked, answer = VERDICTS[path]
+    rig.upstream.script = [status("200 OK", json.dumps(answer).encode())]
+    client = rig.call("POST", path, asked)
+    assert (client.status, client.json["results"]) == (200, answer["results"])
+    assert rig.upstream.requests[-1].path == path
+    assert rig.upstream.requests[-1].json == {**asked, "model": "verdict-1"}
+    assert booked(rig)[0] == "ok"
+    rig.upstream.script = [status("200 OK", b'{"results": []}')] * 3
+    assert rig.call("POST", path, asked).json["error"]["code"] == "upstream_error"
+    refused = rig.call("POST", path, {**asked, "model": "gpt-4o"})
+    assert (refused.status, refused.json["error"]["param"]) == (400, "model")

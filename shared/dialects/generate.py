@@ -1,0 +1,102 @@
+"""`POST /api/llm/generate`: text for a prompt, in the plainest shape there is, and what it cost.
+
+    {"model", "prompt" or "messages", "system", "max_tokens", "temperature", "stream"}
+    -> {"id", "text", "model", "provider", "usage", "cost_usd", "finish_reason"}
+
+Whatever else a chat completion takes goes along. Streamed, each event has the next piece of `text`, and the last all
+the other members.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.core import body, chat, errors, sse
+from shared.core.errors import BadRequest
+from shared.core.pricing import usd
+from shared.core.usage import to_openai
+from shared.core.wire import encode
+from shared.dialects.dialect import Dialect, Writer
+
+if TYPE_CHECKING:
+    from shared.core.chat import Chat
+    from shared.core.usage import Usage
+
+_DONE = b"data: [DONE]\n\n"
+
+
+def parse(data: bytes) -> Chat:
+    """Read the body of a request.
+
+    Raises:
+        BadRequest: a field is wrong, or there is not exactly one of 'prompt' and 'messages'; `param` names it.
+        TooLarge: the body is too large.
+    """
+    raw = body.parse(data)
+    prompt, system = raw.pop("prompt", None), raw.pop("system", None)
+    if (prompt is None) == (raw.get("messages") is None):
+        raise BadRequest("Send 'prompt' (a text) or 'messages' (as of a chat completion), one of them.", param="prompt")
+    for name, text in (("prompt", prompt), ("system", system)):
+        if text is not None and (not isinstance(text, str) or not text):
+            raise BadRequest(f"The field '{name}' must be a text, and not empty.", param=name)
+    if raw.get("n") not in (None, 1):
+        raise BadRequest("'n' must be 1 here: there is one text.", param="n")
+    said = [{"role": "user", "content": prompt}] if prompt is not None else raw["messages"]
+    if system is not None and isinstance(said, list):
+        said = [{"role": "system", "content": system}, *said]
+    return chat.read({**raw, "messages": said}, data)
+
+
+class TextWriter(Writer):
+    """Writes texts."""
+
+    def __init__(self, request: Chat) -> None:
+        self._model = request.model
+        self._provider = ""
+        self._cost: int | None = None
+        self._id = ""
+        self._finish = "stop"
+
+    def bill(self, provider: str, cost: int | None) -> None:
+        """Take note of who answered, and for how many nano-dollars."""
+        self._provider, self._cost = provider, cost
+
+    def whole(self, found: dict[str, Any], usage: Usage) -> bytes:
+        """Render the text and what there is to tell of it."""
+        choice = found["choices"][0]
+        self._id, self._finish = found["id"], choice["finish_reason"]
+        return encode(self._told(_said(choice["message"]), usage))
+
+    def chunk(self, found: dict[str, Any]) -> bytes:
+        """Render a piece of the text."""
+        self._id = found["id"]
+        for choice in found["choices"]:
+            self._finish = choice["finish_reason"] or self._finish
+        text = "".join(_said(choice["delta"]) for choice in found["choices"])
+        return sse.frame({"text": text}) if text else b""
+
+    def end(self, usage: Usage) -> bytes:
+        """Render what there is to tell of the text, and the end."""
+        return sse.frame(self._told("", usage)) + _DONE
+
+    def failed(self, error: Exception) -> bytes:
+        """Render the error as the last event."""
+        return sse.frame({"error": errors.body(error)})
+
+    def _told(self, text: str, usage: Usage) -> dict[str, Any]:
+        return {
+            "id": f"gen-{self._id.removeprefix('chatcmpl-')}",
+            "text": text,
+            "model": self._model,
+            "provider": self._provider,
+            "usage": to_openai(usage),
+            "cost_usd": None if self._cost is None else usd(self._cost),
+            "finish_reason": self._finish,
+        }
+
+
+def _said(message: dict[str, Any]) -> str:
+    return "".join(text for text in (message.get("content"), message.get("refusal")) if isinstance(text, str))
+
+
+GENERATE = Dialect(parse, TextWriter, errors.envelope, bills=True)
