@@ -7,7 +7,7 @@ new permission begins here; nothing in `cdk/` names an action or a path.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 if TYPE_CHECKING:
     from shared.core.principals import Action
@@ -28,6 +28,7 @@ Resource = Literal[
 ]
 Bundle = Literal["hot", "control"]
 Auth = Literal["key", "none"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 ALWAYS_SET: Final = (
     "AWS_LAMBDA_EXEC_WRAPPER",
@@ -128,7 +129,7 @@ class Route:
         needs: What the caller's role must allow (`shared.core.principals.MAY`); None for what is open to anyone.
     """
 
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    method: Method
     path: str
     function: str
     auth: Auth = "key"
@@ -269,31 +270,23 @@ FUNCTIONS: Final[dict[str, Function]] = {
     )
 }
 
+INFERENCE: Final = (
+    *("/v1/chat/completions", "/v1/embeddings", "/v1/moderations", "/v1/rerank", "/v1/responses"),
+    *("/v1/messages", "/v1/messages/count_tokens", "/api/llm/generate", "/api/ai/ensemble"),
+)
 ROUTES: Final = (
     Route(method="GET", path="/health", function="gateway", auth="none"),
     Route(method="GET", path="/health/live", function="gateway", auth="none"),
     Route(method="GET", path="/health/ready", function="gateway", auth="none"),
     Route(method="POST", path="/auth/token", function="tokens", auth="none"),
     Route(method="GET", path="/.well-known/jwks.json", function="tokens", auth="none"),
-    Route(method="POST", path="/v1/chat/completions", function="gateway", needs="infer"),
-    Route(method="POST", path="/v1/embeddings", function="gateway", needs="infer"),
-    Route(method="POST", path="/v1/moderations", function="gateway", needs="infer"),
-    Route(method="POST", path="/v1/rerank", function="gateway", needs="infer"),
-    Route(method="POST", path="/api/llm/generate", function="gateway", needs="infer"),
-    Route(method="POST", path="/v1/responses", function="gateway", needs="infer"),
-    Route(method="POST", path="/v1/messages", function="gateway", needs="infer"),
-    Route(method="POST", path="/v1/messages/count_tokens", function="gateway", needs="infer"),
-    Route(method="POST", path="/api/ai/ensemble", function="gateway", needs="infer"),
+    *(Route(method="POST", path=path, function="gateway", needs="infer") for path in INFERENCE),
     Route(method="GET", path="/v1/models", function="gateway", needs="read"),
     Route(method="GET", path="/v1/models/{id+}", function="gateway", needs="read"),
     Route(method="GET", path="/openapi.json", function="admin", auth="none"),
     Route(method="GET", path="/admin/usage", function="admin", needs="observe"),
     # the control plane's own table of routes goes on from here: a line for each would fill the template
-    Route(method="GET", path="/admin/{id+}", function="admin", needs="administer"),
-    Route(method="POST", path="/admin/{id+}", function="admin", needs="administer"),
-    Route(method="PUT", path="/admin/{id+}", function="admin", needs="administer"),
-    Route(method="PATCH", path="/admin/{id+}", function="admin", needs="administer"),
-    Route(method="DELETE", path="/admin/{id+}", function="admin", needs="administer"),
+    *(Route(method=method, path="/admin/{id+}", function="admin", needs="administer") for method in get_args(Method)),
 )
 
 PLANS: Final = (
