@@ -12,7 +12,7 @@ from shared.dialects import anthropic_shapes as shapes
 if TYPE_CHECKING:
     from shared.dialects.anthropic_shapes import Block, Message
 
-_THOUGHTS = frozenset({"thinking", "redacted_thinking"})
+_THOUGHTS = ("thinking", "redacted_thinking")
 
 
 class Conversation:

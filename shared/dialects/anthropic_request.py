@@ -24,7 +24,7 @@ _IMAGE_TOKENS = 1600  # about as many as Anthropic counts for the largest image
 # Members that are translated, or mean nothing elsewhere. What else a client sends goes along unread.
 _KNOWN = frozenset({
     *Fields.__struct_fields__,
-    *("cache_control", "diagnostics", "service_tier", "user_profile_id", "workspace_id"),
+    *("cache_control", "diagnostics", "user_profile_id", "workspace_id"),
 })  # fmt: skip
 _NATIVE = ("container", "context_management", "inference_geo", "mcp_servers", "speed")  # each with a price of its own
 _USUAL_TIERS = frozenset({None, "auto", "standard_only"})

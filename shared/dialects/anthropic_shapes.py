@@ -195,3 +195,4 @@ class Fields(CountFields, kw_only=True):
     top_k: Annotated[int, Meta(ge=0)] | None = None
     stop_sequences: Annotated[list[Text], Meta(max_length=1024)] | None = None
     metadata: Metadata | None = None
+    service_tier: str | None = None

@@ -192,6 +192,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no messages": ({"messages": []}, "messages"),
     "a role": ({"messages": [{"role": "tool", "content": ""}]}, "messages[0].role"),
     "a block without a type": (user({"text": "x"}), "messages[0].content[0].type"),
+    "a type that is no word": (turns({"type": []}), "messages[1].content[0].type"),
+    "a tier that is no word": ({"service_tier": []}, "service_tier"),
     "text that is none": (user({"type": "text", "text": 1}), "messages[0].content[0].text"),
     "an image without a source": (user({"type": "image"}), "messages[0].content[0].source"),
     "an inner block": (
