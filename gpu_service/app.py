@@ -86,6 +86,10 @@ class App:
         """Begin to load the model, if nobody has."""
         return self._fleet.start()
 
+    def stop(self) -> None:
+        """End the streams that are still open, each with a last event that says why."""
+        self._fleet.stop()
+
     def close(self) -> None:
         """Stop what has not begun."""
         self._fleet.close()

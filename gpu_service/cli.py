@@ -25,6 +25,8 @@ _ENVIRONMENT: Final = f"""environment of `serve`:
   MODEL_STORE             where built and fetched models are (default: build/models beside the package)
                           With neither MODELS nor MODEL_DIR a models.toml or manifest.json in /opt/ml/model is taken.
   GPU_SERVICE_TOKEN       bearer token that callers must show (default: none; /ping and /health need it never)
+  GPU_SERVICE_AUTH        platform: SageMaker or Cloud Run checks callers; without it and without a token nothing but
+                          this machine's own address is listened on
   GPU_SERVICE_HOST, PORT  address (default: 127.0.0.1, 8080); SAGEMAKER_BIND_TO_PORT goes before PORT
   DEVICE                  auto, cpu or cuda (default: auto); cuda refuses to run on anything else
   INFERENCE_THREADS       cores that one run uses (default: 1, which does most per core)
@@ -41,6 +43,8 @@ _ENVIRONMENT: Final = f"""environment of `serve`:
   CACHE_DIR, CACHE_DISK_MB
                           folder for results that outlive the process (default: none), and their bound (default: 1024)
   BODY_SECONDS            time that a client has to send its body (default: 30)
+  DRAIN_SECONDS           time after SIGTERM for what is under way (default: 7; Cloud Run kills after 10); a second
+                          before its end open streams are told that there will be no more
   ACCESS_LOG              off: no line per request on stdout, probes aside (default: on)
 """
 

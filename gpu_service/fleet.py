@@ -128,6 +128,12 @@ class Fleet:
             )
         return self.names[0]
 
+    def stop(self) -> None:
+        """End the answers that are still being generated: the process is about to end."""
+        for service in self._services.values():
+            if isinstance(service, Generation):
+                service.stop()
+
     def close(self) -> None:
         """Stop what has not begun."""
         for service in self._services.values():

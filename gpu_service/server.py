@@ -7,6 +7,7 @@ would reach, and all other paths go through it.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -20,10 +21,10 @@ import uvicorn
 from gpu_service import main
 from gpu_service.log import event
 from gpu_service.model import ModelError
+from gpu_service.settings import check_guard
 from gpu_service.tasks.routes import PATHS
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable
     from types import FrameType
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HOT: Final = frozenset({"/ping", "/invocations", *PATHS})
-_DRAIN: Final = 7  # seconds for what is under way; Cloud Run kills after 10
+_LAST: Final = 1.0  # of the seconds of draining: for telling open streams that there will be no more
 _KEEP_ALIVE: Final = 75  # seconds; longer than a load balancer keeps a connection, so that it is never ours that closes
 
 
@@ -75,16 +76,35 @@ class Front:
         self.stop()
 
 
+class Server(uvicorn.Server):
+    """Drains as uvicorn does, and shortly before it would cut off what is left, has `stop` end it in good order."""
+
+    def __init__(self, config: uvicorn.Config, stop: Callable[[], None], patience: float) -> None:
+        super().__init__(config)
+        self._stop = stop
+        self._patience = patience
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take nothing new, finish what is under way."""
+        ending = asyncio.get_running_loop().call_later(self._patience, self._stop)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            ending.cancel()
+
+
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT, then finish what is under way; returns the exit status.
 
     Raises:
         ModelError: there is no model to serve, or the address cannot be listened on.
+        SettingsError: others could call, and nobody would check who they are.
     """
+    check_guard(settings)
     app = main.application()
     listener = _listen(settings.host, settings.port)
     front = Front(app, _entry())
-    server = uvicorn.Server(_config(front))
+    server = Server(_config(front, settings), app.stop, settings.drain_seconds - _LAST)
     front.stop = partial(setattr, server, "should_exit", True)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)  # uvicorn drains first, and then sends itself the signal again
@@ -98,7 +118,7 @@ def _entry() -> ASGIApp:
     return make("gpu_service", main.__file__, "http", main, main.__spec__)
 
 
-def _config(front: Front) -> uvicorn.Config:
+def _config(front: Front, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         front,
         lifespan="on",
@@ -108,7 +128,7 @@ def _config(front: Front) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=_DRAIN,
+        timeout_graceful_shutdown=settings.drain_seconds,
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import onnxruntime
 
+from gpu_service import driver
 from gpu_service.model import ModelError
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ def open_session(path: Path, *, threads: int, device: Device) -> Any:  # noqa: A
     try:
         session = onnxruntime.InferenceSession(str(path), _options(threads), providers=_providers(device))
     except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"ONNX Runtime {onnxruntime.__version__} cannot load {path}: {reason}") from error
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ModelError(
+            f"ONNX Runtime {onnxruntime.__version__} cannot load {path}: {reason}.{_remedy(reason)}"
+        ) from error
     return on_device(session, device)
 
 
@@ -42,12 +45,19 @@ def on_device(session: Any, device: Device) -> Any:  # noqa: ANN401 - as above
         ModelError: CUDA was asked for, and the session fell back to the CPU.
     """
     if device == "cuda" and session.get_providers()[0] != _CUDA:
+        version, built = onnxruntime.__version__, str(getattr(onnxruntime, "cuda_version", "") or "")
         raise ModelError(
-            f"DEVICE=cuda, but ONNX Runtime {onnxruntime.__version__} could not start its CUDA provider "
-            f"(built for CUDA {getattr(onnxruntime, 'cuda_version', '') or 'none'}): "
-            "install onnxruntime-gpu and a driver that fits it, or set DEVICE=cpu."
+            f"DEVICE=cuda, but ONNX Runtime {version} (built for CUDA {built or 'none'}) could not start its CUDA "
+            f"provider: {driver.remedy(built, driver.supported())}."
         )
     return session
+
+
+def _remedy(reason: str) -> str:
+    """Say what to do about a graph that is newer than the runtime, or uses operators of another one."""
+    if "opset" in reason.lower() or "ir version" in reason.lower():
+        return " Export the model with an opset that this version has, or install a newer onnxruntime."
+    return ""
 
 
 def _providers(device: Device) -> list[str]:

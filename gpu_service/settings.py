@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_GUARDS: Final = ("token", "platform")
 _SAGEMAKER: Final = Path("/opt/ml/model")  # where SageMaker unpacks a model's archive
 
 _MB: Final = 1024 * 1024
@@ -28,10 +30,11 @@ class Settings:
     """How to serve.
 
     `model_dir` is the one built model to serve, None for those of the file `models`; `store` holds what was built and
-    fetched for that file. `token` is the bearer token that callers must show, "" for none; `threads` are the cores of
-    one run, `workers` the runs at a time, `places` the requests inside at a time; `batching` says how they share runs,
-    `body_seconds` what a client has to send its body. The caches hold `cache_bytes` in memory and, if there is a
-    `cache_dir`, `cache_disk_bytes` in it.
+    fetched for that file. `token` is the bearer token that callers must show, "" for none; `guard` is who checks them,
+    "token" or "platform". `threads` are the cores of one run, `workers` the runs at a time, `places` the requests
+    inside at a time; `batching` says how they share runs. The caches hold `cache_bytes` in memory and, if there is a
+    `cache_dir`, `cache_disk_bytes` in it. `body_seconds` is what a client has to send its body, `drain_seconds` what
+    is under way has after SIGTERM.
     """
 
     model_dir: Path | None
@@ -40,6 +43,7 @@ class Settings:
     host: str
     port: int
     token: str
+    guard: str
     device: Device
     threads: int
     workers: int
@@ -49,6 +53,7 @@ class Settings:
     cache_dir: Path | None
     cache_disk_bytes: int
     body_seconds: float
+    drain_seconds: int
     access_log: bool
 
     @classmethod
@@ -64,13 +69,18 @@ class Settings:
         device = environment.get("DEVICE") or "auto"
         if device not in get_args(Device):
             raise SettingsError(f"DEVICE={device} is none of {', '.join(get_args(Device))}.")
+        host, token = environment.get("GPU_SERVICE_HOST") or "127.0.0.1", environment.get("GPU_SERVICE_TOKEN", "")
+        guard = environment.get("GPU_SERVICE_AUTH") or "token"
+        if guard not in _GUARDS:
+            raise SettingsError(f"GPU_SERVICE_AUTH={guard} is none of {', '.join(_GUARDS)}.")
         return cls(
             model_dir=Path(directory) if directory else None,
             models=Path(models or PACKAGED),
             store=Path(environment.get("MODEL_STORE") or STORE),
-            host=environment.get("GPU_SERVICE_HOST") or "127.0.0.1",
+            host=host,
             port=_number(environment, "SAGEMAKER_BIND_TO_PORT", port, least=0),
-            token=environment.get("GPU_SERVICE_TOKEN", ""),
+            token=token,
+            guard=guard,
             device=cast("Device", device),
             threads=threads,
             workers=_number(environment, "INFERENCE_WORKERS", max(1, cores() // threads)),
@@ -80,8 +90,23 @@ class Settings:
             cache_dir=Path(folder) if (folder := environment.get("CACHE_DIR")) else None,
             cache_disk_bytes=_number(environment, "CACHE_DISK_MB", 1024) * _MB,
             body_seconds=float(_number(environment, "BODY_SECONDS", 30)),
+            drain_seconds=_number(environment, "DRAIN_SECONDS", 7, least=2),
             access_log=_switch(environment, "ACCESS_LOG"),
         )
+
+
+def check_guard(settings: Settings) -> None:
+    """Hold the service to asking callers for something, wherever others than this machine can reach it.
+
+    Raises:
+        SettingsError: nobody would check who calls.
+    """
+    if settings.token or settings.guard == "platform" or settings.host in _LOOPBACK:
+        return
+    raise SettingsError(
+        f"GPU_SERVICE_HOST={settings.host} lets others in, and nobody checks who they are: set GPU_SERVICE_TOKEN, or "
+        "GPU_SERVICE_AUTH=platform where IAM does (SageMaker; Cloud Run without unauthenticated invocations)."
+    )
 
 
 def _batching(environment: Mapping[str, str]) -> Limits:

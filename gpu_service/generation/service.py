@@ -45,6 +45,11 @@ class Generation(Loading[Decoder]):
             self._generator = Generator(decoder, places=self._places)
         return self._generator.submit(wish)
 
+    def stop(self) -> None:
+        """End the answers that are being generated; each is told why."""
+        if self._generator is not None:
+            self._generator.stop()
+
     def close(self) -> None:
         """Stop after the token under way."""
         super().close()

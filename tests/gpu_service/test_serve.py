@@ -18,6 +18,7 @@ import pytest
 
 from tests.gpu_service.conftest import TOKEN
 from tests.gpu_service.process import ROOT, Server
+from tests.gpu_service.test_functions_framework import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,6 +163,29 @@ def test_a_port_that_is_taken_is_told(server: Server) -> None:
         1,
         f"gpu_service: 127.0.0.1:{server.port} cannot be listened on: Address already in use.\n",
     )
+
+
+@pytest.mark.parametrize("ways", [["--host", "0.0.0.0"], []])  # noqa: S104 - it is refused
+def test_the_world_is_not_let_in_unasked(ways: list[str], model_dir: Path) -> None:
+    """On every interface without a token or a platform that checks: one sentence with both remedies, status 1."""
+    done = serve(*ways, "--port", "0", MODEL_DIR=str(model_dir), GPU_SERVICE_HOST="0.0.0.0")  # noqa: S104 - as above
+
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "set GPU_SERVICE_TOKEN, or GPU_SERVICE_AUTH=platform" in done.stderr
+
+
+def test_sagemaker_serves_where_it_is_told(model_dir: Path) -> None:
+    """Its variables: SAGEMAKER_BIND_TO_PORT before PORT, the platform checks callers; /ping, then /invocations."""
+    port = free_port()
+    given = {"SAGEMAKER_BIND_TO_PORT": str(port), "PORT": "1", "GPU_SERVICE_AUTH": "platform"}
+    command = [sys.executable, "-m", "gpu_service", "serve"]
+    with Server(model_dir, command=command, port=port, GPU_SERVICE_HOST="0.0.0.0", **given) as server:  # noqa: S104 - as in its container
+        server.wait_until_ready()
+        answer = server.ask("POST", "/invocations", {"input": "hello world"})
+        server.terminate()
+
+        assert (answer.status, len(answer.json["data"][0]["embedding"])) == (200, 384)
+        assert server.ended() == 0
 
 
 def test_a_senseless_environment_is_told() -> None:
