@@ -81,6 +81,7 @@ def _made(visit: Visit, wanted: NewOrganization) -> dict[str, Any]:
         new = {"pk": FIRST_ORG, "sk": name, "name": wanted.name, "created_at": int(visit.control.now())}
         memory = [repeat.memory(name)] if repeat else []
         made = registry.add(new, visit.change("organization.create", wanted.id, None, _shown(new)), *memory)
+        visit.control.projection.open_new(wanted.id)
     first = NewKey(name="first administrator", role="admin", tier="enterprise")
     key = visit.control.keyring.make(visit._replace(org=wanted.id), first)
     return {**_shown(made), "admin_key": key.shown()}

@@ -55,10 +55,11 @@ class Books(NamedTuple):
         cursor = self.ledger.cursor(org)
         state = self.counters.state(org)
         if cursor is None:
-            self.ledger.begin(org, self.counters.now())
-            if not state.opened:  # nothing was ever booked, so nobody had a budget that could be overspent
+            cursor = self.ledger.begin(org, self.counters.now())
+            if not state.opened and self._is_new(org):
                 self.counters.open_new(org)
-        elif rebuilding.is_lost(state, cursor):
+                state = state._replace(opened=True)
+        if rebuilding.is_lost(state, cursor):
             mark = rebuilding.close(org, cursor, self.counters, self.ledger, self.say)
             return self._rebuild(org, mark, more)
         began = self.counters.now()
@@ -92,6 +93,11 @@ class Books(NamedTuple):
         done = {"reopened": True, "closed_at": int(mark), "replayed": replayed, "held": len(known.held)}
         self.say({"level": "INFO", "event": EVENT, "org": org, **done})
         return 0
+
+    def _is_new(self, org: str) -> bool:
+        """Tell whether nothing was ever spent: an organization may have lost its counters in its first minute."""
+        known = replaying.read(org, self.log, (), self.counters.now(), self.lease_ms)
+        return not (known.settled or known.held)
 
     def _note_whole(self, org: str, began: int) -> None:
         """Note now and then that all that was settled before is booked, lest a loss have much of the log read."""

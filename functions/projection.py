@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.core import policies
@@ -38,6 +39,11 @@ class Projection(NamedTuple):
         except StoreUnavailable as error:
             if missed:
                 raise StoreUnavailable(missed, retry_after=RETRY_SECONDS) from error
+
+    def open_new(self, org: str) -> None:
+        """Let budgets count at once in an organization that was made just now."""
+        with suppress(StoreUnavailable):  # then the function that keeps the books does it, within a minute
+            self.admission.open_new(org)
 
     def retell(self, org: str, tier: str) -> None:
         """Project all keys of a tier, whose preset was edited, and the policy of all who call with tokens of it.

@@ -16,7 +16,7 @@ from shared.core.events import EXPIRED, USAGE
 from shared.core.limits import HOUR, MINUTE, Standing
 from shared.core.pricing import Worst
 from shared.edge.asking import Ask, Grant, Stale, Unprojected, Who
-from shared.edge.names import Names, holds, names, policy
+from shared.edge.names import Names, holds, names, opened, policy
 from shared.edge.refusals import refuse
 from shared.edge.report import NO_TRIES, Report, listed
 from shared.edge.store import Script, Store, connect
@@ -148,6 +148,14 @@ class Admission:
         fields = {**policy_fields, "presets": self._presets}
         arguments = [version, *(part for pair in fields.items() for part in pair)]
         return bool(self._store.run(self._project, [policy(org, scope)], arguments))
+
+    def open_new(self, org: str) -> None:
+        """Open an organization that was made just now, so that nothing can be missing in its counters.
+
+        Raises:
+            StoreUnavailable: it could not. Who keeps the books opens it within a minute.
+        """
+        self._store.call("SET", opened(org), "1", "NX")
 
     def ping(self) -> None:
         """Find out whether the store answers.

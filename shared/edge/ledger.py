@@ -79,15 +79,16 @@ class Ledger:
             found.get("whole", 0),
         )
 
-    def begin(self, org: str, now: int) -> None:
+    def begin(self, org: str, now: int) -> Cursor:
         """Make the cursor of an organization that is new at `now`, in epoch ms; one that is there stays."""
-        new = items.encoded({"last": START, "purged": periods.day_at(now), "whole": now})
+        cursor = Cursor(START, purged=periods.day_at(now), whole=now)
+        new = items.encoded({"last": cursor.last, "purged": cursor.purged, "whole": now})
         request = {
             "TableName": self._table,
             "Item": {**place(org, "cursor"), **new},
             "ConditionExpression": "attribute_not_exists(pk)",
         }
-        self._conditionally("PutItem", request)
+        return cursor if self._conditionally("PutItem", request) is not None else self.cursor(org) or cursor
 
     def rewind(self, org: str, cursor: Cursor, closed: str) -> bool:
         """Have the stream read again from its start, once for the closure that `closed` marks; says whether it was."""

@@ -197,3 +197,20 @@ def test_a_user_whom_nobody_knows_keeps_nobody_closed(kept: Books, store: redis.
     till.request(meanwhile)
     settle_down(kept)
     assert agreed(kept, store) == (EARLIER + 1) * COST
+
+
+def test_a_loss_in_the_first_minute_is_one(store: redis.Redis, ledger: Ledger, till: Till, kept: Books) -> None:
+    """An organization whose books nobody has kept yet, but whose log shows that something was spent."""
+    assert ledger.cursor("other") is None
+    young = books(
+        store, ledger, [], directory=Shelf(TEAM, ANN), log=till.paper, lease_ms=int(LEASE * 1000), log_ms=LOG_MS,
+        reap=till.admission.reap, replay=till.admission.replay, tell=till.admission.tell,
+    )  # fmt: skip
+    till.paper.written = [{**line, "org": "other", "key": "other-k1"} for line in till.paper.written]
+    assert young.keep("other", always)
+    assert not store.get("{other}:open")
+    while wait := young.keep("other", always):
+        time.sleep(wait / 1000)
+    assert store.get("{other}:open")
+    assert store.hget("{other}:spend:team:red", "c:t") == str(EARLIER * COST)
+    assert kept.keep(ORG, always) == 0

@@ -153,7 +153,7 @@ def test_the_policies_are_back_before_it_opens(kept: Books, store: redis.Redis) 
 
     shelf = Shelf(
         {"sk": "team#red", "version": 3, "budget": {"daily_nano": 7}},
-        {"sk": "user#ann", "version": 1, "disabled": True},
+        {"sk": "user#ann", "version": 1, "role": "viewer", "disabled": True},
         {"sk": "org", "version": 2, "limits": {"requests_per_minute": 5}},
         {"sk": "organization#other", "version": 9},
         {"sk": "key#acme-k1", "version": 4},

@@ -25,7 +25,7 @@ LEASE: Final = 0.25
 PAYING: Final = {"org": ORG, "key": "acme-k1", "user": "ann", "team": "red", "model": "m"}
 SCOPES: Final = ("key:acme-k1", "user:ann", "team:red", "org:acme", "model:m")
 TEAM: Final[dict[str, Any]] = {"sk": "team#red", "version": 1, "budget": {"total_nano": BUDGET}}
-ANN: Final[dict[str, Any]] = {"sk": "user#ann", "version": 1}
+ANN: Final[dict[str, Any]] = {"sk": "user#ann", "version": 1, "role": "developer"}
 STEPS: Final = ("admitted", "reserved", "called", "noted", "settled")
 _NUMBER = itertools.count()
 

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shared.core import keys
+from shared.core.errors import BudgetExhausted, StoreRebuilding
+from shared.core.pricing import Worst
+from shared.edge.admission import Ask
 from tests.functions.control.rig import BOSS
 
 if TYPE_CHECKING:
@@ -66,3 +69,26 @@ def test_an_id_that_is_none(house: House, name: object) -> None:
     """It becomes part of every key, so it is short and plain."""
     reply = house.call("POST", "/admin/organizations", {"id": name, "name": "x"})
     assert (reply.status, reply.error["param"]) == (400, "id")
+
+
+def test_budgets_count_at_once_in_a_new_organization(house: House) -> None:
+    """It has no past that its counters could lack; one that exists is opened by nobody but who keeps the books."""
+    key = house.call("POST", "/admin/organizations", {"id": "acme", "name": "ACME"}).body["admin_key"]["id"]
+    caller = BOSS._replace(org="acme", key_id=key)
+    made = house.call("POST", "/admin/keys", {"name": "k", "budget": {"total_usd": "0.000001"}}, caller=caller).body
+    ask = Ask("acme", (f"key:{made['id']}",), "r-1", 10, worst=Worst(1_001, 0, 0))
+    with pytest.raises(BudgetExhausted):
+        house.admission.admit(ask)
+    assert house.valkey
+    with house.valkey.client() as client:
+        client.delete("{acme}:open")
+    assert house.call("POST", "/admin/organizations", {"id": "acme", "name": "ACME"}).status == 409
+    with pytest.raises(StoreRebuilding):
+        house.admission.admit(ask)
+
+
+def test_an_organization_is_made_without_the_store(house: House) -> None:
+    """Its budgets then count within a minute; its first key is told to the store when it is used."""
+    reply = house.without_valkey().call("POST", "/admin/organizations", {"id": "acme", "name": "ACME"})
+    assert reply.status == 201
+    assert [entry["id"] for entry in house.call("GET", "/admin/organizations").body["data"]] == ["acme"]
