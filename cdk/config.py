@@ -34,6 +34,8 @@ def _from_text(value: object) -> object:
 
 Url = Annotated[str, Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$")]
 
+Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.-]+(:[0-9]+)?$")]
+
 
 class Config(BaseModel):
     """One deployment of the gateway."""
@@ -65,6 +67,9 @@ class Config(BaseModel):
 
     oidc: Annotated[tuple[OidcIssuer, ...], BeforeValidator(_from_text), Field(max_length=10)] = ()
     """Identity providers whose tokens are accepted beside our own."""
+
+    cors_origins: Annotated[tuple[Origin, ...], BeforeValidator(_from_text), Field(max_length=20)] = ()
+    """Origins whose web pages may call, such as `https://app.example`; none by default."""
 
     reserved_concurrency: Annotated[dict[str, Annotated[int, Field(ge=1)]], BeforeValidator(_from_text)] = {}
     """Function name to concurrent executions set aside for it, so that open streams cannot starve the authorizer.

@@ -92,6 +92,7 @@ class NexusStack(Stack):
             functions={name: function.function for name, function in functions.items()},
             own_log_account=config.account_log_role,
             firewall=config.waf,
+            origins=config.cors_origins,
         )
         if config.waf:
             stage_arn = api.api.deployment_stage.stage_arn
@@ -175,6 +176,8 @@ def _environment(spec: manifest.Function, config: Config, data: Mapping[manifest
         "OPENAI_BASE_URL": config.openai_base_url,
     }
     chosen = {name: value for name, value in optional.items() if value and name in spec.optional_environment}
+    if config.cors_origins and spec.name in {route.function for route in manifest.ROUTES}:
+        chosen["CORS_ORIGINS"] = " ".join(config.cors_origins)
     return {**{name: known[name] for name in sorted(spec.environment)}, **chosen}
 
 

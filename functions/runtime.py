@@ -18,6 +18,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from functions import cors
 from functions.runtime_api import Failure, RuntimeApi, RuntimeApiError
 from shared.edge import snapshot
 from shared.edge.response import ClientGone
@@ -166,7 +167,7 @@ def main(environment: Mapping[str, str]) -> None:
     sys.modules.setdefault("snapshot_restore_py", snapshot)
     api = RuntimeApi(environment["AWS_LAMBDA_RUNTIME_API"])
     try:
-        handler = load(environment["_HANDLER"])
+        handler = cors.allowing(load(environment["_HANDLER"]), environment)
     except Exception as error:  # noqa: BLE001 - told to Lambda, and the end
         api.fail_init(_report(error))
         sys.exit(_EXIT_INIT)

@@ -17,7 +17,7 @@ from cdk.constructs.refusals import add_refusals
 from shared import manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from aws_cdk import aws_lambda as lambda_
     from aws_cdk.aws_apigateway import CfnAuthorizer
@@ -38,6 +38,9 @@ EXCUSED_OPEN: Final = {
         "Monitors and load balancers hold no key, and ask only for health, which tells of no tenant. Who asks for a "
         "token has none yet, and who verifies one reads public keys."
     ),
+}
+EXCUSED_PREFLIGHT: Final = {
+    "AwsSolutions-APIG4": "A browser sends no credentials with the question whether it may send any.",
 }
 EXCUSED_WITHOUT_FIREWALL: Final = {
     "AwsSolutions-APIG3": "The operator switched the web ACL off (nexus:waf), which saves its monthly price.",
@@ -75,8 +78,9 @@ class Api(Construct):
         functions: Mapping[str, lambda_.Function],
         own_log_account: bool,
         firewall: bool,
+        origins: Sequence[str] = (),
     ) -> None:
-        """Build it for `functions` (by their name in the manifest)."""
+        """Build it for `functions` (by their name in the manifest), and for web pages of `origins`."""
         super().__init__(scope, "Api")
         log = logs.LogGroup(self, "AccessLog", retention=RETENTION, removal_policy=RemovalPolicy.DESTROY)
         self.api = apigateway.RestApi(
@@ -86,7 +90,7 @@ class Api(Construct):
             endpoint_types=[apigateway.EndpointType.REGIONAL],  # an edge endpoint cuts streams idle for 30 s
             api_key_source_type=apigateway.ApiKeySourceType.AUTHORIZER,
             cloud_watch_role=False,
-            deploy_options=_stage(stage, log),
+            deploy_options=_stage(stage, log, preflights=bool(origins)),
         )
         if own_log_account:
             self.api.deployment_stage.node.add_dependency(LogAccount(self))
@@ -101,7 +105,9 @@ class Api(Construct):
         resource.add_property_deletion_override("IdentitySource")  # CDK writes "", which is no source's name
         for route in manifest.ROUTES:
             self._add(route, functions[route.function], authorizer)
-        add_refusals(self.api)
+        if origins:
+            self._add_preflights(functions)
+        add_refusals(self.api, origins)
         self.plans = {plan.tier: self._sell(plan) for plan in manifest.PLANS}
         excuse(self, EXCUSED if firewall else {**EXCUSED, **EXCUSED_WITHOUT_FIREWALL})
 
@@ -112,13 +118,7 @@ class Api(Construct):
         return f"https://{self.api.rest_api_id}.execute-api.{Aws.REGION}.{Aws.URL_SUFFIX}/{stage}"
 
     def _add(self, route: manifest.Route, function: lambda_.Function, authorizer: apigateway.IAuthorizer) -> None:
-        mode = apigateway.ResponseTransferMode
-        integration = apigateway.LambdaIntegration(
-            function,
-            response_transfer_mode=mode.STREAM if route.stream else mode.BUFFERED,
-            timeout=Duration.seconds(manifest.FUNCTIONS[route.function].timeout_s),
-            scope_permission_to_method=False,  # one permission a function: forty routes would overflow its policy
-        )
+        integration = _integration(function, manifest.FUNCTIONS[route.function])
         closed = route.auth == "key"
         method = self.api.root.resource_for_path(route.path).add_method(
             route.method,
@@ -129,6 +129,14 @@ class Api(Construct):
         )
         if not closed:
             excuse(method, EXCUSED_OPEN)
+
+    def _add_preflights(self, functions: Mapping[str, lambda_.Function]) -> None:
+        """Add the method by which a browser asks, before a page's request, whether it may send that."""
+        for path, function in _paths().items():
+            integration = _integration(functions[function], manifest.FUNCTIONS[function])
+            resource = self.api.root.resource_for_path(path)
+            kind = apigateway.AuthorizationType.NONE
+            excuse(resource.add_method("OPTIONS", integration, authorization_type=kind), EXCUSED_PREFLIGHT)
 
     def _sell(self, plan: manifest.Plan) -> str:
         """Add a tier's usage plan and the key that those share who have none of their own; returns the plan's id."""
@@ -145,17 +153,35 @@ class Api(Construct):
         return usage.usage_plan_id
 
 
+def _integration(function: lambda_.Function, spec: manifest.Function) -> apigateway.LambdaIntegration:
+    mode = apigateway.ResponseTransferMode
+    return apigateway.LambdaIntegration(
+        function,
+        response_transfer_mode=mode.STREAM if spec.streams else mode.BUFFERED,
+        timeout=Duration.seconds(spec.timeout_s),
+        scope_permission_to_method=False,  # one permission a function: forty routes would overflow its policy
+    )
+
+
+def _paths() -> dict[str, str]:
+    """Return every path that has a route, with the function of one."""
+    return {route.path: route.function for route in manifest.ROUTES}
+
+
 def usage_key_prefix() -> str:
     """Return what starts the value of each tier's key: unique to this stack, long enough for API Gateway, no secret."""
     return Fn.select(2, Fn.split("/", Aws.STACK_ID))
 
 
-def _stage(name: str, log: logs.LogGroup) -> apigateway.StageOptions:
+def _stage(name: str, log: logs.LogGroup, *, preflights: bool) -> apigateway.StageOptions:
     limited = apigateway.MethodDeploymentOptions(throttling_rate_limit=OPEN_RATE, throttling_burst_limit=OPEN_RATE)
+    keyless = [f"{route.path}/{route.method}" for route in manifest.ROUTES if route.auth == "none"]
     return apigateway.StageOptions(
         stage_name=name,
         access_log_destination=apigateway.LogGroupLogDestination(log),
         access_log_format=apigateway.AccessLogFormat.custom(json.dumps(ACCESS_LOG)),
         metrics_enabled=True,
-        method_options={f"{route.path}/{route.method}": limited for route in manifest.ROUTES if route.auth == "none"},
+        method_options=dict.fromkeys(
+            [*keyless, *([f"{path}/OPTIONS" for path in _paths()] if preflights else [])], limited
+        ),
     )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aws_cdk import aws_apigateway as apigateway
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 REQUEST_ID: Final = {"x-request-id": "context.requestId"}
 
@@ -60,15 +63,20 @@ REFUSALS: Final = (
 )
 
 
-def add_refusals(api: apigateway.RestApi) -> None:
-    """Give `api` every refusal of the table, each with the request's id."""
+def add_refusals(api: apigateway.RestApi, origins: Sequence[str] = ()) -> None:
+    """Give `api` every refusal of the table, each with the request's id.
+
+    Pages of `origins` may read them; of several, all may: API Gateway cannot choose, and nothing in them is secret.
+    """
+    allowed = {"access-control-allow-origin": f"'{origins[0] if len(origins) == 1 else '*'}'"} if origins else {}
+    readable = {**allowed, "access-control-expose-headers": "'*'"} if origins else {}
     for refusal in REFUSALS:
         wait = {} if refusal.retry_after_s is None else {"retry-after": f"'{refusal.retry_after_s}'"}
         api.add_gateway_response(
             refusal.response.title().replace("_", ""),
             type=apigateway.ResponseType.of(refusal.response),
             status_code=None if refusal.status is None else str(refusal.status),
-            response_headers={**REQUEST_ID, **wait},
+            response_headers={**REQUEST_ID, **wait, **readable},
             templates={"application/json": envelope(refusal)},
         )
 

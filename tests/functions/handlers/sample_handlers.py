@@ -76,6 +76,13 @@ def stream(event: Any, _context: Any, out: Out) -> None:
             out.write(item.encode())
 
 
+def pour(event: Any, _context: Any, out: Out) -> None:
+    """Answer a request over HTTP in the chunks that it lists."""
+    out.start(200, {"content-type": "text/event-stream"})
+    for chunk in event["chunks"]:
+        out.write(chunk.encode())
+
+
 def silent(_event: Any, _context: Any, _out: Out) -> None:
     """Forget to answer."""
 
@@ -122,6 +129,6 @@ def leave_midway(_event: Any, _context: Any, out: Out) -> None:
     sys.exit(3)
 
 
-HANDLERS: list[Any] = [stream, silent, twice, eager, huge, flood, leave_midway]
+HANDLERS: list[Any] = [stream, pour, silent, twice, eager, huge, flood, leave_midway]
 for _handler in HANDLERS:
     _handler.streams = True
