@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from tests.bench import admissions, cold_start, gateway_cpu, generation, streaming
-from tests.bench.serving import versus
+from tests.bench.serving import __main__ as serving
 from tests.bench.stack import Stack, running
 
 
@@ -32,11 +32,8 @@ def main() -> None:
             _streams(stack)
     print()
     admissions.main()
-    print("\nEmbeddings: 32 clients, one text per request")
-    try:
-        versus.main()
-    except RuntimeError as error:
-        print(f"  left out: {error}")
+    print()
+    serving.main()
     print()
     generation.main()
 

@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
-from tests.bench.serving import versus
+from tests.bench.serving import overload, tuning, versus
 
-versus.main()
+
+def main() -> None:
+    """Measure all of it; without infinity, if it cannot be had."""
+    overload.main()
+    print()
+    tuning.main()
+    print("\nEmbeddings: 32 clients, one text per request")
+    try:
+        versus.main()
+    except RuntimeError as error:
+        print(f"  left out: {error}")
+
+
+if __name__ == "__main__":
+    main()

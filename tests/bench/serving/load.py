@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,12 +17,36 @@ MODEL = "all-MiniLM-L6-v2"
 
 @dataclass
 class Seen:
-    """What the clients saw: seconds of each answered request, tokens in them, refusals, and how long it took."""
+    """What the clients saw: seconds and tokens of each answered request, refusals, and how long it all took.
+
+    Of the refused it is known how many were told when to come back.
+    """
 
     latencies: list[float] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
     refused: int = 0
-    tokens: int = 0
+    told: int = 0
     seconds: float = 0.0
+
+    def take(self, answer: Answer, seconds: float, tokens: int) -> bool:
+        """Count one answer; returns whether it was one."""
+        if answer.status == 200:
+            self.latencies.append(seconds)
+            self.sizes.append(tokens)
+            return True
+        self.refused += 1
+        self.told += b"retry-after:" in answer.head.lower()
+        return False
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the answered requests."""
+        return sum(self.sizes)
+
+    def goodput(self, target: float) -> float:
+        """Tokens a second of the requests that were answered within `target` seconds."""
+        in_time = (size for size, latency in zip(self.sizes, self.latencies, strict=True) if latency <= target)
+        return sum(in_time) / self.seconds
 
     @property
     def rate(self) -> float:
@@ -33,13 +58,21 @@ class Seen:
         return sorted(self.latencies)[int(share * (len(self.latencies) - 1))] * 1000
 
 
+class Answer(NamedTuple):
+    """What came back; the head is raw."""
+
+    status: int
+    head: bytes
+    body: bytes
+
+
 class Connection(asyncio.Protocol):
     """One keep-alive connection to `host`; answers are told apart by their content-length."""
 
     def __init__(self) -> None:
         self._data = b""
         self._length = -1
-        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+        self._answer: asyncio.Future[Answer] | None = None
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -61,10 +94,11 @@ class Connection(asyncio.Protocol):
         if 0 <= self._length <= len(self._data):
             assert self._answer is not None
             answer, self._data, self._length = self._data, b"", -1
-            self._answer.set_result((int(answer[9:12]), answer.partition(b"\r\n\r\n")[2]))
+            head, _, content = answer.partition(b"\r\n\r\n")
+            self._answer.set_result(Answer(int(answer[9:12]), head, content))
 
-    async def ask(self, path: str, body: bytes) -> tuple[int, bytes]:
-        """Post `body`; returns status and body."""
+    async def ask(self, path: str, body: bytes) -> Answer:
+        """Post `body`."""
         assert self._transport is not None
         self._answer = asyncio.get_running_loop().create_future()
         head = f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
@@ -93,15 +127,36 @@ async def closed(port: int, path: str, texts: Iterator[tuple[str, int]], *, clie
         _, connection = await loop.create_connection(Connection, "127.0.0.1", port)
         while (at := time.perf_counter()) < end:
             text, tokens = next(texts)
-            status, _ = await connection.ask(path, body(text))
-            if status == 200:
-                seen.latencies.append(time.perf_counter() - at)
-                seen.tokens += tokens
-            else:
-                seen.refused += 1
+            if not seen.take(await connection.ask(path, body(text)), time.perf_counter() - at, tokens):
                 await asyncio.sleep(0.05)
         connection.close()
 
     await asyncio.gather(*(client() for _ in range(clients)))
+    seen.seconds = time.perf_counter() - began
+    return seen
+
+
+async def opened(
+    port: int, path: str, texts: Iterator[tuple[str, int]], *, rate: float, seconds: float, seed: int = 1
+) -> Seen:
+    """Ask `rate` texts a second at random for `seconds`, whether or not the ones before are answered."""
+    seen, chance, loop = Seen(), random.Random(seed), asyncio.get_running_loop()
+    idle: list[Connection] = []
+
+    async def ask(text: str, tokens: int) -> None:
+        at = time.perf_counter()
+        connection = idle.pop() if idle else (await loop.create_connection(Connection, "127.0.0.1", port))[1]
+        answer = await connection.ask(path, body(text))
+        seen.take(answer, time.perf_counter() - at, tokens)
+        idle.append(connection)
+
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        due = began
+        while (due := due + chance.expovariate(rate)) < began + seconds:
+            await asyncio.sleep(due - time.perf_counter())
+            group.create_task(ask(*next(texts)))
+    for connection in idle:
+        connection.close()
     seen.seconds = time.perf_counter() - began
     return seen

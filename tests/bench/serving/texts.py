@@ -34,5 +34,13 @@ def mixed(seed: int) -> Iterator[tuple[str, int]]:
         yield _text(chance, words), words + 2
 
 
+def long(seed: int) -> Iterator[tuple[str, int]]:
+    """Texts of 160 to 250 tokens."""
+    chance = random.Random(seed)
+    while True:
+        words = chance.randint(158, 248)
+        yield _text(chance, words), words + 2
+
+
 def _text(chance: random.Random, words: int) -> str:
     return " ".join(chance.choices(WORDS, k=words))

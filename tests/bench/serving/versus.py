@@ -97,7 +97,7 @@ async def _cosine(ends: dict[str, tuple[int, str, int]]) -> float:
     vectors = []
     for port, path, _ in ends.values():
         _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port)
-        answers = [json.loads((await connection.ask(path, body(text)))[1]) for text in asked]
+        answers = [json.loads((await connection.ask(path, body(text))).body) for text in asked]
         vectors.append(np.array([answer["data"][0]["embedding"] for answer in answers]))
         connection.close()
     one, other = (found / np.linalg.norm(found, axis=1, keepdims=True) for found in vectors)
