@@ -89,6 +89,11 @@ class Engine:
         """The execution provider that the session really runs on."""
         return str(self._session.get_providers()[0])
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the thread that calls `run` does the computing."""
+        return self.provider == "CPUExecutionProvider"
+
     def warm_up(self) -> None:
         """Make the first run, whose result has to be what the task is about, and note its width.
 

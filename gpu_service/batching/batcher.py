@@ -52,14 +52,22 @@ class Batcher(Generic[R, T]):
     """Runs rows of many requests together on `workers` threads, for at most `places` requests at a time.
 
     `work` computes one result per row; several threads call it at once. A row is as long as `len` says. Threads begin
-    with the first request, so that a process may fork before.
+    with the first request, so that a process may fork before. `meter` is the clock that tells what a run costs: that of
+    the thread, where the work is done on it, knows nothing of what neighbours on the machine take.
     """
 
     def __init__(
-        self, work: Callable[[Sequence[R]], Collection[T]], limits: Limits, *, workers: int = 1, places: int = 256
+        self,
+        work: Callable[[Sequence[R]], Collection[T]],
+        limits: Limits,
+        *,
+        workers: int = 1,
+        places: int = 256,
+        meter: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.policy = Policy(limits, workers=workers)
         self._work = work
+        self._meter = meter
         self._places = places
         self._inside = 0
         self._turn = threading.Condition()
@@ -134,10 +142,12 @@ class Batcher(Generic[R, T]):
 
     def _serve(self) -> None:
         while batch := self._next():
+            before = self._meter()
             outcomes = self._attempt([cast("Job[R, T]", row.ticket).rows[row.place] for row in batch.rows])
+            busy = self._meter() - before
             broken = {row.ticket for row, outcome in zip(batch.rows, outcomes, strict=True) if _is_error(outcome)}
             with self._turn:
-                self.policy.done(batch, time.perf_counter(), ran=not broken)
+                self.policy.done(batch, time.perf_counter(), ran=not broken, busy=busy)
                 for ticket in broken:
                     self.policy.drop(ticket)
             self._tell(self._deliver, batch, outcomes)

@@ -6,8 +6,9 @@ and one of a millisecond count alike and a hiccup of the machine counts little. 
 Schwartz 2000): a run replaces what older runs said about sizes like its own and nothing else, or an hour of equal texts
 would wear away all knowledge of other lengths.
 
-What slows the whole machine, or another model in the place of the first, shows at once in a third number: the `pace`,
-a running mean of measured over predicted time. Once it is far from 1, what was known is scaled by it and learned anew.
+They are learned from the time that a run keeps its processor busy, where that can be told from the time on the clock;
+what neighbours on the machine take goes into a third number, the `pace`, which all predictions are multiplied by. Once
+the two numbers themselves are far off, as another model took the place of the first, they are scaled and learned anew.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from __future__ import annotations
 from typing import Final
 
 _MEMORY: Final = 0.995  # of what is known about runs of a size outlives one more of them: the last 200 decide
-_STEADY: Final = 1.5  # how far the pace may get from 1, either way, before all is learned anew
-_PACE: Final = 0.1  # weight of the newest run in the pace
+_STEADY: Final = 1.5  # how far off the two numbers may be, either way, before all is learned anew
+_LEAP: Final = 4.0  # how far one run may be from what was expected: beyond it is a hiccup
+_PACE: Final = 0.1  # weight of the newest run in the running means
 _UNIT: Final = 256  # tokens: makes the two unknowns about as large
 _LEAST: Final = 1e-6  # seconds; nothing is quicker
 _WORTH: Final = 4.0  # tokens; a run costs at least that
@@ -29,6 +31,7 @@ class Cost:
 
     def __init__(self, fixed: float = _FIXED, per_token: float = _PER_TOKEN) -> None:
         self._fixed, self._slope = fixed, per_token * _UNIT
+        self._pace = 1.0
         self._start()
 
     @property
@@ -54,21 +57,24 @@ class Cost:
         """How many tokens of padding cost as much as one more run; some in any case, or no batch were ever tried."""
         return max(_WORTH, self._fixed / max(self._slope / _UNIT, 1e-12))
 
-    def learn(self, padded: int, seconds: float) -> None:
-        """Take note that a run of so many padded tokens took `seconds`."""
-        seconds = max(seconds, _LEAST)
-        self._pace += _PACE * (min(4.0, max(0.25, seconds / self._raw(padded))) - self._pace)
-        if not 1 / _STEADY < self._pace < _STEADY:
-            self._fixed, self._slope = self._fixed * self._pace, self._slope * self._pace
+    def learn(self, padded: int, seconds: float, busy: float | None = None) -> None:
+        """Take note that a run of so many padded tokens took `seconds`, and kept a processor `busy` for that long."""
+        seconds, busy = max(seconds, _LEAST), max(seconds if busy is None else busy, _LEAST)
+        raw = self._raw(padded)
+        self._pace += _PACE * (_bounded(seconds / raw, self._pace) - self._pace)
+        self._drift += _PACE * (_bounded(busy / raw, self._drift) - self._drift)
+        if not 1 / _STEADY < self._drift < _STEADY:
+            self._fixed, self._slope = self._fixed * self._drift, self._slope * self._drift
+            self._pace = max(_LEAST, self._pace / self._drift)
             self._start()
-        fixed, slope = 1 / seconds, padded / _UNIT / seconds
+        fixed, slope = 1 / busy, padded / _UNIT / busy
         self._forget(fixed, slope)
         self._add(fixed, slope, 1)
         self._solve()
 
     def _start(self) -> None:
         """Take the two numbers for a guess, of which a faint memory stays."""
-        self._pace = 1.0
+        self._drift = 1.0
         self._ff = self._fs = self._ss = self._f1 = self._s1 = 0.0  # the information matrix, and what it is worth
         for padded in (8, 256):
             guess = self._raw(padded) * 100
@@ -106,3 +112,7 @@ class Cost:
             self._fixed, self._slope = 0.0, self._s1 / self._ss
         elif self._slope < 0:
             self._fixed, self._slope = self._f1 / self._ff, 0.0
+
+
+def _bounded(ratio: float, known: float) -> float:
+    return min(_LEAP * known, max(known / _LEAP, ratio))

@@ -1,7 +1,7 @@
 """THE batching policy. It is pure: no clock, no thread, no model; the time comes in with every call, in seconds.
 
 A worker that has nothing to do asks `take`. It gets the oldest row and with it the rows nearest in length, while the
-batch stays within its bounds and the padding that a further row causes costs less than the run that it saves. What
+batch stays within its bounds and the padding that a further row causes costs less than half the run that it saves. What
 arrives while all workers run joins the next batch, so nothing ever waits for company while a worker is idle, unless
 the measured costs and the pace of arrivals say that the wait is won back (`_patience`), or the operator wants it so.
 
@@ -32,6 +32,7 @@ _OVERHEAD: Final = 0.03  # share of a run that its fixed cost may make up before
 _RUN: Final = 0.5  # share of the latency that one run may make up
 _SOONER: Final = 0.8  # of the time: what splitting a batch among idle workers has to come to
 _VIEW: Final = 8  # runs whose rows are in view: nobody is overtaken by more, and eight find neighbours enough
+_PADDING: Final = 0.5  # of the run that a row saves may go into its padding: the next run may have nearer neighbours
 _PAUSE: Final = 1.0  # seconds; a longer gap says no more about the pace
 _PACE: Final = 0.1  # weight of the newest gap between arrivals in the running mean
 
@@ -137,12 +138,15 @@ class Policy:
                 self._show(ticket, now)
         return batch
 
-    def done(self, batch: Batch, now: float, *, ran: bool = True) -> None:
-        """Take note that a batch has been run; not `ran` if it failed, which teaches nothing."""
+    def done(self, batch: Batch, now: float, *, ran: bool = True, busy: float | None = None) -> None:
+        """Take note that a batch has been run; not `ran` if it failed, which teaches nothing.
+
+        `busy` is how long it kept a processor busy, if that is known apart from the time on the clock.
+        """
         self.running.discard(batch)
         if not ran:
             return
-        self.cost.learn(batch.padded, now - batch.began)
+        self.cost.learn(batch.padded, now - batch.began, busy)
         for row in batch.rows:
             self.tuner.saw(now - row.since, now)
 
@@ -219,7 +223,7 @@ class Policy:
     def _fits(self, rows: int, longest: int, size: int, budget: int) -> bool:
         """Say whether a row of `size` tokens may join `rows` rows that are padded to `longest`."""
         padded = (rows + 1) * max(longest, size)
-        return padded <= budget and padded - rows * longest - size <= self.cost.worth
+        return padded <= budget and padded - rows * longest - size <= _PADDING * self.cost.worth
 
     def _patience(self, rows: list[Row], now: float) -> float:
         """Seconds that an idle worker does well to wait for more rows than these."""

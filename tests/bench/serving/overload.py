@@ -19,7 +19,7 @@ PATH: Final = "/v1/embeddings"
 def main() -> None:
     """Measure and print."""
     print(f"Overload: mixed lengths at three times the capacity, target latency {TARGET:g} s")
-    with Server(DEFAULT, ACCESS_LOG="off", TARGET_LATENCY_MS=str(int(TARGET * 1000))) as server:
+    with Server(DEFAULT, ACCESS_LOG="off", CACHE_MB="0", TARGET_LATENCY_MS=str(int(TARGET * 1000))) as server:
         server.wait_until_ready()
         _capacity(server.port, 0)  # warms up
         before = _capacity(server.port, 1)

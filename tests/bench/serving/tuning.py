@@ -48,7 +48,7 @@ def _server(size: int = 0, wait: int = 0) -> Server:
     """One service; a `size` of 0 leaves the choice to it."""
     fixed = {"MAX_BATCH_SIZE": size, "MIN_BATCH_SIZE": size, "MAX_WAIT_MS": wait, "AUTO_TUNE": "off"} if size else {}
     told: dict[str, Any] = {name: str(value) for name, value in fixed.items()}
-    return Server(DEFAULT, ACCESS_LOG="off", TARGET_LATENCY_MS=str(int(TARGET * 1000)), **told)
+    return Server(DEFAULT, ACCESS_LOG="off", CACHE_MB="0", TARGET_LATENCY_MS=str(int(TARGET * 1000)), **told)
 
 
 def _phases(port: int) -> list[Phase]:

@@ -37,7 +37,10 @@ def main(rounds: int = ROUNDS) -> None:
     """Measure and print."""
     engine = Engine.open(DEFAULT, device="cpu")
     port = _free_port()
-    with Server(DEFAULT, ACCESS_LOG="off", TARGET_LATENCY_MS=PATIENT) as server, infinity.running(port) as pid:
+    with (
+        Server(DEFAULT, ACCESS_LOG="off", TARGET_LATENCY_MS=PATIENT, CACHE_MB="0") as server,
+        infinity.running(port) as pid,
+    ):
         server.wait_until_ready()
         ends = {"ours": (server.port, OURS, server.process.pid), "infinity": (port, THEIRS, pid)}
         print(f"Vectors of both: cosine at least {uvloop.run(_cosine(ends)):.6f} on 40 texts", flush=True)

@@ -76,3 +76,15 @@ def test_no_measurement_breaks_it(runs: list[tuple[int, float]]) -> None:
     assert 0 < cost.seconds(1000) < 1e9
     assert cost.room(1.0) >= 0
     assert cost.worth >= 0
+
+
+def test_what_neighbours_take_is_told_from_what_a_run_costs() -> None:
+    """A machine that others use, five times slower by fits: predictions follow the clock, the two numbers do not."""
+    cost, chance = Cost(), random.Random(5)
+    for number in range(600):
+        padded, slow = chance.choice(SHAPES), 5 if number % 200 > 100 else 1
+        busy = 2e-3 + 2e-4 * padded
+        cost.learn(padded, busy * slow * chance.uniform(0.7, 1.3), busy)
+
+    assert abs(cost.worth - 10) < 1
+    assert 3 < cost.seconds(256) / (2e-3 + 2e-4 * 256) < 7
