@@ -6,6 +6,8 @@ asked afterwards where it runs.
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any, Final
 
 import onnxruntime
@@ -28,8 +30,12 @@ def open_session(path: Path, *, threads: int, device: Device) -> Any:  # noqa: A
     Raises:
         ModelError: the graph cannot be loaded, or not on this device.
     """
+    providers = _providers(device)
+    if _CUDA in providers and _CUDA in onnxruntime.get_available_providers():
+        with redirect_stdout(sys.stderr):  # the log is JSON
+            onnxruntime.preload_dlls()  # of the packages that it was installed with; it tells, and never raises
     try:
-        session = onnxruntime.InferenceSession(str(path), _options(threads), providers=_providers(device))
+        session = onnxruntime.InferenceSession(str(path), _options(threads), providers=providers)
     except Exception as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise ModelError(
