@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shared.compiler.catalog import compile_catalog as compiled
+from shared.compiler.prices import compile_prices
 from shared.compiler.source import Source, SourceError
 
 PRICES = Path(__file__).resolve().parents[1] / "shared/data/prices.toml"
@@ -16,7 +17,7 @@ def compile_catalog(path: Path, prices: Path = PRICES) -> bytes:
     Raises:
         SourceError: a file cannot be read, or something in it is wrong.
     """
-    return compiled(read(path), read(prices))
+    return compiled(read(path), compile_prices(read(prices)))
 
 
 def read(path: Path) -> Source:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from functions import (
     admin_audit,
     admin_blocks,
+    admin_catalog,
     admin_keys,
     admin_limits,
     admin_organizations,
@@ -60,6 +61,7 @@ TOPICS = (
     admin_blocks,
     admin_usage,
     admin_audit,
+    admin_catalog,
 )
 for topic in TOPICS:
     app.include_router(topic.router)

@@ -10,7 +10,7 @@ from functions.keyring import Keyring
 from functions.projection import Projection
 from functions.registry import Registry
 from shared.core import limits
-from shared.core.catalog import FILE, decode
+from shared.core.catalog import FILE, Catalog, decode
 from shared.edge.admission import Admission, connect
 from shared.edge.aws import DYNAMODB, SECRETS, Aws, credentials_from, valkey_login
 from shared.edge.ledger import Ledger
@@ -33,6 +33,7 @@ class Control(NamedTuple):
     ledger: Ledger
     telemetry: Telemetry
     now: Callable[[], float] = time.time
+    deployed: Catalog = Catalog("", {}, {}, {})
 
 
 def build(settings: AdminSettings, environment: Mapping[str, str]) -> Control:
@@ -52,4 +53,5 @@ def build(settings: AdminSettings, environment: Mapping[str, str]) -> Control:
     projection = Projection(registry, admission, catalog.tiers)
     ledger = Ledger(Aws(DYNAMODB, settings.aws, credentials), settings.ledger_table)
     keyring = Keyring(registry, projection, pepper=lambda: vault.get(settings.pepper_secret))
-    return Control(registry, projection, keyring, catalog.models, ledger, Telemetry(settings.stage))
+    names = frozenset({*catalog.models, *catalog.aliases})
+    return Control(registry, projection, keyring, names, ledger, Telemetry(settings.stage), deployed=catalog)

@@ -214,6 +214,7 @@ def _served(model: Model | Alias, catalog: Catalog, configured: Collection[str])
 @contextmanager
 def _admitted_if_possible(call: Call, visit: _Visit) -> Iterator[None]:
     """Let limits and revocation count while there is a store to ask; without one, what is no secret is served."""
+    visit.gateway.renew(call.principal.org)
     try:
         visit.reply.headers.update(visit.gateway.admit(call).headers())
     except StoreUnavailable:

@@ -50,6 +50,7 @@ def complete(call: Call, gateway: Gateway, reply: Reply, *, fit: bool = False) -
 
 def prepared(call: Call, gateway: Gateway, *, fit: bool = False) -> None:
     """Find out who can serve `call`, in order, and what it may cost; raises as `complete` does."""
+    gateway.renew(call.principal.org)
     call.plan(gateway.catalog, gateway.providers.configured(), random.random)
     call.event.model = call.request.model
     call.weigh(gateway.catalog, fit=fit)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from functions.shelf import Shelf
 from shared.core import events, journal, keys, limits, policies, principals
 from shared.core.catalog import FILE, decode
 from shared.core.errors import StoreUnavailable, Unauthorized, UpstreamUnavailable
@@ -36,9 +37,9 @@ ASKED = 3  # times that admission is asked: the store may not know the caller, n
 class Providers:
     """Which providers can be called from here, and with which secrets."""
 
-    def __init__(self, catalog: Catalog, secrets: Secrets, name: str) -> None:
+    def __init__(self, shelf: Shelf, secrets: Secrets, name: str) -> None:
         """`name` is that of the secret that holds a JSON object of all of theirs."""
-        self._catalog = catalog
+        self._shelf = shelf
         self._secrets = secrets
         self._name = name
         self._text = ""
@@ -54,7 +55,7 @@ class Providers:
         values = self._read(self._secrets.get)
         return {
             name
-            for name, provider in self._catalog.providers.items()
+            for name, provider in self._shelf.catalog.providers.items()
             if provider.base_url and (not provider.secret or values.get(provider.secret))
         }
 
@@ -101,7 +102,7 @@ class Providers:
 class Gateway(NamedTuple):
     """Everything that outlives a request."""
 
-    catalog: Catalog
+    shelf: Shelf
     http: Http
     admission: Admission
     directory: Directory
@@ -109,6 +110,15 @@ class Gateway(NamedTuple):
     telemetry: Telemetry
     signer: Signer
     pause: Callable[[float], None] = time.sleep
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog that is live."""
+        return self.shelf.catalog
+
+    def renew(self, org: str) -> None:
+        """Have the catalog that is live, as far as the stores can be reached."""
+        self.shelf.renew(org, self.telemetry.note)
 
     def admit(self, call: Call) -> Grant:
         """Ask the admission script; what Valkey does not know of the caller is read from the Directory first.
@@ -129,6 +139,7 @@ class Gateway(NamedTuple):
                 self._project(call.principal, call.ask.scopes[: call.ask.who.scope])
         else:  # flushed again, evicted at once, or edited all the time
             raise StoreUnavailable("The gateway cannot count this request now.", retry_after=1)
+        self.shelf.hear(call.grant.catalog)
         if call.grant.budgeted:
             self._note_reserved(call)
         if call.grant.seen and call.grant.seen[call.grant.first].state == "probe":
@@ -230,28 +241,21 @@ def build(environment: Mapping[str, str]) -> Gateway:
     """
     settings = GatewaySettings.from_env(environment)
     credentials = credentials_from(environment)
-    catalog = _located(decode(Path(environment["LAMBDA_TASK_ROOT"], FILE).read_bytes()), environment)
+    catalog = decode(Path(environment["LAMBDA_TASK_ROOT"], FILE).read_bytes())
     secrets, directory = Aws(SECRETS, settings.aws, credentials), Aws(DYNAMODB, settings.aws, credentials)
     store, login = settings.valkey, valkey_login(settings.valkey, settings.aws, credentials)
     connection = connect(store.host, store.port, tls=store.tls, credentials=login)
     admission, http = Admission(connection, presets=limits.fingerprint(catalog.tiers)), Http()
     for connected in (secrets, directory, admission, http):
         snapshot.register_before_snapshot(connected.drop)
+    telemetry, records = Telemetry(settings.stage), Directory(directory, settings.directory_table)
+    shelf = Shelf(catalog, environment, admission=admission, directory=records)
     return Gateway(
-        catalog=catalog,
+        shelf=shelf,
         http=http,
         admission=admission,
-        directory=Directory(directory, settings.directory_table),
-        providers=Providers(catalog, Secrets(secrets), settings.providers_secret),
-        telemetry=Telemetry(settings.stage),
+        directory=records,
+        providers=Providers(shelf, Secrets(secrets), settings.providers_secret),
+        telemetry=telemetry,
         signer=Signer(settings.aws.region, credentials),
     )
-
-
-def _located(catalog: Catalog, environment: Mapping[str, str]) -> Catalog:
-    """Put the addresses that the environment gives into the catalog's place."""
-    providers = {
-        name: msgspec.structs.replace(provider, base_url=environment.get(provider.base_url_env) or provider.base_url)
-        for name, provider in catalog.providers.items()
-    }
-    return msgspec.structs.replace(catalog, providers=providers)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from functions.registry import Unknown
+from functions.shelf import POINTER
+from functions.turns import FIRST_ORG
 from shared.core import keys
 
 if TYPE_CHECKING:
@@ -43,9 +45,16 @@ def scope(visit: Visit, sent: str) -> Scope:
         "key": keys.org_of(name) == visit.org,
         "user": bool(_PERSON.fullmatch(name)),
         "team": bool(_PERSON.fullmatch(name)),
-        "model": name in visit.control.models,
+        "model": kind == "model" and _is_model(visit, name),
         "tier": name in visit.control.projection.tiers,
     }
     if not known.get(kind):
         raise Unknown(kind if kind in known else "scope")
     return Scope(text, kind, f"{kind}#{name}")
+
+
+def _is_model(visit: Visit, name: str) -> bool:
+    """Tell whether there is such a model or alias: in the deployed catalog, or in one that was pushed since."""
+    if name in visit.control.models:
+        return True
+    return name in (visit.control.registry.find(FIRST_ORG, POINTER) or {}).get("models", ())

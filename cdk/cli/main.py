@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cdk.cli import access, governance, keys
+from cdk.cli import access, catalogs, governance, keys
 from cdk.local.child import LocalError
 from cdk.local.state import DEFAULT_STATE_DIR
 
@@ -26,6 +26,7 @@ EPILOG: Final = """examples:
   nexus budgets set team:blue --monthly-usd 250
   nexus limits set tier:free --requests-per-minute 20
   nexus usage --by user --top 10
+  nexus catalog push catalog.toml      live within a minute; `nexus catalog rollback` takes it back
 
 variables that `nexus local` understands:
   OPENAI_API_KEY OPENAI_BASE_URL       where chat goes; models of a provider with neither are answered by one
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_local(commands.add_parser("local", help="run the deployed system's template on this machine"))
     keys.add(commands.add_parser("keys", help="make, list, rotate and revoke keys"))
     governance.add(commands)
+    catalogs.add(commands.add_parser("catalog", help="change models, targets and fallbacks without a deployment"))
     access.add_login(commands.add_parser("login", help="keep the address of a gateway and a key for it"))
     return parser
 

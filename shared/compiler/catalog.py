@@ -16,7 +16,6 @@ from pydantic import ValidationError
 
 from shared.compiler import schema
 from shared.compiler.mistakes import mistakes
-from shared.compiler.prices import compile_prices
 from shared.compiler.source import Source, SourceError
 from shared.compiler.toml_lines import Lines, dotted
 from shared.core import catalog
@@ -37,11 +36,11 @@ _ENTRIES: dict[str, type[BaseModel]] = {
 _INNER: dict[str, type[BaseModel]] = {"targets": schema.Target, "models": schema.Member}
 
 
-def compile_catalog(source: Source, prices: Source) -> bytes:
-    """Return the compiled catalog: JSON that `shared.core.catalog.decode` reads; the same texts give the same bytes.
+def compile_catalog(source: Source, prices: Prices) -> bytes:
+    """Return the compiled catalog: JSON that `shared.core.catalog.decode` reads; the same input gives the same bytes.
 
     Raises:
-        SourceError: something in one of them is wrong.
+        SourceError: something in it is wrong.
     """
     lines = Lines(source.text)
     try:
@@ -53,7 +52,7 @@ def compile_catalog(source: Source, prices: Source) -> bytes:
     if found := mistakes(parsed):
         told = (f"{source.name}:{lines.of(field)}: {dotted(field)}: {what}" for field, what in found)
         raise SourceError("\n".join(told))
-    return _compiled(parsed, compile_prices(prices))
+    return _compiled(parsed, prices)
 
 
 def _compiled(parsed: schema.File, prices: Prices) -> bytes:

@@ -17,6 +17,7 @@ USAGE: Final = "usage.v1"
 RESERVED: Final = "reserved.v1"
 BUDGET: Final = "budget.v1"
 BREAKER: Final = "breaker.v1"
+CATALOG: Final = "catalog.v1"
 SECURITY: Final = "security.v1"
 
 _LONGEST: Final = 256  # characters of a text, so that it fits into a key of the ledger

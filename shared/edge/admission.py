@@ -16,7 +16,7 @@ from shared.core.events import EXPIRED, USAGE
 from shared.core.limits import HOUR, MINUTE, Standing
 from shared.core.pricing import Worst
 from shared.edge.asking import Ask, Grant, Stale, Unprojected, Who
-from shared.edge.names import Names, holds, names, opened, policy
+from shared.edge.names import Names, holds, live, names, opened, policy
 from shared.edge.refusals import refuse
 from shared.edge.report import NO_TRIES, Report, listed
 from shared.edge.store import Script, Store, connect
@@ -157,6 +157,15 @@ class Admission:
         """
         self._store.call("SET", opened(org), "1", "NX")
 
+    def live_catalog(self, org: str) -> int:
+        """Return the version of the live catalog, -1 where Valkey does not know it.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        found = self._store.call("HGET", live(org), "version")
+        return -1 if found is None else int(found)
+
     def ping(self) -> None:
         """Find out whether the store answers.
 
@@ -233,7 +242,7 @@ def _arguments(ask: Ask, presets: str) -> list[str | int]:
 
 
 def _granted(facts: list[Any]) -> Grant:
-    granted, held, budgeted, day, month, first, states, *told = facts[6:]
+    granted, held, budgeted, day, month, catalog, first, states, *told = facts[6:]
     pairs = zip(states, told[::2], told[1::2], strict=True)
     seen = tuple(Seen(_STATES[state], latency / _MICRO, busy) for state, latency, busy in pairs)
     return Grant(
@@ -246,4 +255,5 @@ def _granted(facts: list[Any]) -> Grant:
         month=month.decode(),
         first=max(0, first - 1),
         seen=seen,
+        catalog=catalog,
     )

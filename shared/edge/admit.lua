@@ -4,7 +4,8 @@
 --
 -- KEYS  1 the request's hold (hash)   2 all holds (sorted set: request id -> end in milliseconds)
 --       3 the mark that the organization's books are open (missing: its counters and policies may have been lost)
---       4 and on, six for each scope, the key's first: policy (hash)   log of admissions (list of microseconds, oldest
+--       4 which catalog is live (hash)
+--       5 and on, six for each scope, the key's first: policy (hash)   log of admissions (list of microseconds, oldest
 --       first)   admissions by tokens (sorted set: request id -> microseconds)   their tokens (hash, and their `sum`)
 --       leases (sorted set: request id -> end in milliseconds)   spending (hash, nano-dollars, `c:<period>` committed,
 --       `r:<period>` reserved)
@@ -26,8 +27,9 @@
 --       24 and on: the names of the scopes, then the weights of the targets
 --
 -- Answers {"admitted", limit, remaining, reset, the same of tokens, max_tokens granted or 0, nano-dollars held,
---          whether a budget applies, day, month, number of the target to ask first, state of each ("c" closed, "o" open,
---          "p" this request is its probe), then of each target latency and how many requests it serves};
+--          whether a budget applies, day, month, version of the live catalog or -1, number of the target to ask first,
+--          state of each ("c" closed, "o" open, "p" this request is its probe), then of each target latency and how many
+--          requests it serves};
 --         limit 0: unlimited; windows are the tightest ones,
 --         {"refused", scope's number, rule, limit, used, reserved, wait or -1 for ever}: the longest to wait for,
 --         {"unprojected", numbers of the scopes of which nothing is known, or by other presets}, {"revoked" or "expired", scope's number},
@@ -37,7 +39,7 @@
 -- A window is half open: an admission counts until exactly its length has passed. Entries leave the log when the longest
 -- limited window has passed them, so the log never holds more than that window's limit, at some 11 bytes each.
 
-local FIRST, EACH, NAMES = 4, 6, 23
+local FIRST, EACH, NAMES = 5, 6, 23
 local STALE = 60000 -- ms after which a latency says nothing any more, so that one request finds it out anew
 local KEPT = 1800000 -- ms that a target is remembered; longer than it can rest
 local CONCURRENCY_WAIT = 1000000 -- a slot may come free at any moment: worth a try in a second
@@ -173,6 +175,7 @@ end
 
 local function admitted(...)
   local told = { "admitted", ... }
+  told[#told + 1] = tonumber(redis.call("HGET", KEYS[4], "version") or -1)
   local size = #told
   told[size + 1], told[size + 2] = first, table.concat(states)
   for number = 1, count do told[size + 1 + 2 * number], told[size + 2 + 2 * number] = latencies[number], busy[number] end

@@ -63,7 +63,8 @@ class Ask(NamedTuple):
 class Grant(NamedTuple):
     """An admission. `max_tokens` is 0 where it stays what the client said; `held` is in nano-dollars.
 
-    `seen` tells of each target of the choice, `first` is the position of the one to ask first.
+    `seen` tells of each target of the choice, `first` is the position of the one to ask first. `catalog` is the version
+    of the live catalog, -1 if Valkey does not know it.
     """
 
     requests: Standing
@@ -75,6 +76,7 @@ class Grant(NamedTuple):
     month: str
     first: int = 0
     seen: tuple[Seen, ...] = ()
+    catalog: int = -1
 
     def headers(self) -> dict[str, str]:
         """Return what a client is told of it."""

@@ -10,6 +10,9 @@ from shared.core.principals import policy_scope
 MOST_KNOWN = 4096  # callers and models whose names are remembered: to spell them anew takes some 10 µs
 
 
+LIVE = "catalog:live"  # told like a scope's policy, so that an older version never takes the place of a newer one
+
+
 class Names(NamedTuple):
     """The keys of one caller and model, in the order in which the scripts declare them."""
 
@@ -36,7 +39,7 @@ def names(org: str, scopes: tuple[str, ...], targets: tuple[str, ...] = ()) -> N
     per_scope = [{kind: f"{tag}:{kind}:{scope}" for kind in kinds} | {"policy": policy(org, scope)} for scope in scopes]
     return Names(
         tag=tag,
-        admit=(holds(org), opened(org), *(known[kind] for known in per_scope for kind in kinds)),
+        admit=(holds(org), opened(org), live(org), *(known[kind] for known in per_scope for kind in kinds)),
         settle=(
             holds(org),
             f"{tag}:usage",
@@ -61,3 +64,8 @@ def holds(org: str) -> str:
 def opened(org: str) -> str:
     """Name the mark that counters and policies are complete."""
     return f"{{{org}}}:open"
+
+
+def live(org: str) -> str:
+    """Name what says which catalog is live."""
+    return policy(org, LIVE)

@@ -211,6 +211,11 @@ def item(**changes: Any) -> dict[str, Any]:
         "pk": "default", "sk": f"key#{KEY}", "hash": "00", "name": "test", "role": "developer", "tier": "pro",
         "created_at": 1, "expires_at": 0, "revoked": False, "last4": "abcd", "version": 1, **changes,
     }  # fmt: skip
+    return encoded(plain)
+
+
+def encoded(plain: dict[str, Any]) -> dict[str, Any]:
+    """A record as DynamoDB has it."""
     return {name: _attribute(value) for name, value in plain.items()}
 
 

@@ -42,7 +42,8 @@ def test_the_first_request_of_a_key_projects_it(rig: Rig) -> None:
     assert rig.chat(stream=False).status == 200
     assert rig.chat(stream=False).status == 200
 
-    assert rig.aws.calls == ["GetSecretValue", *["GetItem"] * 4]  # key, its tier, organization, model
+    # which catalog is live; then the key, its tier, organization and model
+    assert rig.aws.calls == ["GetItem", "GetSecretValue", *["GetItem"] * 4]
     assert rig.valkey.hget(f"{{default}}:policy:key:{KEY}", "rpm") == b"600"
 
 
@@ -126,7 +127,7 @@ def test_unknown_and_forbidden_models_look_the_same(rig: Rig) -> None:
     forbidden = refused(rig.chat(identity={"models": "far,both"}), 404, "model_not_found", "model")
 
     assert missing["message"].replace("gpt-99", "gpt-4o") == forbidden["message"]
-    assert rig.valkey.keys("*") == []
+    assert rig.valkey.keys("*") == [b"{default}:policy:catalog:live"]
     assert {line["model"] for line in rig.lines} == {"none"}
 
 

@@ -117,8 +117,8 @@ def test_a_store_without_the_scripts_takes_two_more_for_each(far: Rig, line: Lin
     """A first request to an empty store pays for everything at once; this is all that there can be."""
     far.chat()
     assert line.names() == [
-        "HELLO", "admit", "SCRIPT", "admit",  # nothing is known of the key
-        *["project", "SCRIPT", "project", *["project"] * 2],  # key, organization and model
+        "HELLO", "HGET", "project", "SCRIPT", "project",  # which catalog is live
+        "admit", "SCRIPT", "admit", *["project"] * 3,  # nothing is known of the key, its organization and the model
         "admit", "settle", "SCRIPT", "settle",
     ]  # fmt: skip
 

@@ -19,6 +19,8 @@ ANSWERS: dict[str, Any] = {
     "GET /admin/users": {"data": [{"id": "ada", "name": "Ada", "team": None}], "has_more": True, "last_id": "ada"},
     "GET /admin/usage": {"data": [{"id": "ada", "cost_usd": "1.50", "requests": 3}]},
     "GET /admin/audit": {"data": [{"at": 86_400.5, "who": "k", "action": "key.edit", "target": "t"}]},
+    "GET /admin/catalog": {"data": [{"number": 1, "live": True}]},
+    "GET /admin/catalog/2": {"number": 2, "catalog": "# pushed\n"},
     "PUT /admin/budgets/user:ada": {"scope": "user:ada", "budget": {"daily_usd": "2.00"}},
     "POST /admin/keys/default-abc/rotate": {"id": "default-abc", "key": "nexus_default-abc_new"},
 }
@@ -139,3 +141,25 @@ def test_a_profile_is_for_its_owner_alone(profile: str, tmp_path: Path, capsys: 
     assert main(["audit", "--profile", profile]) == 1
     assert str(path) in capsys.readouterr().err
     assert Gateway.asked == []
+
+
+def test_catalogs_are_pushed_as_they_are_written(
+    profile: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The gateway checks them, so that its complaints name the file; shown is the very text."""
+    path = tmp_path / "catalog.toml"
+    path.write_text("[tiers]\n")
+    assert main(["catalog", "push", str(path), "--prices", str(path), "--profile", profile]) == 0
+    assert main(["catalog", "rollback", "--profile", profile]) == 0
+    assert main(["catalog", "list", "--profile", profile]) == 0
+    pushed = {"name": str(path), "catalog": "[tiers]\n", "prices": "[tiers]\n"}
+    assert Gateway.asked == [
+        ("PUT /admin/catalog", pushed),
+        ("POST /admin/catalog/rollback", {"to": None}),
+        ("GET /admin/catalog?limit=100", None),
+    ]
+    capsys.readouterr()
+    assert main(["catalog", "show", "2", "--profile", profile]) == 0
+    assert capsys.readouterr().out == "# pushed\n"
+    assert main(["catalog", "push", str(tmp_path / "none.toml"), "--profile", profile]) == 1
+    assert "none.toml: cannot be read" in capsys.readouterr().err
