@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from aws_cdk import Aws, CfnOutput, DefaultStackSynthesizer, Environment, Stack
 
+from cdk.catalog import compile_catalog
 from cdk.constructs.api import Api, usage_key_prefix
 from cdk.constructs.excuses import LINT, excuse
 from cdk.constructs.firewall import Firewall
@@ -14,6 +15,7 @@ from cdk.constructs.function import Function
 from cdk.constructs.log import log_arns, log_group
 from cdk.constructs.stores import Stores
 from cdk.constructs.valkey import Valkey
+from cdk.upstreams import roaming, upstreams
 from shared import manifest
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class NexusStack(Stack):
             self, name=config.name, key=stores.key, max_gb=config.valkey_max_gb, max_ecpu=config.valkey_max_ecpu
         )
         logs = {name: log_group(self, name) for name in manifest.FUNCTIONS}
-        data = _data(stores, valkey, logs[manifest.GATEWAY])
+        data = _data(stores, valkey, logs[manifest.GATEWAY]) | _called(config)
 
         def build(spec: manifest.Function) -> Function:
             function = Function(
@@ -143,6 +145,11 @@ def _data(stores: Stores, valkey: Valkey, journal: LogGroup) -> dict[manifest.Re
     }
 
 
+def _called(config: Config) -> dict[manifest.Resource, Data]:
+    """Say what of AWS the catalog has as targets."""
+    return {resource: Data(arns, {}) for resource, arns in upstreams(compile_catalog(config.catalog_file)).items()}
+
+
 def _plans(api: Api) -> dict[manifest.Resource, Data]:
     """Say where the usage plans are, and the API keys in them."""
     root = f"arn:{Aws.PARTITION}:apigateway:{Aws.REGION}::"
@@ -183,8 +190,9 @@ def _environment(spec: manifest.Function, config: Config, data: Mapping[manifest
 
 def _grant(function: Function, spec: manifest.Function, data: Mapping[manifest.Resource, Data], key_arn: str) -> None:
     """Allow exactly what the manifest says; the key only for what the stores do on the function's behalf."""
-    for grant in spec.grants:
+    for grant in (*spec.grants, *(grant for grant in spec.optional_grants if data[grant.resource].arns)):
         function.allow(grant.resource.capitalize(), grant.actions, data[grant.resource].arns)
     services = sorted({grant.actions[0].partition(":")[0] for grant in spec.grants if grant.key_actions})
     through = {"kms:ViaService": [f"{service}.{Aws.REGION}.{Aws.URL_SUFFIX}" for service in services]}
+    excuse(function, roaming(function, data["bedrock"].arns))
     function.allow("Key", spec.key_actions, [key_arn], {"StringEquals": through})

@@ -13,19 +13,9 @@ if TYPE_CHECKING:
     from shared.core.principals import Action
 
 Resource = Literal[
-    "apikey",
-    "apikeys",
-    "audit",
-    "directory",
-    "enrolled",
-    "journal",
-    "ledger",
-    "pepper",
-    "plans",
-    "providers",
-    "signing",
-    "valkey",
-]
+    "apikey", "apikeys", "audit", "bedrock", "directory", "enrolled", "journal", "ledger", "pepper", "plans",
+    "providers", "sagemaker", "signing", "valkey",
+]  # fmt: skip
 Bundle = Literal["hot", "control"]
 Auth = Literal["key", "none"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -40,6 +30,7 @@ SET_WITH_GRANT: Final[dict[Resource, tuple[str, ...]]] = {
     "apikey": (),  # each API key of the account: their ids are API Gateway's, so that no grant could name ours alone
     "apikeys": (),  # their list
     "audit": ("AUDIT_TABLE",),
+    "bedrock": (),  # the models that the catalog has there
     "directory": ("DIRECTORY_TABLE",),
     "enrolled": (),  # each API key in one of our usage plans
     "journal": ("GATEWAY_LOG",),
@@ -47,6 +38,7 @@ SET_WITH_GRANT: Final[dict[Resource, tuple[str, ...]]] = {
     "pepper": ("PEPPER_SECRET",),
     "plans": ("USAGE_PLANS",),  # the lists of API keys of our usage plans
     "providers": ("PROVIDERS_SECRET",),
+    "sagemaker": (),  # the endpoints that the catalog has there
     "signing": ("SIGNING_SECRET",),
     "valkey": ("VALKEY_CACHE", "VALKEY_HOST", "VALKEY_PORT", "VALKEY_TLS", "VALKEY_USER"),
 }
@@ -92,6 +84,7 @@ class Function:
         timeout_s: Of one invocation, in seconds.
         streams: It answers chunk by chunk, so every route to it needs API Gateway's STREAM mode.
         extra_environment: Variables beyond those that every function has and those that come with its grants.
+        optional_grants: Permissions that exist only where the catalog has targets of that kind.
         optional_environment: Variables that exist only where the deployment configures them.
         every_minutes: It is started so often by a schedule, without an answer to anyone; 0 for never.
     """
@@ -103,6 +96,7 @@ class Function:
     timeout_s: int
     streams: bool = False
     grants: tuple[Grant, ...] = ()
+    optional_grants: tuple[Grant, ...] = ()
     extra_environment: tuple[str, ...] = ()
     optional_environment: tuple[str, ...] = ()
     every_minutes: int = 0
@@ -188,6 +182,10 @@ FUNCTIONS: Final[dict[str, Function]] = {
                 Grant("directory", ("dynamodb:GetItem",)),
                 Grant("providers", ("secretsmanager:GetSecretValue",)),
                 Grant("valkey", ("elasticache:Connect",)),
+            ),
+            optional_grants=(
+                Grant("bedrock", ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")),
+                Grant("sagemaker", ("sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream")),
             ),
             optional_environment=(
                 "ANTHROPIC_BASE_URL",

@@ -11,6 +11,7 @@ from shared.providers.gemini import GeminiChat
 from shared.providers.openai import OpenAIChat
 from shared.providers.openai_embeddings import OpenAIEmbeddings
 from shared.providers.openai_judgements import OpenAIJudgements
+from shared.providers.sagemaker import SageMakerChat, SageMakerEmbeddings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,8 @@ _ADAPTERS: dict[tuple[str, str], Callable[..., Adapter]] = {
     ("openai", "embedding"): OpenAIEmbeddings,
     ("openai", "moderation"): OpenAIJudgements,
     ("openai", "rerank"): OpenAIJudgements,
+    ("sagemaker", "chat"): SageMakerChat,
+    ("sagemaker", "embedding"): SageMakerEmbeddings,
 }
 
 

@@ -84,7 +84,7 @@ def frame(payload: Any, **headers: str) -> bytes:
         bytes([len(name)]) + name.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
         for name, value in named.items()
     )
-    body = json.dumps(payload).encode()
+    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     start = struct.pack(">II", 16 + len(head) + len(body), len(head))
     message = start + struct.pack(">I", crc32(start)) + head + body
     return message + struct.pack(">I", crc32(message))
