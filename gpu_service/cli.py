@@ -30,7 +30,8 @@ _ENVIRONMENT: Final = f"""environment of `serve`:
   GPU_SERVICE_HOST, PORT  address (default: 127.0.0.1, 8080); SAGEMAKER_BIND_TO_PORT goes before PORT
   DEVICE                  auto, cpu or cuda (default: auto); cuda refuses to run on anything else
   INFERENCE_THREADS       cores that one run uses (default: 1, which does most per core)
-  INFERENCE_WORKERS       runs at a time (default: as many as the cores that this process may use hold)
+  INFERENCE_WORKERS       runs at a time (default: as many as the cores that this process may use hold; with
+                          DEVICE=cuda 1)
   MAX_REQUESTS            requests being served or waiting before the next is told to come back (default: 256)
   MAX_BATCH_SIZE, MIN_BATCH_SIZE, MAX_BATCH_TOKENS
                           bounds of one run: rows, and tokens with the padding (default: 32, 1, 16384)

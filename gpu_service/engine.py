@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from gpu_service import contents, specs
+from gpu_service import contents, shapes, specs
 from gpu_service.heads import finished
 from gpu_service.model import GRAPH, TOKENIZER, Manifest, ModelError
 from gpu_service.prepare import Prepared
 from gpu_service.reference import Reference
-from gpu_service.session import open_session
+from gpu_service.session import CUDA, open_session
 from gpu_service.slices import slices
 from gpu_service.tokens import Cut, Row, Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -135,14 +135,15 @@ class Engine:
     def run(self, rows: Sequence[Row]) -> NDArray[np.float32]:
         """Compute the results of `rows` in one padded batch; a result does not depend on its neighbours."""
         lengths = [len(row) for row in rows]
-        outputs = self._session.run(None, self._feeds(rows, (len(rows), max(lengths))))
-        return finished(outputs[0], lengths, self.spec)
+        outputs = self._session.run(None, self._feeds(rows, self._shape(len(rows), max(lengths))))
+        return finished(outputs[0][: len(rows)], lengths, self.spec)
 
     def _feeds(self, rows: Sequence[Row], shape: tuple[int, int]) -> dict[str, NDArray[Any]]:
         if self._tokens is None:
             return {name: np.array(rows, np.int32) for name in self._takes}
         feeds = {name: np.zeros(shape, np.int64) for name in self._takes}
         ids, mask = feeds["input_ids"], feeds["attention_mask"]
+        mask[len(rows) :, 0] = 1  # rows that fill up the shape are texts of one token, or their mean would be no number
         for index, row in enumerate(rows):
             ids[index, : len(row)] = row
             mask[index, : len(row)] = 1
@@ -159,6 +160,17 @@ class Engine:
         for indexes in slices(lengths):
             vectors[indexes] = self.run([rows[index] for index in indexes])
         return Embedded(vectors, lengths)
+
+    def _shape(self, rows: int, longest: int) -> tuple[int, int]:
+        """Give the shape of a run; positions end where the model's do."""
+        if self._choose is shapes.exact:
+            return rows, longest
+        count, length = self._choose(rows, longest)
+        return count, max(longest, min(length, self.manifest.max_tokens))
+
+    @cached_property
+    def _choose(self) -> Callable[[int, int], tuple[int, int]]:
+        return shapes.rounded if self.provider == CUDA else shapes.exact
 
     @cached_property
     def _takes(self) -> frozenset[str]:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from gpu_service.settings import Device
 
 _CPU: Final = "CPUExecutionProvider"
-_CUDA: Final = "CUDAExecutionProvider"
+CUDA: Final = "CUDAExecutionProvider"
+_ARENA: Final = {"arena_extend_strategy": "kSameAsRequested"}  # the other doubles; the shapes are few and come again
 
 
 def open_session(path: Path, *, threads: int, device: Device) -> Any:  # noqa: ANN401 - onnxruntime publishes no types
@@ -31,7 +32,7 @@ def open_session(path: Path, *, threads: int, device: Device) -> Any:  # noqa: A
         ModelError: the graph cannot be loaded, or not on this device.
     """
     providers = _providers(device)
-    if _CUDA in providers and _CUDA in onnxruntime.get_available_providers():
+    if len(providers) > 1 and CUDA in onnxruntime.get_available_providers():
         with redirect_stdout(sys.stderr):  # the log is JSON
             onnxruntime.preload_dlls()  # of the packages that it was installed with; it tells, and never raises
     try:
@@ -50,7 +51,7 @@ def on_device(session: Any, device: Device) -> Any:  # noqa: ANN401 - as above
     Raises:
         ModelError: CUDA was asked for, and the session fell back to the CPU.
     """
-    if device == "cuda" and session.get_providers()[0] != _CUDA:
+    if device == "cuda" and session.get_providers()[0] != CUDA:
         version, built = onnxruntime.__version__, str(getattr(onnxruntime, "cuda_version", "") or "")
         raise ModelError(
             f"DEVICE=cuda, but ONNX Runtime {version} (built for CUDA {built or 'none'}) could not start its CUDA "
@@ -66,11 +67,11 @@ def _remedy(reason: str) -> str:
     return ""
 
 
-def _providers(device: Device) -> list[str]:
+def _providers(device: Device) -> list[str | tuple[str, dict[str, str]]]:
     if device == "cpu":
         return [_CPU]
-    wanted = [_CUDA] if device == "cuda" or _CUDA in onnxruntime.get_available_providers() else []
-    return [*wanted, _CPU]
+    wanted = device == "cuda" or CUDA in onnxruntime.get_available_providers()
+    return [(CUDA, _ARENA), _CPU] if wanted else [_CPU]
 
 
 def _options(threads: int) -> Any:  # noqa: ANN401 - as above

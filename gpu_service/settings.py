@@ -83,7 +83,7 @@ class Settings:
             guard=guard,
             device=cast("Device", device),
             threads=threads,
-            workers=_number(environment, "INFERENCE_WORKERS", max(1, cores() // threads)),
+            workers=_number(environment, "INFERENCE_WORKERS", 1 if device == "cuda" else max(1, cores() // threads)),
             places=_number(environment, "MAX_REQUESTS", 256),
             batching=_batching(environment),
             cache_bytes=_number(environment, "CACHE_MB", 64, least=0) * _MB,
