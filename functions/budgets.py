@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from functions.books import Books
+from functions.overdue import Overdue
 from functions.turns import turns
 from shared.edge import counters
 from shared.edge.admission import Admission, connect
@@ -77,16 +78,19 @@ def build(environment: Mapping[str, str]) -> Clerk:
     directory = Directory(dynamodb, settings.directory_table)
     store = settings.valkey
     admission = Admission(connect(store.host, store.port, tls=store.tls, credentials=login))
+    known = counters.Counters(counters.connect(store, login))
+    log = Log(Aws(LOGS, settings.aws, credentials, read_seconds=READ_SECONDS), settings.gateway_log, say)
+    lease_ms = settings.longest_lease_s * 1000
     books = Books(
-        counters=counters.Counters(counters.connect(store, login)),
+        counters=known,
         ledger=Ledger(dynamodb, settings.ledger_table),
         directory=directory,
-        log=Log(Aws(LOGS, settings.aws, credentials, read_seconds=READ_SECONDS), settings.gateway_log, say),
-        reap=admission.reap,
+        log=log,
+        reap=Overdue(admission, log, lease_ms, say, known.now).reap,
         replay=admission.replay,
         tell=admission.tell,
         say=say,
-        lease_ms=settings.longest_lease_s * 1000,
+        lease_ms=lease_ms,
         log_ms=settings.log_delay_s * 1000,
     )
     return Clerk(books, directory, Telemetry(settings.stage))

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from shared.core.breakers import State
     from shared.core.events import Usage
 
+    Told = Callable[[str, list[str]], Mapping[str, Usage]]
+
 __all__ = ["Admission", "Ask", "Grant", "Stale", "Unprojected", "Who", "connect"]
 
 SETTLED_SECONDS = 1800  # twice the longest life of an invocation: no settle comes later than that
@@ -39,6 +41,9 @@ PROBE_SECONDS = 60.0  # at most until a request that probes a target has said wh
 _MICRO = 1_000_000
 _STATES: dict[int, State] = {ord("c"): "closed", ord("o"): "open", ord("p"): "probe"}
 _NOTHING = Worst(0, 0, 0)
+_UNSETTLED: dict[str, str | int] = {
+    "event": USAGE, "outcome": EXPIRED, "prompt": 0, "completion": 0, "estimated": 1
+}  # fmt: skip
 _OF_SCRIPT = ("request_id", "seq", "day", "cost", "held")  # fields of the event that the script writes by itself
 
 
@@ -112,10 +117,8 @@ class Admission:
             StoreUnavailable: the script could not run. It may be tried again.
         """
         scopes = tuple(f"{kind}:{name}" for kind, name in used.scopes)
-        fields = {name: value for name, value in used._asdict().items() if name not in _OF_SCRIPT}
         how: How = ("settle", used.cost, used.day, periods.month_of(used.day))
-        event = {"event": USAGE, **fields}
-        return bool(self._close(names(used.org, scopes), used.request_id, how, NO_TRIES, event)[0])
+        return bool(self._close(names(used.org, scopes), used.request_id, how, NO_TRIES, _fields(used))[0])
 
     def topup(self, ask: Ask, amount: int) -> bool:
         """Reserve `amount` nano-dollars more for an admitted request; returns False where a budget does not afford it.
@@ -126,16 +129,21 @@ class Admission:
         known = names(ask.org, ask.scopes)
         return bool(self._store.run(self._topup, [known.hold(ask.request_id), *known.topup], [amount]))
 
-    def reap(self, org: str, most: int = MOST_REAPED) -> int:
+    def reap(self, org: str, most: int = MOST_REAPED, told: Told | None = None) -> int:
         """Charge what was reserved by requests whose lease has run out unsettled; returns how many there were.
+
+        `told` is asked first what the journal says of them: what is settled there and did not reach the store, because
+        it was out of reach or because the process died, is charged as it was settled.
 
         Raises:
             StoreUnavailable: a script could not run; what it did not reach is reaped next time.
         """
         seconds, micro = self._store.call("TIME")
         now = int(seconds) * 1000 + int(micro) // 1000
-        overdue = self._store.call("ZRANGEBYSCORE", holds(org), "-inf", now, "LIMIT", 0, most)
-        return sum(self._reap(org, request_id.decode()) for request_id in overdue)
+        found = self._store.call("ZRANGEBYSCORE", holds(org), "-inf", now, "LIMIT", 0, most)
+        overdue = [request_id.decode() for request_id in found]
+        known = told(org, overdue) if told and overdue else {}
+        return sum(self._reap(org, request_id, known.get(request_id)) for request_id in overdue)
 
     def tell(self, org: str, scope: str, version: int, policy_fields: Mapping[str, str | int]) -> bool:
         """Tell Valkey what the Directory says of a scope, as `shared.core.policies` puts it.
@@ -190,27 +198,29 @@ class Admission:
         found: list[Any] = self._store.run(self._settle, keys, arguments)
         return found
 
-    def _reap(self, org: str, request_id: str) -> bool:
+    def _reap(self, org: str, request_id: str, settled: Usage | None) -> bool:
         hold = self._store.call("HMGET", names(org, ()).hold(request_id), "scopes", "day", "month", "targets")
         if hold[0] is None:  # settled meanwhile
             return False
         scopes = tuple(hold[0].decode().split("\n"))
         whose = dict(scope.split(":", 1) for scope in scopes)
-        usage = {
-            "event": USAGE,
+        paying = {
             "org": org,
             "key": whose["key"],
             "user": whose.get("user", ""),
             "team": whose.get("team", ""),
             "model": whose.get("model", ""),
-            "outcome": EXPIRED,
-            "prompt": 0,
-            "completion": 0,
-            "estimated": 1,
         }
+        usage = (_fields(settled) if settled else _UNSETTLED) | paying
         known = names(org, scopes)._replace(targets=tuple((hold[3] or b"").decode().split()))
-        how: How = ("reap", 0, hold[1].decode(), hold[2].decode())
+        cost = settled.cost if settled else 0
+        how: How = ("settle" if settled else "reap", cost, hold[1].decode(), hold[2].decode())
         return bool(self._close(known, request_id, how, NO_TRIES, usage)[0])
+
+
+def _fields(used: Usage) -> dict[str, str | int]:
+    """Return a settlement as the settling script takes it."""
+    return {"event": USAGE, **{name: value for name, value in used._asdict().items() if name not in _OF_SCRIPT}}
 
 
 def _arguments(ask: Ask, presets: str) -> list[str | int]:

@@ -8,13 +8,13 @@ which takes it seconds, and of which it promises nothing.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from shared.core import events, journal
 from shared.edge.aws import AwsUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from shared.core.events import Usage
     from shared.core.journal import Reservation
@@ -42,16 +42,18 @@ class Log:
         self._say = say
         self._pause = pause
 
-    def lines(self, org: str, event: str, since: int) -> Iterator[Reservation | Usage]:
+    def lines(self, org: str, event: str, since: int, request_id: str = "") -> Iterator[Reservation | Usage]:
         """Yield what the journal says of `org` under the name `event` since an epoch millisecond, oldest first.
 
         Raises:
             AwsError: the log cannot be read.
         """
+        wanted = {"event": event, "org": org, "request_id": request_id}
+        clauses = " && ".join(f'$.{name} = "{value}"' for name, value in wanted.items() if value)
         request: dict[str, Any] = {
             "logGroupName": self._group,
             "startTime": max(0, since),
-            "filterPattern": f'{{ $.event = "{event}" && $.org = "{org}" }}',
+            "filterPattern": f"{{ {clauses} }}",
         }
         while True:
             page = self._page(request)
@@ -62,6 +64,18 @@ class Log:
             if "nextToken" not in page:  # a page may be empty, and not the last
                 return
             request["nextToken"] = page["nextToken"]
+
+    def settled(self, org: str, request_ids: Collection[str], since: int) -> dict[str, Usage]:
+        """Return what the journal says of the settlements of a few requests, by their ids; users stay pseudonyms.
+
+        Raises:
+            AwsError: the log cannot be read.
+        """
+        found: dict[str, Usage] = {}
+        for request_id in request_ids:
+            for line in self.lines(org, events.USAGE, since, request_id):
+                found[request_id] = cast("Usage", line)
+        return found
 
     def _read(self, text: str, org: str) -> Reservation | Usage | None:
         try:

@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from functions.books import Books
-from shared.core import journal
+from shared.core import events, journal
 from shared.edge.counters import Counters
 from tests.fakes.books import fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     import redis
 
@@ -124,6 +124,12 @@ class Paper:
         """Yield those of an organization and kind, as the books read them."""
         texts = [json.dumps(line) for line in self.written if line["event"] == event]
         yield from filter(None, (journal.read(text, org) for text in texts))
+
+    def settled(self, org: str, request_ids: Collection[str], since: int) -> dict[str, events.Usage]:
+        """Return the settlements of some requests."""
+        return {
+            line.request_id: line for line in self.lines(org, events.USAGE, since) if line.request_id in request_ids
+        }
 
 
 def always() -> bool:

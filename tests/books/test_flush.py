@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from functions.overdue import Overdue
 from shared.core import periods
 from shared.core.errors import StoreRebuilding
 from shared.edge.admission import Admission, connect
+from shared.edge.aws import AwsError
 from tests.books.rig import CLOSURE, OPEN, ORG, Death, DeathError, Paper, Shelf, always, books, deaths, mortal
 from tests.books.till import ANN, BUDGET, COST, LEASE, SCOPES, STEPS, TEAM, WORST, Till
 
@@ -37,13 +39,18 @@ def till(_valkey: Valkey, store: redis.Redis) -> Iterator[Till]:
     admission.drop()
 
 
+def keeper(store: redis.Redis, ledger: Ledger, till: Till) -> Books:
+    """The books, with all that the function is made of but AWS."""
+    gate, lease_ms = till.admission, int(LEASE * 1000)
+    overdue = Overdue(gate, till.paper, lease_ms, print, lambda: 0)
+    shelf, hands = Shelf(TEAM, ANN), {"reap": overdue.reap, "replay": gate.replay, "tell": gate.tell}
+    return books(store, ledger, [], directory=shelf, log=till.paper, lease_ms=lease_ms, log_ms=LOG_MS, **hands)
+
+
 @pytest.fixture
 def kept(store: redis.Redis, ledger: Ledger, till: Till) -> Books:
     """The books of an open organization, with some requests in the ledger."""
-    made = books(
-        store, ledger, [], directory=Shelf(TEAM, ANN), log=till.paper, lease_ms=int(LEASE * 1000), log_ms=LOG_MS,
-        reap=till.admission.reap, replay=till.admission.replay, tell=till.admission.tell,
-    )  # fmt: skip
+    made = keeper(store, ledger, till)
     made.keep(ORG, always)
     for _ in range(EARLIER):
         till.request()
@@ -103,6 +110,50 @@ def test_a_flush_loses_nothing(
     unspoken = {"admitted": 0, "reserved": WORST, "called": WORST}  # nothing was sent, or nobody knows what it cost
     expected = unspoken.get(point, COST) if dies else COST
     assert agreed(kept, store) == (EARLIER + len(before)) * COST + expected
+
+
+def test_what_never_reached_the_store_is_charged_as_it_was_settled(kept: Books, store: redis.Redis, till: Till) -> None:
+    """Its process died between log and store, or the store did not answer: no flush, and no more than it cost."""
+
+    def meanwhile(step: str) -> None:
+        if step == "noted":
+            raise DeathError
+
+    assert not till.request(meanwhile)
+    settle_down(kept)
+    assert agreed(kept, store) == (EARLIER + 1) * COST
+
+
+def test_a_line_that_comes_late_is_found_when_time_has_run_out(kept: Books, store: redis.Redis, till: Till) -> None:
+    """The store was flushed, and the log did not show yet that the request was settled: it is held, and then found."""
+    till.request()
+    line = till.paper.written.pop()
+    store.flushall()
+    reopen(kept)
+    assert int(str(store.hget(f"{{{ORG}}}:spend:team:red", "r:t"))) == WORST
+    till.paper.written.append(line)
+    settle_down(kept)
+    assert agreed(kept, store) == (EARLIER + 1) * COST
+
+
+def test_a_log_that_cannot_be_read_stops_nobody(kept: Books, store: redis.Redis, till: Till) -> None:
+    """What has run out of time is charged all that it had reserved, which is never too little."""
+
+    class Burnt(Paper):
+        def settled(self, *_anything: object) -> Any:
+            raise AwsError("logs", "ServiceUnavailable", "burnt")
+
+    said: list[Any] = []
+    overdue = Overdue(till.admission, Burnt(), int(LEASE * 1000), said.append, lambda: 0)
+
+    def meanwhile(step: str) -> None:
+        if step == "noted":
+            raise DeathError
+
+    till.request(meanwhile)
+    settle_down(kept._replace(reap=overdue.reap))
+    assert agreed(kept, store) == EARLIER * COST + WORST
+    assert [line["event"] for line in said] == ["log_unread"]
 
 
 def test_it_opens_when_the_log_shows_what_was_written(kept: Books, store: redis.Redis, till: Till) -> None:
@@ -202,10 +253,7 @@ def test_a_user_whom_nobody_knows_keeps_nobody_closed(kept: Books, store: redis.
 def test_a_loss_in_the_first_minute_is_one(store: redis.Redis, ledger: Ledger, till: Till, kept: Books) -> None:
     """An organization whose books nobody has kept yet, but whose log shows that something was spent."""
     assert ledger.cursor("other") is None
-    young = books(
-        store, ledger, [], directory=Shelf(TEAM, ANN), log=till.paper, lease_ms=int(LEASE * 1000), log_ms=LOG_MS,
-        reap=till.admission.reap, replay=till.admission.replay, tell=till.admission.tell,
-    )  # fmt: skip
+    young = keeper(store, ledger, till)
     till.paper.written = [{**line, "org": "other", "key": "other-k1"} for line in till.paper.written]
     assert young.keep("other", always)
     assert not store.get("{other}:open")

@@ -98,6 +98,21 @@ def test_the_books_find_the_lines_of_an_organization(log: Callable[[str], list[A
     assert log("nobody") == []
 
 
+def test_a_settlement_is_found_by_its_request(running: tuple[Emulator, Deployment]) -> None:
+    """Among all others."""
+    emulator, deployment = running
+    name, group, _ = roles(running)["gateway"]
+    booked = {"event": events.USAGE, **PAYING, "outcome": "ok"}
+    with shipping(emulator.endpoint, log_groups(deployment)) as take:
+        for number in (5, 6, 7):
+            take(name, json.dumps(journal.used(booked, f"r{number}", "2026-11-21", number)))
+    key = roles(running)["budgets"][2]
+    aws = Aws(LOGS, AwsSettings(REGION, emulator.endpoint), lambda: sigv4.Credentials(*key))
+    found = Log(aws, group, print).settled("acme", ["r6", "r8"], 0)
+    aws.drop()
+    assert {number: used.cost for number, used in found.items()} == {"r6": 6}
+
+
 def test_nobody_else_may_read_it(running: tuple[Emulator, Deployment], log: object) -> None:
     """Not the gateway itself, and the books read no other function's."""
     assert log

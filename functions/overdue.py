@@ -1,0 +1,52 @@
+"""Asks the log about requests whose time has run out, before they are charged all that they had reserved.
+
+A gateway writes what a request cost before it tells the store. Where the store was out of reach then, or the process
+died in between, the log alone knows; it is read only if there is such a request, and searched for that one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from functions.replaying import MARGIN_MS
+from shared.edge.aws import AwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from functions.rebuilding import Say
+    from shared.core.events import Usage
+    from shared.edge.admission import Admission
+
+
+class Settled(Protocol):
+    """The log."""
+
+    def settled(self, org: str, request_ids: Collection[str], since: int) -> Mapping[str, Usage]:
+        """Return what is known of the settlements of these requests since an epoch millisecond."""
+        ...
+
+
+class Overdue(NamedTuple):
+    """Charges them; `lease_ms` is the longest that they may have lived, `now` is in epoch milliseconds."""
+
+    admission: Admission
+    log: Settled
+    lease_ms: int
+    say: Say
+    now: Callable[[], int]
+
+    def reap(self, org: str, most: int) -> int:
+        """Charge up to `most` of an organization; returns how many there were.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        return self.admission.reap(org, most, self._told)
+
+    def _told(self, org: str, request_ids: list[str]) -> Mapping[str, Usage]:
+        try:
+            return self.log.settled(org, request_ids, self.now() - 2 * self.lease_ms - MARGIN_MS)
+        except AwsError as error:  # what they had reserved is never less than what they cost
+            self.say({"level": "WARN", "event": "log_unread", "org": org, "why": str(error), "count": len(request_ids)})
+            return {}
