@@ -94,7 +94,7 @@ def start_provider(folder: Path, guarded: int) -> tuple[str, int]:
     """Start the simulated provider; returns its root and its keeper."""
     port = free_port()
     process = keep([sys.executable, "-m", "cdk.local.simulated", "--port", str(port)], guarded, folder / "provider.log")
-    _until(lambda: _listens(port), process, folder / "provider.log")
+    until(lambda: listens(port), process, folder / "provider.log")
     return f"http://127.0.0.1:{port}", process.pid
 
 
@@ -120,7 +120,7 @@ def start(
     if upstream:
         command += ["--catalog", str(catalog(folder, lines))]
     process = keep(command, guarded, folder / "nexus.log", environment(upstream) | dict(more or {}))
-    _until(ready.exists, process, folder / "nexus.log")
+    until(ready.exists, process, folder / "nexus.log")
     told = json.loads(ready.read_text())
     shown = {name: told[name] for name in ("base_url", "admin_key", "client_key", "models")}
     return Stack(**shown, upstream=upstream or "", process=process.pid, state=str(state))
@@ -160,12 +160,18 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Tell whether somebody listens on a loopback port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _until(done: object, process: subprocess.Popen[bytes], log: Path) -> None:
+def until(done: object, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until `done()`.
+
+    Raises:
+        RuntimeError: the process ended, or it takes too long; the message has the last words of `log`.
+    """
     deadline = time.monotonic() + START_SECONDS
     while not done():  # type: ignore[operator]
         if process.poll() is not None or time.monotonic() > deadline:

