@@ -73,6 +73,7 @@ class Call:
     tries: list[Try] = field(default_factory=list)  # those that may be billed, the last one included
     topups: int = 0
     replan: Callable[[], None] | None = None  # once there is a plan
+    given_up: bool = False  # by us: what breaks off then is not the target's doing
 
     def __post_init__(self) -> None:
         """Ask for no more than a place, until a model is asked for."""

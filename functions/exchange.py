@@ -47,7 +47,7 @@ def _judged(position: int, call: Call) -> Iterator[None]:
     try:
         yield
     except UpstreamFailed as error:
-        if call.sent and error.breaks:
+        if call.sent and error.breaks and not call.given_up:
             call.results.append(Result(position, good=False))
         raise
     except ClientGone:

@@ -128,6 +128,7 @@ class Member:
         if self.text is not None or self.error:
             return
         self.cancelled.set()
+        self.call.given_up = True
         self.call.deadline = 0.0
         self.gateway.http.abort()
 

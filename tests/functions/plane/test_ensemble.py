@@ -107,6 +107,7 @@ def test_who_can_change_nothing_any_more_is_cut_off(rig: Rig) -> None:
     assert 0 < float(loser["cost_usd"]) < 0.001
     assert len(rig.usage()) == 3
     assert rig.leases() == 0
+    assert rig.valkey.hget("{default}:target:openai:gpt-4o-2024", "fails") in {None, b"0"}  # it was we who cut it
 
 
 def test_a_member_that_fails_is_outvoted(rig: Rig) -> None:
