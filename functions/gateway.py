@@ -19,6 +19,7 @@ from functions.ensemble import ensemble
 from functions.pipeline import complete, settled
 from functions.plane import Gateway, build
 from functions.reply import Reply
+from functions.status import status
 from shared.core import addresses, principals, routing
 from shared.core.catalog import entry, listing
 from shared.core.chat import Chat
@@ -224,6 +225,13 @@ def _admitted_if_possible(call: Call, visit: _Visit) -> Iterator[None]:
         yield
 
 
+def _status(visit: _Visit) -> None:
+    call = visit.call("read")
+    with _admitted_if_possible(call, visit):
+        found = status(call.principal.org, visit.gateway)
+    visit.reply.whole(encode(found))
+
+
 def _alive(visit: _Visit) -> None:
     visit.reply.whole(encode({"status": "ok"}))
 
@@ -247,6 +255,7 @@ _ROUTES: dict[str, dict[str, Callable[[_Visit], None]]] = {
     "/v1/models/{id+}": {"GET": _model},
     "/v1/chat/completions": {"POST": _infer(openai.CHAT)},
     "/api/ai/ensemble": {"POST": _ensemble},
+    "/api/ai/status": {"GET": _status},
     "/v1/embeddings": {"POST": _infer(openai.EMBEDDINGS)},
     "/v1/moderations": {"POST": _infer(openai.MODERATIONS)},
     "/v1/rerank": {"POST": _infer(openai.RERANK)},

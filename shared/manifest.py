@@ -279,6 +279,7 @@ ROUTES: Final = (
     Route(method="POST", path="/auth/token", function="tokens", auth="none"),
     Route(method="GET", path="/.well-known/jwks.json", function="tokens", auth="none"),
     *(Route(method="POST", path=path, function="gateway", needs="infer") for path in INFERENCE),
+    Route(method="GET", path="/api/ai/status", function="gateway", needs="read"),
     Route(method="GET", path="/v1/models", function="gateway", needs="read"),
     Route(method="GET", path="/v1/models/{id+}", function="gateway", needs="read"),
     Route(method="GET", path="/openapi.json", function="admin", auth="none"),

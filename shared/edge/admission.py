@@ -22,7 +22,7 @@ from shared.edge.report import NO_TRIES, Report, listed
 from shared.edge.store import Script, Store, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import redis
 
@@ -65,7 +65,7 @@ class Admission:
         self._store = Store(connection, clock)
         self._clock = clock
         self._admit, self._settle = Script("admit"), Script("settle")
-        self._topup, self._project = Script("topup"), Script("project")
+        self._topup, self._project, self._resting = Script("topup"), Script("project"), Script("resting")
 
     def admit(self, ask: Ask, *, any_presets: bool = False) -> Grant:
         """Decide on a request; hold a concurrent slot and its worst cost in every scope, for `ask.lease` at most.
@@ -173,6 +173,15 @@ class Admission:
         """
         found = self._store.call("HGET", live(org), "version")
         return -1 if found is None else int(found)
+
+    def resting(self, org: str, targets: Sequence[str]) -> list[float]:
+        """Return for how many seconds each of `targets` (`openai:gpt-4o`) will rest after failures, 0.0 if it does not.
+
+        Raises:
+            StoreUnavailable: the script could not run.
+        """
+        found = self._store.run(self._resting, names(org, (), tuple(targets)).targets, [])
+        return [milliseconds / 1000 for milliseconds in found]
 
     def ping(self) -> None:
         """Find out whether the store answers.
