@@ -98,7 +98,20 @@ def test_each_member_is_booked_by_itself(rig: Rig) -> None:
 
 def test_who_can_change_nothing_any_more_is_cut_off(rig: Rig) -> None:
     """And settled for what it was heard to say, at the longest prompt."""
-    client = asked(rig, [says("7"), says("7.0"), hangs])
+    begun = threading.Event()
+
+    def begins(wire: Wire, request: Request) -> None:
+        begun.set()
+        hangs(wire, request)
+
+    def later(text: str) -> Act:
+        def act(wire: Wire, request: Request) -> None:
+            assert begun.wait(10)
+            says(text)(wire, request)
+
+        return act
+
+    client = asked(rig, [later("7"), later("7.0"), begins])
 
     assert client.status == 200, client.body
     assert client.json["answer"] in {"7", "7.0"}
