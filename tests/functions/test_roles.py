@@ -10,7 +10,7 @@ import pytest
 from functions import admin, gateway
 from functions.control import Control
 from functions.plane import Gateway
-from shared.core.principals import MAY, Principal, Role
+from shared.core.principals import MAY, Principal, Role, token_key_id
 from shared.edge.telemetry import Telemetry
 from shared.manifest import ROUTES, Route
 from tests.functions.plane.rig import Client, Context
@@ -26,13 +26,26 @@ class Nothing:
         raise RuntimeError(name)
 
 
+class Unchanged(Nothing):
+    """A Directory that knows nothing newer of the caller than the authorizer remembers."""
+
+    def confirm(self, caller: Principal, _now: float) -> Principal:
+        """Return the caller."""
+        return caller
+
+    def item(self, _org: str, _sort: str, *, consistent: bool) -> None:
+        """Find nothing."""
+        assert consistent
+
+
 def _parts(kind: Any) -> Any:
-    """Make what outlives a request: nothing but a voice."""
-    return kind._make(Telemetry("test") if name == "telemetry" else Nothing() for name in kind._fields)
+    """Make what outlives a request: a voice, a clock, and who callers are."""
+    known = {"telemetry": Telemetry("test"), "now": lambda: 0.0, "keyring": Unchanged(), "directory": Unchanged()}
+    return kind._make(known.get(name, Nothing()) for name in kind._fields)
 
 
 def _event(route: Route, role: str) -> dict[str, Any]:
-    caller = Principal("default-abcdefghijkl", "default", role, "free", (), 0)
+    caller = Principal(token_key_id("default", "free", "ann"), "default", role, "free", (), 0, user="ann")
     path = route.path.replace("{id+}", "x").replace("{", "").replace("}", "")
     return {
         "httpMethod": route.method,
