@@ -43,7 +43,7 @@ class App:
     """Answers every path of the service."""
 
     def __init__(self, fleet: Fleet, settings: Settings) -> None:
-        self._fleet = fleet
+        self.fleet = fleet
         self._settings = settings
         self._expected = settings.token.encode()
         self._routes: Mapping[str, Mapping[str, Handler]] = {
@@ -78,21 +78,21 @@ class App:
         except ClientGone:
             response = Response(499)
         known = exchange.path if exchange.path in self._routes else "other"
-        self._fleet.telemetry.answered(known, response.status, exchange.seconds, exchange.phases, exchange.facts)
+        self.fleet.telemetry.answered(known, response.status, exchange.seconds, exchange.phases, exchange.facts)
         if self._settings.access_log and exchange.path not in KEYLESS:  # probes come each second and say nothing
             event("request", **exchange.told(response))
 
     def start(self) -> asyncio.Task[Any]:
         """Begin to load the model, if nobody has."""
-        return self._fleet.start()
+        return self.fleet.start()
 
     def stop(self) -> None:
         """End the streams that are still open, each with a last event that says why."""
-        self._fleet.stop()
+        self.fleet.stop()
 
     def close(self) -> None:
         """Stop what has not begun."""
-        self._fleet.close()
+        self.fleet.close()
 
     async def _answered(self, exchange: Exchange) -> Response | Streamed:
         try:
@@ -132,27 +132,25 @@ class App:
         return Response(200, _encode({"status": "live"}))
 
     async def _ready(self, _exchange: Exchange) -> Response:
-        if self._fleet.state != "ready":
-            raise NotReady(f"The model is not ready: {self._fleet.state}.", retry_after=1)
+        if self.fleet.state != "ready":
+            raise NotReady(f"The model is not ready: {self.fleet.state}.", retry_after=1)
         return Response(200, _encode({"status": "ready"}))
 
     async def _metrics(self, _exchange: Exchange) -> Response:
-        return Response(200, self._fleet.telemetry.render(), {"content-type": CONTENT_TYPE})
+        return Response(200, self.fleet.telemetry.render(), {"content-type": CONTENT_TYPE})
 
     async def _models(self, _exchange: Exchange) -> Response:
-        listed = [
-            {"id": name, "object": "model", "created": 0, "owned_by": "gpu-service"} for name in self._fleet.names
-        ]
+        listed = [{"id": name, "object": "model", "created": 0, "owned_by": "gpu-service"} for name in self.fleet.names]
         return Response(200, _encode({"object": "list", "data": listed}))
 
     async def _answer(self, task: Task, exchange: Exchange) -> Response | Streamed:
         body = await exchange.body(self._settings.body_seconds)
-        return await self._computed(exchange, task(self._fleet, body))
+        return await self._computed(exchange, task(self.fleet, body))
 
     async def _invocations(self, exchange: Exchange) -> Response | Streamed:
         """SageMaker's one path for everything: the model's task decides. One model alone needs no name."""
         body = await exchange.body(self._settings.body_seconds)
-        return await self._computed(exchange, invoke(self._fleet, body))
+        return await self._computed(exchange, invoke(self.fleet, body))
 
     async def _computed(self, exchange: Exchange, work: Coroutine[Any, Any, Answer | Streamed]) -> Response | Streamed:
         answer = await exchange.unless_gone(work)

@@ -1,5 +1,7 @@
 """functions-framework's way in: `functions-framework --target gpu_service --source gpu_service/main.py` serves it all.
 
+`--target on_object --signature-type cloudevent` serves the other way in: a file that lands in Google Cloud Storage.
+
 functions-framework awaits what an asynchronous function returns as an ASGI application, so returning ours mounts it
 under every path. It loads this file as a module of its own, in a process that forks its workers afterwards: nothing is
 read from the environment, and no model is loaded, before the first request.
@@ -14,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 import functions_framework.aio
 
 from gpu_service.app import App
+from gpu_service.events import landed
 from gpu_service.fleet import Fleet
 from gpu_service.settings import Settings
 
 if TYPE_CHECKING:
+    from cloudevents.http import CloudEvent
     from starlette.requests import Request
 
 
@@ -32,3 +36,9 @@ def application() -> App:
 async def gpu_service(_request: Request) -> Any:  # noqa: ANN401 - a type that functions-framework does not tell of
     """Entry point of every path."""
     return application()
+
+
+@functions_framework.aio.cloud_event
+async def on_object(happened: CloudEvent) -> None:
+    """Entry point of Eventarc: answers the requests of a file that landed in a bucket; see `gpu_service.events`."""
+    await landed(application().fleet, happened["type"], happened.data)

@@ -1,4 +1,4 @@
-"""Reads objects of S3 and of Google Cloud Storage with the identity that the platform gives the process."""
+"""Reads objects of S3 and of Google Cloud Storage, and writes the latter, with the identity that the platform gives."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import urllib.error
 import urllib.request
 from contextlib import closing, contextmanager
+from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Final, cast
 from urllib.parse import quote, urlsplit
 
@@ -52,12 +53,61 @@ def _s3(uri: str, bucket: str, key: str) -> IO[bytes]:
         raise ModelError(f"{uri} cannot be read: {error}. Grant the role s3:GetObject on it.") from error
 
 
+def exists(uri: str) -> bool:
+    """Tell whether there is an object at `gs://bucket/key`.
+
+    Raises:
+        ModelError: the bucket cannot be read.
+    """
+    parts = urlsplit(uri)
+    try:
+        request = _request(uri, _place(parts.netloc, parts.path[1:]))
+        urllib.request.urlopen(request, timeout=_SECONDS).close()  # noqa: S310 - https, or the emulator that was named
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code == HTTPStatus.NOT_FOUND:
+                return False
+            raise _unreadable(uri, error) from error
+    return True
+
+
+def write(uri: str, content: bytes) -> bool:
+    """Write the object at `gs://bucket/key`, unless there is one; returns whether it was written.
+
+    Raises:
+        ModelError: it cannot be written.
+    """
+    parts = urlsplit(uri)
+    path = f"/upload/storage/v1/b/{quote(parts.netloc, safe='')}/o"
+    query = f"?uploadType=media&ifGenerationMatch=0&name={quote(parts.path[1:], safe='')}"
+    request = _request(uri, path + query)
+    request.data, request.method = content, "POST"
+    request.add_header("content-type", "application/jsonl")
+    try:
+        urllib.request.urlopen(request, timeout=_SECONDS).close()  # noqa: S310 - https, or the emulator that was named
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code == HTTPStatus.PRECONDITION_FAILED:
+                return False
+            raise ModelError(
+                f"{uri} cannot be written ({error}): grant the service account roles/storage.objectUser on the bucket."
+            ) from error
+    return True
+
+
 def _gcs(uri: str, bucket: str, key: str) -> IO[bytes]:
+    return _open(uri, _request(uri, f"{_place(bucket, key)}?alt=media"))
+
+
+def _place(bucket: str, key: str) -> str:
+    return f"/storage/v1/b/{quote(bucket, safe='')}/o/{quote(key, safe='')}"
+
+
+def _request(uri: str, path: str) -> urllib.request.Request:
     emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
     host = emulator if "://" in emulator or not emulator else f"http://{emulator}"
-    url = f"{host or _GCS}/storage/v1/b/{quote(bucket, safe='')}/o/{quote(key, safe='')}?alt=media"
     headers = {} if emulator else {"authorization": f"Bearer {_access_token(uri)}"}
-    return _open(uri, urllib.request.Request(url, headers=headers))  # noqa: S310 - https, or the emulator that was named
+    return urllib.request.Request(f"{host or _GCS}{path}", headers=headers)  # noqa: S310 - https, or a named emulator
 
 
 def _access_token(uri: str) -> str:
@@ -72,6 +122,10 @@ def _open(uri: str, request: urllib.request.Request) -> IO[bytes]:
     try:
         return cast("IO[bytes]", urllib.request.urlopen(request, timeout=_SECONDS))  # noqa: S310 - as above
     except (urllib.error.URLError, TimeoutError) as error:
-        raise ModelError(
-            f"{uri} cannot be read ({error}): grant the service account roles/storage.objectViewer on the bucket."
-        ) from error
+        raise _unreadable(uri, error) from error
+
+
+def _unreadable(uri: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"{uri} cannot be read ({error}): grant the service account roles/storage.objectViewer on the bucket."
+    )
