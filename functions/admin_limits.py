@@ -14,8 +14,9 @@ from functions.scopes import Scope, scope
 from functions.usd import told_budget, usd
 from functions.visit import answer
 from shared.core import periods
+from shared.core.catalog import Tier
 from shared.core.errors import StoreUnavailable
-from shared.core.limits import resolve
+from shared.core.limits import ENDPOINTS, resolve
 from shared.edge.aws import AwsError
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def _limits(name: str) -> Response[str]:
     return answer(_shown_limits(visit, known, _record(visit, known)))
 
 
-@router.put("/admin/limits/<name>", tags=_TAGS, summary="Replace the limits of a scope, or the preset of tier:NAME")
+@router.put(
+    "/admin/limits/<name>", tags=_TAGS, summary="Replace the limits of a scope, or the preset of tier:NAME, class:NAME"
+)
 def _limit(name: str, wanted: Limits) -> Response[str]:
     visit = _visit()
     known = scope(visit, name)
@@ -84,7 +87,7 @@ def _spent(visit: Visit, known: Scope) -> dict[str, str]:
 
 def _with_budget(visit: Visit, name: str) -> Scope:
     known = scope(visit, name)
-    if known.kind == "tier":
+    if known.kind in {"tier", "class"}:
         raise Unknown("scope")
     return known
 
@@ -117,9 +120,12 @@ def _audited(value: dict[str, int], field: str) -> dict[str, Any]:
 
 
 def _shown_limits(visit: Visit, known: Scope, record: Item) -> dict[str, Any]:
-    """Render the scope's own limits, and for keys and tiers those that hold; 0 is unlimited."""
+    """Render the scope's own limits, and for keys, tiers and endpoints those that hold; 0 is unlimited."""
     own = record.get("limits", {})
     told = {"object": "limits", "scope": known.text, "limits": own, "version": record.get("version", 0)}
+    if known.kind == "class":
+        preset = Tier(requests_per_minute=ENDPOINTS[known.text.removeprefix("class:")])
+        return {**told, "effective": asdict(resolve(preset, own))}
     tier = {"key": record.get("tier"), "tier": known.text.removeprefix("tier:")}.get(known.kind)
     if tier is None:
         return told

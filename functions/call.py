@@ -53,7 +53,7 @@ class Call:
     """One request on its way, which needs a caller who may do `action`.
 
     `deadline` is monotonic seconds; `lease` says how many more the invocation may last; `address` is the caller's, as
-    `addresses.bits` puts it.
+    `addresses.bits` puts it; `endpoint` is one of `limits.ENDPOINTS`, "" for most.
     """
 
     principal: Principal
@@ -63,6 +63,7 @@ class Call:
     moment: Moment
     action: Action = "infer"
     address: str = ""
+    endpoint: str = ""
     request: Request = field(init=False)  # once it is parsed
     ask: Ask = field(init=False)  # of admission
     grant: Grant = field(init=False)  # by admission
@@ -99,7 +100,7 @@ class Call:
 
     def _scopes(self, model: str = "") -> tuple[str, ...]:
         who = self.principal
-        return limits.scopes(who.org, who.key_id, who.user, who.team, model)
+        return limits.scopes(who.org, who.key_id, who.user, who.team, model, endpoint=self.endpoint)
 
     def _who(self) -> Who:
         who = self.principal

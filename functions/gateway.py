@@ -108,8 +108,8 @@ class _Visit(NamedTuple):
     gateway: Gateway
     reply: Reply
 
-    def call(self, action: Action) -> Call:
-        """Return who calls, and for how long.
+    def call(self, action: Action, endpoint: str = "") -> Call:
+        """Return who calls, and for how long; `endpoint` has a limit of its own.
 
         Raises:
             Unauthorized: the authorizer said nothing of a key.
@@ -124,7 +124,9 @@ class _Visit(NamedTuple):
         address = addresses.bits(str(context.get("identity", {}).get("sourceIp")))  # never a header's word
         left = self.context.get_remaining_time_in_millis() / 1000
         moment = Moment(self.told.request_id, int(time.time()))
-        return Call(principal, self.told, time.monotonic() + left - END_SECONDS, left, moment, action, address)
+        return Call(
+            principal, self.told, time.monotonic() + left - END_SECONDS, left, moment, action, address, endpoint
+        )
 
     def header(self, name: str) -> str:
         """Return a header of the request, "" if it has none; `name` is in lower case."""
@@ -174,7 +176,7 @@ def _count_tokens(visit: _Visit) -> None:
 
 
 def _ensemble(visit: _Visit) -> None:
-    ensemble(visit.body(), visit.call("infer"), visit.gateway, visit.reply)
+    ensemble(visit.body(), visit.call("infer", "ensemble"), visit.gateway, visit.reply)
 
 
 def _models(visit: _Visit) -> None:

@@ -174,7 +174,8 @@ def enlist(number: int, request: Chat, parent: Call, gateway: Gateway, lock: thr
     """
     told = parent.event
     event = Event(f"{told.request_id}.{number}", route=told.route, key_id=told.key_id, stream=True)
-    call = replace(parent, event=event, tries=[], results=[])
+    endpoint = "" if number else parent.endpoint  # one request, however many members it has
+    call = replace(parent, event=event, tries=[], results=[], endpoint=endpoint)
     call.request = streamed(request)
     cancelled = threading.Event()
     own = gateway._replace(

@@ -218,6 +218,10 @@ class Gateway(NamedTuple):
     def _policy(self, principal: Principal, scope: str) -> tuple[int, dict[str, str | int]]:
         """Read what the Directory says of a scope: version and fields, the same for one of which it says nothing."""
         kind, _, name = scope.partition(":")
+        if kind == "class":
+            endpoint = name.partition(":")[0]
+            said = self.directory.item(principal.org, f"class#{endpoint}", consistent=True) or {}
+            return int(said.get("version", 0)), policies.endpoint_policy(endpoint, said)
         if kind != "key":
             found = self.directory.item(principal.org, kind if kind == "org" else f"{kind}#{name}", consistent=True)
             return int((found or {}).get("version", 0)), policies.policy(found or {})

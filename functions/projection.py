@@ -66,6 +66,8 @@ class Projection(NamedTuple):
     def _project(self, record: Item) -> None:
         org, kind = record["pk"], record["sk"].partition("#")[0]
         version, fields = record["version"], policies.policy(record)
+        if kind == "class":
+            fields = policies.endpoint_policy(record["sk"].removeprefix("class#"), record)
         if kind == "key":
             edited = self.registry.find(org, f"tier#{record['tier']}")
             version, fields = policies.key_policy(record, self.tiers, edited)

@@ -1,4 +1,7 @@
-"""What limits and budgets are of: `key:...`, `user:...`, `team:...`, `model:...`, `org`; a tier has limits only."""
+"""What limits are of: `key:...`, `user:...`, `team:...`, `model:...`, `org`, `tier:...`, `class:...`.
+
+All but the last two can have a budget too.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,14 @@ from functions.registry import Unknown
 from functions.shelf import POINTER
 from functions.turns import FIRST_ORG
 from shared.core import keys
+from shared.core.limits import ENDPOINTS
 
 if TYPE_CHECKING:
     from functions.registry import Item
     from functions.visit import Visit
 
 _PERSON = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_ON_DEMAND = frozenset({"org", "model", "tier"})  # there is a record once somebody limits them
+_ON_DEMAND = frozenset({"org", "model", "tier", "class"})  # there is a record once somebody limits them
 
 
 class Scope(NamedTuple):
@@ -46,6 +50,7 @@ def scope(visit: Visit, sent: str) -> Scope:
         "user": bool(_PERSON.fullmatch(name)),
         "team": bool(_PERSON.fullmatch(name)),
         "model": kind == "model" and _is_model(visit, name),
+        "class": name in ENDPOINTS,
         "tier": name in visit.control.projection.tiers,
     }
     if not known.get(kind):

@@ -25,7 +25,12 @@ _PHRASES = {
     "tokens_per_minute": "tokens per minute",
     "concurrency": "requests at the same time",
 }
-KINDS = {"org": "organization"}  # as clients call a kind of scope where it is not the scope's own word
+ENDPOINTS: Mapping[str, int] = {"status": 300, "metrics": 60, "route": 100, "ensemble": 20}
+"""Requests a minute that one key may make of an endpoint, beside its other limits; an organization can edit them."""
+KINDS = {
+    "org": "organization",
+    "class": "endpoint",
+}  # as clients call a kind of scope where it is not the scope's own word
 
 
 class Standing(NamedTuple):
@@ -51,14 +56,20 @@ class Standing(NamedTuple):
 
 
 def fingerprint(presets: Mapping[str, Tier]) -> str:
-    """Name the presets of all tiers: what was resolved with others is out of date."""
-    return hashlib.sha256(encode(presets, order="deterministic")).hexdigest()[:16]
+    """Name the presets of all tiers and endpoints: what was resolved with others is out of date."""
+    return hashlib.sha256(encode([presets, ENDPOINTS], order="deterministic")).hexdigest()[:16]
 
 
-def scopes(org: str, key: str, user: str = "", team: str = "", model: str = "") -> tuple[str, ...]:
-    """Name whom a request counts against: the caller's key, user and team, the organization, and the model in it."""
-    named = (f"key:{key}", user and f"user:{user}", team and f"team:{team}", f"org:{org}", model and f"model:{model}")
-    return tuple(filter(None, named))
+def scopes(
+    org: str, key: str, user: str = "", team: str = "", model: str = "", *, endpoint: str = ""
+) -> tuple[str, ...]:
+    """Name whom a request counts against: the caller's key, user and team, the organization, and the model in it.
+
+    An `endpoint` of `ENDPOINTS` is counted for each key.
+    """
+    owner = (f"key:{key}", user and f"user:{user}", team and f"team:{team}", f"org:{org}")
+    asked = (endpoint and f"class:{endpoint}:{key}", model and f"model:{model}")
+    return tuple(filter(None, owner + asked))
 
 
 def kind_of(scope: str) -> str:

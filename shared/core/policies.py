@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.core import addresses, keys, principals
 from shared.core.catalog import Tier
-from shared.core.limits import resolve
+from shared.core.limits import ENDPOINTS, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +32,11 @@ def key_policy(
             "secret_until": int(record.get("previous_until") or 0),
         }
     return int(record["version"]) + int((edited or {}).get("version", 0)), {**policy(record, preset), **who}
+
+
+def endpoint_policy(name: str, record: Mapping[str, Any]) -> dict[str, str | int]:
+    """Return the fields of an endpoint's policy; `record` is what an organization has said of it."""
+    return policy(record, Tier(requests_per_minute=ENDPOINTS[name]))
 
 
 def policy(record: Mapping[str, Any], preset: Tier | None = None) -> dict[str, str | int]:

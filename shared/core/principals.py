@@ -104,8 +104,10 @@ def token_key_id(org: str, tier: str, user: str) -> str:
 
 
 def policy_scope(scope: str) -> str:
-    """Return whose policy holds for a scope: that of a tier, of whatever user, for all who call with tokens."""
+    """Return whose policy holds for a scope: a tier's for all who call with tokens, an endpoint's for all keys."""
     kind, _, name = scope.partition(":")
+    if kind == "class":
+        return f"class:{name.partition(':')[0]}"
     if kind != "key" or not is_token(name):
         return scope
     org, _, rest = name.partition(_TOKEN)

@@ -18,7 +18,7 @@
 --       8 tokens of its prompt at most   9 answers wanted, 0 if it has no tokens of an answer   10 max_tokens, 0: unset
 --       11 most tokens of an answer of this model, 0: unknown   12 what max_tokens becomes where one is needed and unset
 --       13 "1": max_tokens may be lowered to what is left
---       14 the presets that the key's limits must have been resolved with, "" for any
+--       14 the presets that limits of the key and of an endpoint must have been resolved with, "" for any
 --       15 how many targets   16 how to choose: "" takes the first that does not rest, "fastest", "least_loaded"
 --       17 among how many of them   18 "stream" or "whole": of which answers the latencies count   19 ms that a probe has
 --       20 number of the scope that says who the caller is (the key's, or the user's of a token)   21 digest of what the
@@ -96,8 +96,9 @@ local function blocked_address(known)
 end
 
 -- What is known of each scope, and who is turned away for what it is.
-local scopes, missing = {}, {}
+local scopes, missing, preset_missing = {}, {}, false
 for number = 1, named do
+  local preset = number == 1 or string.sub(ARGV[NAMES + number], 1, 6) == "class:"
   local at = FIRST + (number - 1) * EACH
   local found = redis.call("HMGET", KEYS[at], unpack(FIELDS))
   local scope = { number = number, at = at }
@@ -105,7 +106,8 @@ for number = 1, named do
     if not found[index] then scope = nil break end
     scope[field] = index == 1 and found[1] or tonumber(found[index]) or false
   end
-  if number == 1 and ARGV[14] ~= "" and redis.call("HGET", KEYS[at], "presets") ~= ARGV[14] then scope = nil end
+  if preset and ARGV[14] ~= "" and redis.call("HGET", KEYS[at], "presets") ~= ARGV[14] then scope = nil end
+  if preset and not scope then preset_missing = true end
   if scope then scopes[#scopes + 1] = scope else missing[#missing + 1] = number end
 end
 local open
@@ -113,7 +115,7 @@ local function is_open()
   if open == nil then open = redis.call("EXISTS", KEYS[3]) == 1 end
   return open
 end
-if missing[1] and (missing[1] == 1 or not is_open()) then return { "unprojected", unpack(missing) } end
+if missing[1] and (preset_missing or not is_open()) then return { "unprojected", unpack(missing) } end
 for _, scope in ipairs(scopes) do
   if scope.state ~= "active" then return { "revoked", scope.number } end
   if (scope.blocked_until or 0) > seconds then return { "blocked", scope.number, scope.blocked_until } end

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.usd import MOST_USD, nano, usd
+from shared.core.errors import RateLimited
+from shared.edge.admission import Ask
 from tests.functions.control.rig import BOSS, NOW
 
 if TYPE_CHECKING:
@@ -95,6 +97,23 @@ def test_an_unknown_scope_is_not_there(house: House, topic: str, scope: str) -> 
     for method in ("GET", "PUT"):
         assert house.call(method, f"/admin/{topic}/{scope}", {}).status == 404
     assert house.stored() == []
+
+
+def test_an_endpoint_has_a_limit_for_each_key(house: House) -> None:
+    """As data with a default, edited without a deploy; it has no budget."""
+    shown = house.call("GET", "/admin/limits/class:ensemble").body
+    assert (shown["limits"], shown["effective"]["requests_per_minute"]) == ({}, 20)
+    edited = house.call("PUT", "/admin/limits/class:ensemble", {"requests_per_minute": 1}).body
+    assert (edited["limits"], edited["effective"]["requests_per_minute"]) == ({"requests_per_minute": 1}, 1)
+    keys = [house.make(tier="enterprise")["id"] for _ in range(2)]
+    for number, key in enumerate(keys):
+        scopes = (f"key:{key}", f"class:ensemble:{key}")
+        assert house.admission.admit(Ask("default", scopes, f"r-{number}", 10)).requests.limit == 1
+        with pytest.raises(RateLimited, match="endpoint"):
+            house.admission.admit(Ask("default", scopes, f"again-{number}", 10))
+    for name in ("class:nothing", "class:"):
+        assert house.call("GET", f"/admin/limits/{name}").status == 404
+    assert house.call("PUT", "/admin/budgets/class:ensemble", {}).status == 404
 
 
 def test_a_foreign_scope_is_an_unknown_one(house: House) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from shared.core import policies
 from tests.functions.plane.rig import KEY, chunk, item
 
 if TYPE_CHECKING:
@@ -196,3 +197,25 @@ def test_an_unknown_model_is_refused_before_anything(rig: Rig, fields: dict[str,
     assert client.status == 404
     assert client.json["error"]["code"] == "model_not_found"
     assert rig.usage() == []
+
+
+def test_an_ensemble_counts_once_however_many_answer(rig: Rig) -> None:
+    """A key may ask for so many a minute, by default 20, and for chats beside them; no other key is in its way."""
+    rig.valkey.set("{default}:open", 1)
+    assert asked(rig, [says("a")] * 3).status == 200
+    assert rig.valkey.hget("{default}:policy:class:ensemble", "rpm") == b"20"
+    tell(rig, 2)
+    assert asked(rig, [says("a")] * 3).status == 200
+    refused = asked(rig, [says("a")] * 3)
+    error = refused.json["error"]
+    assert (refused.status, error["scope"], error["limit"], error["used"]) == (429, "endpoint", 2, 2)
+    assert rig.chat().status == 200
+    rig.valkey.flushall()
+    rig.aws.others.append(item(sk="class#ensemble", limits={"requests_per_minute": 1}))
+    assert [asked(rig, [says("a")] * 3).status for _ in range(2)] == [200, 429]
+
+
+def tell(rig: Rig, limit: int) -> None:
+    """Limit the endpoint, as an administrator does."""
+    record = {"limits": {"requests_per_minute": limit}}
+    rig.gateway.admission.tell("default", "class:ensemble", 2, policies.endpoint_policy("ensemble", record))
