@@ -12,6 +12,7 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import msgspec
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from pydantic import ValidationError
@@ -27,6 +28,7 @@ from functions import (
     admin_privacy,
     admin_usage,
     control,
+    inference_openapi,
 )
 from functions.key_requests import NewKey
 from functions.networks import refuse_blocked
@@ -109,13 +111,19 @@ def serve(event: Mapping[str, Any], context: Any, control: Control) -> dict[str,
 
 @cache
 def described() -> str:
-    """Return what the control plane can do, as OpenAPI: made of the same routes and models that serve it."""
-    return app.get_openapi_json_schema(
-        title="AI-Nexus administration",
-        version="1",
-        description="Keys, users, teams, organizations, limits, budgets, blocks, usage and the audit log.",
-        tags=[],
+    """Return what can be asked for, as OpenAPI: made of the same routes, models and shapes that serve it."""
+    found: dict[str, Any] = msgspec.json.decode(
+        app.get_openapi_json_schema(
+            title="AI-Nexus",
+            version="1",
+            description="Inference, keys, users, teams, organizations, limits, budgets, blocks, usage, audit log.",
+            tags=[],
+        )
     )
+    paths, schemas = inference_openapi.paths()
+    found["paths"] |= paths
+    found.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+    return msgspec.json.encode(found).decode()
 
 
 def _openapi(request_id: str) -> dict[str, Any]:

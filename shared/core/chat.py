@@ -78,7 +78,9 @@ class Prediction(Struct, tag="content"):
     content: str | list[dict[str, Any]]
 
 
-class _Fields(Struct):
+class ChatFields(Struct):
+    """The members of a request."""
+
     model: Annotated[str, Meta(min_length=1)]
     messages: Annotated[list[Message], Meta(min_length=1, max_length=4096)]
     stream: bool | None = None
@@ -130,7 +132,7 @@ def parse(data: bytes) -> Chat:
 
 def read(raw: dict[str, Any], data: bytes) -> Chat:
     """Read a request that its dialect has already taken out of `data`; raises as `parse` does."""
-    fields = typed(raw, _Fields)
+    fields = typed(raw, ChatFields)
     _check_together(fields)
     parts = [part for message in fields.messages if type(message.content) is list for part in message.content]
     return Chat(
@@ -159,7 +161,7 @@ def bounded(chat: Chat, max_tokens: int) -> Chat:
     return replace(chat, raw={**chat.raw, **lowered}, max_tokens=max_tokens)
 
 
-def _unbounded(fields: _Fields, parts: Sequence[object]) -> str:
+def _unbounded(fields: ChatFields, parts: Sequence[object]) -> str:
     """Name the field for which providers charge by rates of its own, or more tokens than the body or `max_tokens`."""
     if fields.service_tier not in USUAL_TIERS:
         return "service_tier"
@@ -172,7 +174,7 @@ def _unbounded(fields: _Fields, parts: Sequence[object]) -> str:
     return "messages" if any(type(part) in _UNBOUNDED_PARTS for part in parts) else ""
 
 
-def _check_together(fields: _Fields) -> None:
+def _check_together(fields: ChatFields) -> None:
     """Check what no single field's type can say."""
     if fields.stream_options and not fields.stream:
         raise BadRequest("'stream_options' is only allowed when 'stream' is true.", param="stream_options")

@@ -28,7 +28,9 @@ class Embeddings(msgspec.Struct, frozen=True):
     kind: ClassVar[Literal["embedding"]] = "embedding"
 
 
-class _Fields(msgspec.Struct):
+class EmbeddingsFields(msgspec.Struct):
+    """The members of a request."""
+
     model: Annotated[str, Meta(min_length=1)]
     input: str | list[Any]
     encoding_format: Literal["float", "base64"] | None = None
@@ -44,7 +46,7 @@ def parse(data: bytes) -> Embeddings:
         TooLarge: the body is too large.
     """
     raw = body.parse(data)
-    fields = typed(raw, _Fields)
+    fields = typed(raw, EmbeddingsFields)
     return Embeddings(
         raw=raw,
         model=fields.model,

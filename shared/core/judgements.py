@@ -26,12 +26,16 @@ class Judgement(Struct, frozen=True):
     images: int = 0  # whose tokens it does not bound
 
 
-class _Moderation(Struct):
+class ModerationFields(Struct):
+    """The members of a request for a moderation."""
+
     input: str | Annotated[list[Any], Meta(min_length=1, max_length=MAX_TEXTS)]
     model: Annotated[str, Meta(min_length=1)] | None = None
 
 
-class _Rerank(Struct):
+class RerankFields(Struct):
+    """The members of a request for a ranking."""
+
     model: Annotated[str, Meta(min_length=1)]
     query: Annotated[str, Meta(min_length=1)]
     documents: Annotated[list[Any], Meta(min_length=1, max_length=MAX_TEXTS)]
@@ -47,7 +51,7 @@ def moderation(data: bytes) -> Judgement:
         TooLarge: the body is too large.
     """
     raw = body.parse(data)
-    fields = typed(raw, _Moderation)
+    fields = typed(raw, ModerationFields)
     given = [fields.input] if isinstance(fields.input, str) else fields.input
     parts = [part for part in given if isinstance(part, dict)]
     for place, item in enumerate(given):
@@ -64,7 +68,7 @@ def moderation(data: bytes) -> Judgement:
 def rerank(data: bytes) -> Judgement:
     """Read the body of `POST /v1/rerank`; raises as `moderation` does."""
     raw = body.parse(data)
-    fields = typed(raw, _Rerank)
+    fields = typed(raw, RerankFields)
     for place, document in enumerate(fields.documents):
         text = document.get("text") if isinstance(document, dict) else document
         if not isinstance(text, str) or not text:

@@ -14,7 +14,7 @@ from shared.core.errors import BadRequest
 from shared.core.fields import typed
 from shared.core.usage import estimate
 from shared.dialects.anthropic_messages import Conversation
-from shared.dialects.anthropic_shapes import CountFields, Fields, Tool
+from shared.dialects.anthropic_shapes import CountTokensFields, MessagesFields, Tool
 
 if TYPE_CHECKING:
     from shared.dialects.anthropic_shapes import ToolChoice
@@ -23,7 +23,7 @@ NAME = "anthropic"
 _IMAGE_TOKENS = 1600  # about as many as Anthropic counts for the largest image
 # Members that are translated, or mean nothing elsewhere. What else a client sends goes along unread.
 _KNOWN = frozenset({
-    *Fields.__struct_fields__,
+    *MessagesFields.__struct_fields__,
     *("cache_control", "diagnostics", "user_profile_id", "workspace_id"),
 })  # fmt: skip
 _NATIVE = ("container", "context_management", "inference_geo", "mcp_servers", "speed")  # each with a price of its own
@@ -39,7 +39,7 @@ def parse(data: bytes) -> Chat:
         TooLarge: the body is too large.
     """
     given = body.parse(data)
-    fields = typed(given, Fields)
+    fields = typed(given, MessagesFields)
     talk = _conversation(fields)
     raw = {name: value for name, value in given.items() if name not in _KNOWN and name not in _NATIVE}
     raw |= _sampling(fields) | _tools(fields, talk) | _output(fields)
@@ -68,13 +68,13 @@ def count(data: bytes) -> tuple[str, int]:
     Raises as `parse` does.
     """
     given = body.parse(data)
-    fields = typed(given, CountFields)
+    fields = typed(given, CountTokensFields)
     talk = _conversation(fields)
     _tools(fields, talk)
     return fields.model, estimate(len(data) - talk.embedded) + _IMAGE_TOKENS * talk.images
 
 
-def _conversation(fields: CountFields) -> Conversation:
+def _conversation(fields: CountTokensFields) -> Conversation:
     talk = Conversation()
     if isinstance(fields.system, str):
         talk.say("system", fields.system)
@@ -87,7 +87,7 @@ def _conversation(fields: CountFields) -> Conversation:
     return talk
 
 
-def _sampling(fields: Fields) -> dict[str, Any]:
+def _sampling(fields: MessagesFields) -> dict[str, Any]:
     user = fields.metadata.user_id if fields.metadata else None
     found = {
         "stream": fields.stream,
@@ -100,7 +100,7 @@ def _sampling(fields: Fields) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _tools(fields: CountFields, talk: Conversation) -> dict[str, Any]:
+def _tools(fields: CountTokensFields, talk: Conversation) -> dict[str, Any]:
     """Translate the client's own tools; Anthropic's are left to Anthropic."""
     found: dict[str, Any] = {}
     tools = [made for at, tool in enumerate(fields.tools or ()) if (made := _tool(tool, f"tools[{at}]", talk))]
@@ -135,7 +135,7 @@ def _choice(choice: ToolChoice) -> str | dict[str, Any]:
     return {"type": "function", "function": {"name": choice.name}}
 
 
-def _output(fields: Fields) -> dict[str, Any]:
+def _output(fields: MessagesFields) -> dict[str, Any]:
     found: dict[str, Any] = {}
     config = fields.output_config
     if config and config.effort:

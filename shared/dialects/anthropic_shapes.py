@@ -173,7 +173,7 @@ class Thinking(Struct):
     budget_tokens: Count | None = None
 
 
-class CountFields(Struct):
+class CountTokensFields(Struct):
     """The members whose tokens can be counted."""
 
     model: Text
@@ -185,7 +185,7 @@ class CountFields(Struct):
     output_config: OutputConfig | None = None
 
 
-class Fields(CountFields, kw_only=True):
+class MessagesFields(CountTokensFields, kw_only=True):
     """The members of a request."""
 
     max_tokens: Count

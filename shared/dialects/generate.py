@@ -9,10 +9,13 @@ the other members.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from msgspec import Meta, Struct
 
 from shared.core import body, chat, errors, sse
 from shared.core.errors import BadRequest
+from shared.core.fields import typed
 from shared.core.pricing import usd
 from shared.core.usage import to_openai
 from shared.core.wire import encode
@@ -22,7 +25,21 @@ if TYPE_CHECKING:
     from shared.core.chat import Chat
     from shared.core.usage import Usage
 
+Text = Annotated[str, Meta(min_length=1)]
 _DONE = b"data: [DONE]\n\n"
+
+
+class GenerateFields(Struct):
+    """The members of a request: one of `prompt` and `messages`, and whatever else a chat completion takes."""
+
+    model: Annotated[str, Meta(min_length=1)]
+    prompt: Text | None = None
+    messages: list[Any] | None = None
+    system: Text | None = None
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    stream: bool | None = None
+    n: Literal[1] | None = None
 
 
 def parse(data: bytes) -> Chat:
@@ -33,18 +50,13 @@ def parse(data: bytes) -> Chat:
         TooLarge: the body is too large.
     """
     raw = body.parse(data)
-    prompt, system = raw.pop("prompt", None), raw.pop("system", None)
-    if (prompt is None) == (raw.get("messages") is None):
+    fields = typed(raw, GenerateFields)
+    if (fields.prompt is None) == (fields.messages is None):
         raise BadRequest("Send 'prompt' (a text) or 'messages' (as of a chat completion), one of them.", param="prompt")
-    for name, text in (("prompt", prompt), ("system", system)):
-        if text is not None and (not isinstance(text, str) or not text):
-            raise BadRequest(f"The field '{name}' must be a text, and not empty.", param=name)
-    if raw.get("n") not in (None, 1):
-        raise BadRequest("'n' must be 1 here: there is one text.", param="n")
-    said = [{"role": "user", "content": prompt}] if prompt is not None else raw["messages"]
-    if system is not None and isinstance(said, list):
-        said = [{"role": "system", "content": system}, *said]
-    return chat.read({**raw, "messages": said}, data)
+    rest = {name: value for name, value in raw.items() if name not in {"prompt", "system"}}
+    before = [{"role": "system", "content": fields.system}] if fields.system else []
+    said = [{"role": "user", "content": fields.prompt}] if fields.prompt else fields.messages or []
+    return chat.read({**rest, "messages": [*before, *said]}, data)
 
 
 class TextWriter(Writer):

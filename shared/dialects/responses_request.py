@@ -24,7 +24,7 @@ _MEMORY = {  # what takes one, and what to do instead
 }
 # Members that are translated, or mean nothing elsewhere. What else a client sends goes along unread.
 _KNOWN = frozenset({
-    *shapes.Fields.__struct_fields__,
+    *shapes.ResponsesFields.__struct_fields__,
     *_MEMORY,
     *("background_options", "max_tool_calls", "stream_options", "image", "access_programs"),
 }) - frozenset({*_PASSED, *_CACHING})  # fmt: skip
@@ -39,7 +39,7 @@ def parse(data: bytes) -> Chat:
     """
     given = body.parse(data)
     _refuse_memory(given)
-    fields = typed(given, shapes.Fields)
+    fields = typed(given, shapes.ResponsesFields)
     talk = _conversation(fields)
     raw = {name: value for name, value in given.items() if name not in _KNOWN and value is not None}
     raw |= {"model": fields.model, "messages": talk.messages, **_tools(fields), **_output(fields)}
@@ -69,7 +69,7 @@ def _refuse_memory(given: dict[str, Any]) -> None:
         raise BadRequest("'truncation' must be 'disabled': nothing is left out of 'input' here.", param="truncation")
 
 
-def _conversation(fields: shapes.Fields) -> Conversation:
+def _conversation(fields: shapes.ResponsesFields) -> Conversation:
     talk = Conversation()
     if fields.instructions:
         talk.messages.append({"role": "system", "content": fields.instructions})
@@ -83,7 +83,7 @@ def _conversation(fields: shapes.Fields) -> Conversation:
     return talk
 
 
-def _tools(fields: shapes.Fields) -> dict[str, Any]:
+def _tools(fields: shapes.ResponsesFields) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if fields.tools:
         found["tools"] = [_tool(tool, f"tools[{at}]") for at, tool in enumerate(fields.tools)]
@@ -125,7 +125,7 @@ def _choice(choice: shapes.FunctionChoice | shapes.CustomChoice | shapes.Allowed
     return {"type": kind, kind: {"name": choice.name}}
 
 
-def _output(fields: shapes.Fields) -> dict[str, Any]:
+def _output(fields: shapes.ResponsesFields) -> dict[str, Any]:
     text = fields.text or shapes.TextConfig()
     told = fields.top_logprobs is not None or LOGPROBS in (fields.include or ())
     return _given(

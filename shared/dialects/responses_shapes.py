@@ -157,7 +157,7 @@ class ReasoningConfig(Struct):
     effort: str | None = None
 
 
-class Fields(Struct):
+class ResponsesFields(Struct):
     """The members of a request."""
 
     model: Text

@@ -145,6 +145,7 @@ def test_describes_itself_to_anybody(house: House) -> None:
     described = json.loads(answer["body"])
     assert (answer["statusCode"], described["openapi"][:2]) == (200, "3.")
     assert {"/admin/keys", "/admin/keys/{key_id}/rotate", "/admin/limits/{name}"} <= described["paths"].keys()
+    assert {"/v1/messages", "/v1/responses", "/api/llm/generate"} <= described["paths"].keys()
     assert {"post", "get"} == described["paths"]["/admin/keys"].keys()
     new_key = described["components"]["schemas"]["NewKey"]
     assert (new_key["required"], new_key["additionalProperties"]) == (["name"], False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from shared.core.pricing import NANO
 from tests.functions.plane.rig import KEY, Client, chunk, item
 from tests.functions.plane.test_pipeline import booked, events, status
+from tests.functions.plane.test_providers import claude
 
 if TYPE_CHECKING:
     from tests.functions.plane.rig import Rig
@@ -58,6 +60,12 @@ def ask(rig: Rig, path: str, *, stream: bool = True, **options: Any) -> Client:
     """Ask for an answer in the dialect of this path."""
     fields = {"model": "gpt-4o", **DIALECTS[path], "stream": stream, **options.pop("fields", {})}
     return rig.call("POST", path, fields, **options)
+
+
+def said(client: Client) -> str:
+    """Return the text of an answer, put together from whatever pieces it came in."""
+    found = re.findall(rb'"(?:text_delta","text|delta|text)":"([^"]+)"', client.body.partition(b"output_text.done")[0])
+    return b"".join(found).decode()
 
 
 @pytest.fixture
@@ -196,3 +204,32 @@ def test_verdicts_are_passed_on_and_booked(rig: Rig, path: str) -> None:
     assert rig.call("POST", path, asked).json["error"]["code"] == "upstream_error"
     refused = rig.call("POST", path, {**asked, "model": "gpt-4o"})
     assert (refused.status, refused.json["error"]["param"]) == (400, "model")
+
+
+def test_a_message_goes_to_claude_as_it_came(rig: Rig) -> None:
+    """What no other dialect can say is said; the provider's own events and words reach the client, and the books."""
+    rig.upstream.default = claude
+    tools = [{"type": "web_search_20250305", "name": "web_search"}]
+    for stream in (True, False):
+        client = ask(
+            rig,
+            MESSAGES,
+            stream=stream,
+            client=Client(rig=rig),
+            fields={"model": "claude", "tools": tools, "max_tokens": 50},
+        )
+        assert client.status == 200
+        assert said(client) == "Hi there"
+        assert rig.upstream.requests[-1].json["tools"] == tools
+        assert rig.upstream.requests[-1].json["model"] == "claude-1"
+        assert client.settled_at_chunk[-1] == (1 if stream else 2)
+    assert [(use["prompt"], use["completion"]) for use in rig.usage()] == [("100", "20")] * 2
+
+
+@pytest.mark.parametrize("path", [RESPONSES, GENERATE])
+def test_claude_answers_in_any_dialect(rig: Rig, path: str) -> None:
+    """Translated both ways."""
+    rig.upstream.default = claude
+    for stream in (True, False):
+        client = ask(rig, path, stream=stream, fields={"model": "claude"})
+        assert (client.status, said(client)) == (200, "Hi there")
