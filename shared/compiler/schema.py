@@ -20,7 +20,7 @@ Limit = Annotated[int, Field(ge=0, le=1_000_000_000, strict=True)]
 Weight = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Seconds = Annotated[float, Field(gt=0, le=900, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]
-Quirk = Literal["sampling", "thinking-always", "thinking-budget"]
+Quirk = Literal["max-tokens", "no-developer", "no-stream-usage", "sampling", "thinking-always", "thinking-budget"]
 Name = Annotated[str, Field(pattern=r"^[\w.:/@+-]{1,128}$")]
 
 
@@ -38,6 +38,8 @@ class Provider(Entry):
     base_url_env: Variable = ""
     secret: Variable = ""
     stand_in: Annotated[bool, Field(strict=True)] = False
+    api_version: Annotated[str, Field(pattern=r"^[\w.-]*$")] = ""
+    quirks: list[Quirk] = []
     ignores: list[Annotated[str, Field(pattern=r"^[a-z_]+$")]] = []
     region: str = ""
     connect_seconds: Seconds = _SIMPLE.connect
@@ -103,7 +105,7 @@ class Target(Entry):
             provider=self.provider,
             model=self.model or name,
             max_output=model.max_output,
-            quirks=tuple(sorted(set(model.quirks))),
+            quirks=tuple(sorted({*provider.quirks, *model.quirks})),
             weight=self.weight,
             region=provider.region if self.region is None else self.region,
             timeouts=catalog.Timeouts(

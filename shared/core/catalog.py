@@ -24,6 +24,7 @@ class Provider(msgspec.Struct, frozen=True):
     base_url_env: str = ""
     secret: str = ""  # its name inside the providers' secret; "" needs none
     stand_in: bool = False  # serves chat models whose own providers have no credentials
+    api_version: str = ""  # of Azure's form of OpenAI's dialect; "" is OpenAI's own form
     ignores: tuple[str, ...] = ()  # fields of a request that are left out where it cannot serve them, not refused
 
 

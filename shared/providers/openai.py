@@ -8,11 +8,12 @@ here it is an error.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from shared.core import sse, wire
 from shared.core.errors import GatewayError, UpstreamError
 from shared.core.usage import Usage, estimate, from_openai
-from shared.providers import openai_choices, openai_errors, openai_plain
+from shared.providers import openai_choices, openai_errors, openai_plain, openai_quirks
 from shared.providers.adapter import HttpRequest
 from shared.providers.openai_choices import Choice
 
@@ -30,9 +31,13 @@ _NEVER_JSON = frozenset({"text/html", _EVENTS})
 def post(provider: Provider, path: str, secret: str, body: dict[str, Any], accept: str) -> HttpRequest:
     """Make a request of our own headers only: nothing that a client sends may steer a provider."""
     headers = {"content-type": _JSON, "accept": accept, "user-agent": USER_AGENT}
-    if secret:
+    base = provider.base_url.rstrip("/")
+    if provider.api_version:  # Azure: the model is the name of a deployment, which stands in the address
+        path = f"openai/deployments/{quote(body['model'], safe='')}/{path}?api-version={provider.api_version}"
+        headers["api-key"] = secret
+    elif secret:
         headers["authorization"] = f"Bearer {secret}"
-    return HttpRequest(f"{provider.base_url.rstrip('/')}/{path}", headers, wire.encode(body))
+    return HttpRequest(f"{base}/{path}", headers, wire.encode(body))
 
 
 def check(head: Head, *, stream: bool) -> None:
@@ -100,6 +105,8 @@ class OpenAIChat:
             body.setdefault("max_completion_tokens", body.pop("max_tokens"))
         if self._chat.stream:  # a stream without usage could not be billed
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        if self._target.quirks or self._provider.ignores:
+            body = openai_quirks.adapted(body, self._target, self._provider)
         return post(self._provider, "chat/completions", secret, body, _EVENTS if self._chat.stream else _JSON)
 
     def check(self, head: Head) -> None:
