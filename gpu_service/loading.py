@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 E = TypeVar("E")
 
+_WAITERS: Final = 256  # requests that wait for it
 _START: Final = 30.0  # seconds that a request waits for the model to be loaded
 
 
@@ -24,6 +25,7 @@ class Loading(Generic[E]):
         self._load = load
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
         self._loading: asyncio.Task[E] | None = None
+        self._waiting = 0
 
     def start(self) -> asyncio.Task[E]:
         """Begin to load the model, once; the task raises `ModelError` if it cannot be served."""
@@ -42,14 +44,20 @@ class Loading(Generic[E]):
         """Wait for the model.
 
         Raises:
-            NotReady: it takes too long, or cannot be loaded.
+            NotReady: it takes too long, too many wait already, or it cannot be loaded.
         """
+        loading = self.start()
+        if not loading.done() and self._waiting >= _WAITERS:
+            raise NotReady("The model is still being loaded.", retry_after=5)
+        self._waiting += 1
         try:
-            return await asyncio.wait_for(asyncio.shield(self.start()), _START)
+            return await asyncio.wait_for(asyncio.shield(loading), _START)
         except TimeoutError as error:
             raise NotReady("The model is still being loaded.", retry_after=5) from error
         except ModelError as error:
             raise NotReady("The model could not be loaded; the service's log says why.") from error
+        finally:
+            self._waiting -= 1
 
     def close(self) -> None:
         """Stop what has not begun."""

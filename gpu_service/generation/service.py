@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from gpu_service.generation.decoder import Decoder
 from gpu_service.generation.loop import Generator
 from gpu_service.loading import Loading
+from shared.core.errors import BadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gpu_service.generation.loop import Job, Wish
     from gpu_service.settings import Settings
+
+_INLINE: Final = 2_000  # characters that are tokenized at once: sooner done than handed to a thread
+_CHARACTERS: Final = 32  # of a token, in the mean over a whole prompt: far more than any text has
 
 
 class Generation(Loading[Decoder]):
@@ -32,6 +38,24 @@ class Generation(Loading[Decoder]):
     def inside(self) -> int:
         """Requests in slots."""
         return self._generator.inside if self._generator else 0
+
+    async def tokens(self, text: str, *, special: bool, param: str) -> list[int]:
+        """Read a prompt, aside if it is long; `special` puts the model's own tokens around it.
+
+        Raises:
+            BadRequest: it is so long that it cannot fit, and is not read.
+        """
+        decoder = await self.engine()
+        if len(text) > (most := _CHARACTERS * decoder.context):
+            raise BadRequest(
+                f"'{param}' has {len(text)} characters; more than {most} are not read, as the model reads and writes "
+                f"{decoder.context} tokens together.",
+                param=param,
+            )
+        read = partial(decoder.tokenizer.encode, text, add_special_tokens=special)
+        if len(text) <= _INLINE:
+            return list(read().ids)
+        return list((await asyncio.get_running_loop().run_in_executor(self._aside, read)).ids)
 
     async def submit(self, wish: Wish) -> Job:
         """Begin to generate.

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from shared.core.errors import BadRequest
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from gpu_service.engine import Engine
     from gpu_service.service import Computed
 
 encode = msgspec.json.Encoder().encode
@@ -35,6 +38,18 @@ class Streamed(NamedTuple):
 
     events: AsyncIterator[bytes]
     cancel: Callable[[], None]
+
+
+def check_count(count: int, engine: Engine, param: str) -> None:
+    """Hold a request to as many inputs as its model takes at a time.
+
+    Raises:
+        BadRequest: it has more.
+    """
+    most = engine.spec.max_inputs
+    if count > most:
+        name = engine.manifest.name
+        raise BadRequest(f"'{param}' holds {count} items; the model '{name}' takes {most} at a time.", param=param)
 
 
 def identity(prefix: str) -> str:

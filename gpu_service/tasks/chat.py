@@ -41,7 +41,7 @@ async def chat(fleet: Fleet, data: bytes) -> Answer | Streamed:
             param="model",
         )
     messages = [{**message, "content": _text(message, place)} for place, message in enumerate(raw["messages"])]
-    prompt = decoder.tokenizer.encode(decoder.template.prompt(messages), add_special_tokens=False).ids
+    prompt = await service.tokens(decoder.template.prompt(messages), special=False, param="messages")
     wish = generate.wish(prompt, given, decoder, param="messages", usual=None)
     return await generate.told(await service.submit(wish), given, _SHAPE)
 

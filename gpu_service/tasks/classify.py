@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from gpu_service.tasks.answer import Answer
+from gpu_service.tasks.answer import Answer, check_count
 from shared.core import body
 from shared.core.errors import BadRequest
 from shared.core.fields import typed
@@ -20,12 +20,10 @@ if TYPE_CHECKING:
 
     from gpu_service.fleet import Fleet
 
-MAX_INPUTS: Final = 1000
-
 
 class _Fields(msgspec.Struct):
     model: Annotated[str, Meta(min_length=1)]
-    input: str | dict[str, Any] | Annotated[list[Any], Meta(min_length=1, max_length=MAX_INPUTS)]
+    input: str | dict[str, Any] | Annotated[list[Any], Meta(min_length=1)]
     top_n: Annotated[int, Meta(ge=1)] = 5
 
 
@@ -39,6 +37,7 @@ async def classify(fleet: Fleet, data: bytes) -> Answer:
     service = await fleet.find(fields.model, "classification")
     engine = await service.engine()
     given = fields.input if isinstance(fields.input, list) else [fields.input]
+    check_count(len(given), engine, "input")
     reads = _content if engine.spec.reads == "magika" else _text
     inputs: list[Any] = [reads(item, place) for place, item in enumerate(given)]
     computed = await service.compute(inputs, lambda engine: engine.rows(inputs))

@@ -34,18 +34,18 @@ async def complete(fleet: Fleet, data: bytes) -> Answer | Streamed:
     given = generate.options(raw)
     service = await fleet.generation(given.model)
     decoder = await service.engine()
-    prompt = _tokens(raw.get("prompt"), decoder)
+    found = _prompt(raw.get("prompt"), decoder)
+    prompt = await service.tokens(found, special=True, param="prompt") if isinstance(found, str) else found
     wish = generate.wish(prompt, given, decoder, param="prompt", usual=_USUAL)
     return await generate.told(await service.submit(wish), given, _SHAPE)
 
 
-def _tokens(prompt: Any, decoder: Decoder) -> list[int]:  # noqa: ANN401 - it is whatever the client sent
+def _prompt(prompt: Any, decoder: Decoder) -> str | list[int]:  # noqa: ANN401 - it is whatever the client sent
     """Take a text or token ids, bare or as the one item of an array."""
     if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
         prompt = prompt[0]
     if isinstance(prompt, str) and prompt:
-        ids: list[int] = decoder.tokenizer.encode(prompt).ids
-        return ids
+        return prompt
     most = decoder.tokenizer.get_vocab_size()
     if isinstance(prompt, list) and prompt and all(type(token) is int and 0 <= token < most for token in prompt):
         return prompt

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from gpu_service.heads import unit
-from gpu_service.tasks.answer import Answer
+from gpu_service.tasks.answer import Answer, check_count
 from shared.core import embeddings
 from shared.core.errors import BadRequest
 from shared.core.fields import typed
@@ -59,11 +59,7 @@ def _check(request: embeddings.Embeddings, engine: Engine) -> None:
             f"{'elsewhere' if shorter else 'shorter'}.",
             param="dimensions",
         )
-    if len(request.inputs) > engine.spec.max_inputs:
-        raise BadRequest(
-            f"'input' holds {len(request.inputs)} items; the model '{name}' takes {engine.spec.max_inputs} at a time.",
-            param="input",
-        )
+    check_count(len(request.inputs), engine, "input")
 
 
 def _prefixed(inputs: list[str] | list[Row], engine: Engine, options: _Options) -> list[str] | list[Row]:

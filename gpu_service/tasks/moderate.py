@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gpu_service.specs import CATEGORIES
-from gpu_service.tasks.answer import Answer, identity
+from gpu_service.tasks.answer import Answer, check_count, identity
 from shared.core import body
 from shared.core.errors import BadRequest
 from shared.core.fields import typed
@@ -41,6 +41,7 @@ async def moderate(fleet: Fleet, data: bytes) -> Answer:
             "models.toml.",
             param="model",
         )
+    check_count(len(texts), engine, "input")
     computed = await service.compute(texts, lambda engine: engine.rows(texts))
     results = [_result(scores, engine.spec) for scores in computed.results]
     return Answer.of({"id": identity("modr"), "model": engine.manifest.name, "results": results}, computed)

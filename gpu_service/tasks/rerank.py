@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from gpu_service.tasks.answer import Answer, identity
+from gpu_service.tasks.answer import Answer, check_count, identity
 from shared.core import body
 from shared.core.errors import BadRequest
 from shared.core.fields import typed
@@ -15,13 +15,11 @@ from shared.core.fields import typed
 if TYPE_CHECKING:
     from gpu_service.fleet import Fleet
 
-MAX_DOCUMENTS: Final = 1000
-
 
 class _Fields(msgspec.Struct):
     model: Annotated[str, Meta(min_length=1)]
     query: Annotated[str, Meta(min_length=1)]
-    documents: Annotated[list[Any], Meta(min_length=1, max_length=MAX_DOCUMENTS)]
+    documents: Annotated[list[Any], Meta(min_length=1)]
     top_n: Annotated[int, Meta(ge=1)] | None = None
     return_documents: bool | None = None
 
@@ -35,7 +33,8 @@ async def rerank(fleet: Fleet, data: bytes) -> Answer:
     fields = typed(body.parse(data), _Fields)
     texts = [_text(document, place) for place, document in enumerate(fields.documents)]
     service = await fleet.find(fields.model, "rerank")
-    name = (await service.engine()).manifest.name
+    engine = await service.engine()
+    check_count(len(texts), engine, "documents")
     query = fields.query
     computed = await service.compute(texts, lambda engine: engine.pairs(query, texts), beside=len(query))
     scores = [float(result[0]) for result in computed.results]
@@ -47,8 +46,8 @@ async def rerank(fleet: Fleet, data: bytes) -> Answer:
     ]
     usage = {"prompt_tokens": computed.tokens, "total_tokens": computed.tokens}
     meta = {"billed_units": {"search_units": 1}}
-    told = {"id": identity("rerank"), "object": "list", "model": name, "results": results, "usage": usage, "meta": meta}
-    return Answer.of(told, computed)
+    told = {"id": identity("rerank"), "object": "list", "model": engine.manifest.name, "results": results}
+    return Answer.of({**told, "usage": usage, "meta": meta}, computed)
 
 
 def _text(document: object, place: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from gpu_service import specs
@@ -64,6 +65,19 @@ def test_what_cannot_be_meant_is_told(fields: dict[str, Any], told: str, tmp_pat
 
     with pytest.raises(ModelError, match=rf"{path}: \[models.mine\] {told}"):
         specs.load(path)
+
+
+def test_labels_come_from_the_config_that_the_makers_wrote(tmp_path: Path) -> None:
+    """`id2label` in the order of its numbers; categories of other labels, and a config without labels, are told."""
+    (tmp_path / "config.json").write_text('{"id2label": {"10": "k", "2": "c", "0": "a", "1": "b"}}')
+    spec = specs.Spec(task="classification", source=str(tmp_path), sha256=WEIGHTS)
+
+    assert specs.labelled(spec, tmp_path).labels == ["a", "b", "c", "k"]
+    with pytest.raises(ModelError, match=r"'categories' maps \['rude'\], which are none of its labels"):
+        specs.labelled(msgspec.structs.replace(spec, categories={"rude": "hate"}), tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match="no labels are named: correct 'labels'"):
+        specs.labelled(spec, tmp_path)
 
 
 def test_a_file_without_models_is_told(tmp_path: Path) -> None:

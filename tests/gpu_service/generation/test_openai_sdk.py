@@ -103,6 +103,7 @@ def test_many_at_once_get_what_they_get_alone(client: openai.OpenAI) -> None:
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
             "messages[0].content[0]",
         ),
+        ({"messages": [{"role": "user", "content": "x" * 2_000_000}]}, "messages"),
         ({"model": "other"}, "model"),
     ],
 )
