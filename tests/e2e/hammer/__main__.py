@@ -22,6 +22,7 @@ PLANS = (
     rounds.CALM,
     rounds.WILD,
     rounds.TIGHT,
+    rounds.SEVERAL,
     rounds.WILD_AND_TIGHT,
     rounds.FLUSHED,
     rounds.FLUSHED_AND_ALONE,

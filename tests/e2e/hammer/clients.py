@@ -18,7 +18,12 @@ PATIENCE: Final = 20.0  # seconds: longer than any request here may last
 PAUSE: Final = 0.05  # seconds, after a refusal
 NO_MONEY: Final = "insufficient_quota"
 UNHEARD: Final = -1  # hang up before anything is answered
-SHARES: Final = (("plain", 40), ("hang_up", 14), ("refused", 10), ("broken", 14), ("cut", 14), ("slow", 4), ("hang", 4))
+CHAT: Final = "/v1/chat/completions"
+ENSEMBLE: Final = "/api/ai/ensemble"
+MEMBERS: Final = (PRICED, "gpt-5.4-mini", "gpt-5.4-nano")
+SHARES: Final = {
+    "plain": 36, "several": 8, "hang_up": 14, "refused": 10, "broken": 14, "cut": 10, "slow": 4, "hang": 4,
+}  # fmt: skip
 BREAKS: Final = ("half_json", "bad_length", "reset_mid", "cut", "bad_chunk")
 CUTS: Final = ("cut", "reset_mid", "bad_chunk")
 
@@ -30,6 +35,7 @@ class Deed(NamedTuple):
     body: dict[str, Any]
     hang_up: int | None = None
     fit: bool = False
+    path: str = CHAT
 
 
 class Outcome(NamedTuple):
@@ -74,9 +80,7 @@ class Client:
         timeout = httpx2.Timeout(PATIENCE, read=PAUSE) if deed.hang_up == UNHEARD else httpx2.USE_CLIENT_DEFAULT
         outcome = Outcome(deed.tag)
         try:
-            with self._http.stream(
-                "POST", "/v1/chat/completions", json=deed.body, headers=headers, timeout=timeout
-            ) as answer:
+            with self._http.stream("POST", deed.path, json=deed.body, headers=headers, timeout=timeout) as answer:
                 outcome = Outcome(deed.tag, _id_of(answer), answer.status_code, "unfinished")
                 return outcome._replace(code=_heard(answer, deed))
         except httpx2.TransportError:  # it hung up, or the connection broke with the process behind it
@@ -111,10 +115,12 @@ def calm(rng: random.Random) -> Deed:
 
 def wild(rng: random.Random) -> Deed:
     """Draw a request from `SHARES`."""
-    kind = rng.choices([name for name, _ in SHARES], [share for _, share in SHARES])[0]
+    kind = rng.choices([*SHARES], [*SHARES.values()])[0]
+    if kind == "several":
+        return several(rng)
     most = rng.randrange(40, 400) * (rng.random() < 0.7)
     knobs: dict[str, Any] = {"tokens": rng.randrange(20, 250)}
-    stream, hang_up, seed = rng.random() < 0.5, None, uuid.UUID(int=rng.getrandbits(128)).hex
+    stream, hang_up, seed = rng.random() < 0.5, None, _tag(rng)
     match kind:
         case "hang_up":
             hang_up = rng.choice([UNHEARD, rng.randrange(1, 30)])
@@ -137,8 +143,19 @@ def wild(rng: random.Random) -> Deed:
     return _deed(rng, most, knobs, stream=stream)._replace(hang_up=hang_up, fit=rng.random() < 0.2)
 
 
+def several(rng: random.Random) -> Deed:
+    """Draw a request to several models at once, most of which are cut off when enough have answered."""
+    tag, models = _tag(rng), rng.choices(MEMBERS, k=rng.randrange(2, 5))
+    body = {"models": models, "query": f"{tag} word", "quorum": 1, "max_tokens": rng.randrange(40, 400)}
+    return Deed(tag, body, path=ENSEMBLE)
+
+
+def _tag(rng: random.Random) -> str:
+    return uuid.UUID(int=rng.getrandbits(128)).hex
+
+
 def _deed(rng: random.Random, most: int, knobs: dict[str, Any], *, stream: bool) -> Deed:
-    tag = uuid.UUID(int=rng.getrandbits(128)).hex
+    tag = _tag(rng)
     words = " ".join(["word"] * rng.randrange(1, 40))
     body: dict[str, Any] = {
         "model": PRICED,

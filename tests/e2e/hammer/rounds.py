@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CLIENTS: Final = 16
 BOOKS_EVERY: Final = 1.0  # seconds
 KILL_EVERY: Final = 1.0
+PACE_MS: Final = 1.0  # between chunks, where nothing else is asked for
 SLACK: Final = 15.0  # seconds that a loaded machine may take besides what has to pass
 NEVER: Final = 10**9
 
@@ -45,6 +46,7 @@ class Plan(NamedTuple):
 
 CALM: Final = Plan("calm", clients.calm, "1", 60, refusals=3)
 TIGHT: Final = Plan("tight", clients.calm, "0.02", 60, refusals=3)  # below 16 of the cheapest at their worst
+SEVERAL: Final = Plan("several", clients.several, "0.05", 60, refusals=3)
 WILD: Final = Plan("wild", clients.wild, "1", 10, faults=True)
 WILD_AND_TIGHT: Final = Plan("wild and tight", clients.wild, "0.05", 10, faults=True)
 FLUSHED: Final = Plan("flushed", clients.wild, "0.5", 14, faults=True, flush=4)
@@ -59,6 +61,7 @@ def struck(world: World, plan: Plan, seed: str) -> Round:
         TimeoutError: something holds money for longer than it may.
     """
     world.provider.delete("/_calls")
+    world.provider.post("/_knobs", json={"keep_body": True, "chunk_gap_ms": PACE_MS})
     made, nano = world.key(plan.budget), int(Decimal(plan.budget) * NANO)
     stop = threading.Event()
     crowd = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,5 +31,11 @@ def spent(calls: Iterable[dict[str, Any]]) -> dict[str, int]:
     """Nano-dollars by tag: each tag is one request of a client, whatever number of tries it took."""
     found: dict[str, int] = defaultdict(int)
     for call in calls:
-        found[call["tag"]] += cost(call)
+        found[call["tag"] or _first_word(call)] += cost(call)
     return dict(found)
+
+
+def _first_word(call: dict[str, Any]) -> str:
+    """Return the tag of a call for an ensemble, which passes on nothing but what is said."""
+    said: str = json.loads(call["body"])["messages"][-1]["content"]
+    return said.partition(" ")[0]
