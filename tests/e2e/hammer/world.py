@@ -112,5 +112,5 @@ def _opened(started: stack.Stack) -> Iterator[World]:
         redis.Redis(host=host, port=port) as valkey,
     ):
         yield World(started, provider, admin, valkey, clerk, admission)
-    for part in (admission, books.reap.__self__, books.counters, books.ledger._aws, books.log._aws):
+    for part in (admission, books.replay.__self__, books.counters, books.ledger._aws, books.log._aws):
         part.drop()
