@@ -93,8 +93,9 @@ class Exchange:
             raise ClientGone
         finally:
             leaving.cancel()
-            working.cancel()
-            await asyncio.wait({working})  # it gives its place back on the way out
+            if not working.done():
+                working.cancel()
+                await asyncio.wait({working})  # it gives its place back on the way out
 
     async def stream(self, events: AsyncIterator[bytes], cancel: Callable[[], None]) -> None:
         """Send server-sent events as they come; `cancel` ends them when the client leaves.

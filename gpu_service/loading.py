@@ -46,6 +46,8 @@ class Loading(Generic[E]):
         Raises:
             NotReady: it takes too long, too many wait already, or it cannot be loaded.
         """
+        if self.state == "ready":
+            return self.start().result()
         loading = self.start()
         if not loading.done() and self._waiting >= _WAITERS:
             raise NotReady("The model is still being loaded.", retry_after=5)
