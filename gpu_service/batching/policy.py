@@ -6,8 +6,8 @@ arrives while all workers run joins the next batch, so nothing ever waits for co
 the measured costs and the pace of arrivals say that the wait is won back (`_patience`), or the operator wants it so.
 
 A request shows the workers one run's worth of its rows at a time and goes to the end of the line for the next: two
-thousand rows of one client cost everybody else one run. `admit` therefore predicts the wait from the rows in the line
-alone, and sends away who would wait past the target before anything was computed for it.
+thousand rows of one client cost everybody else one run. `excess` therefore predicts from the rows in the line alone who
+would wait past the target, to be sent away before anything was computed for it.
 """
 
 from __future__ import annotations
@@ -53,9 +53,7 @@ class Policy:
         self._seen = 0  # their tokens
         self._behind: dict[int, Row] = {}  # what came after them
         self._deadlines: list[tuple[float, int, Ticket]] = []
-        self._fill = float(
-            limits.max_batch_tokens
-        )  # running mean of the tokens without padding in a run that others waited behind
+        self._fill = float(limits.max_batch_tokens)  # running mean of the tokens in runs that left others in the line
         self._gap = _PAUSE  # running mean of the time between two requests
         self._last = -FOREVER
 
@@ -190,13 +188,9 @@ class Policy:
         """Rows that one worker may take: with others idle too, its part of the line, if that is done much sooner."""
         idle, rows = self._workers - len(self.running), min(self.limits.max_batch_size, len(self))
         part = -(-len(self) // max(1, idle))
-        if (
-            part < rows
-            and self.limits.tune
-            and self.cost.seconds(part * size) < _SOONER * self.cost.seconds(rows * size)
-        ):
-            return part
-        return rows
+        if part >= rows or not self.limits.tune:
+            return rows
+        return part if self.cost.seconds(part * size) < _SOONER * self.cost.seconds(rows * size) else rows
 
     def _grown(self, oldest: Row, most: int) -> list[Row]:
         """Add to the oldest row its neighbours in length, the nearest first, while they fit."""
