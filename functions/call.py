@@ -35,6 +35,7 @@ class Try(NamedTuple):
     adapter: Adapter
     price: Price | None
     target: str
+    cancelled: bool = False  # by us, before anything of a stream had come
 
 
 def price_of(candidate: Candidate, catalog: Catalog) -> Price | None:
@@ -70,6 +71,8 @@ class Call:
     targets: list[Candidate] = field(default_factory=list)  # in the order of `ask.choice`
     results: list[Result] = field(default_factory=list)  # of all tries that say something of their target
     sent: float = 0.0  # when the try under way was sent, on the clock of `perf_counter`; 0: it was not
+    position: int = 0  # of the target that it asks
+    hedge: float = 0.0  # seconds after which a second target is asked as well, 0 for never
     latency: float = 0.0  # of that try until the first of a stream, or all of an answer; 0: nothing has come yet
     tries: list[Try] = field(default_factory=list)  # those that may be billed, the last one included
     topups: int = 0
@@ -133,6 +136,7 @@ class Call:
         found = routing.candidates(self.request.model, self.kind, catalog, configured, self.principal.may_use)
         groups = routing.fitting(found, wanted)
         self.targets = list(routing.arranged(groups, wanted, catalog, chance))
+        self.hedge = routing.find(self.request.model, catalog).serving.hedge
         self.ask = self.ask._replace(choice=routing.choice(groups, self.targets, stream=self.event.stream))
 
     def hear(self) -> None:
@@ -187,6 +191,7 @@ class Call:
         """Charge what the provider counted; if it did not, the longest prompt and what was heard, or all that is held.
 
         So it is never less than what may be billed, as far as that can be known, and no guess is above what was held.
+        A stream that was cancelled before its first chunk has cost its prompt.
         """
         if one.price is None:
             return None
@@ -194,7 +199,7 @@ class Call:
         images = getattr(self.request, "images", 0)
         if not used.estimated:
             return pricing.cost(used, one.price, images)
-        if not used.completion or self.ask.worst is None:
+        if not (used.completion or one.cancelled) or self.ask.worst is None:
             return self.grant.held
         written = self.ask.worst.tokens if getattr(self.request, "caching", False) else 0
         heard = Usage(self.ask.worst.tokens, used.completion, cache_write=written, cache_write_long=written)

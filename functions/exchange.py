@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from functions.call import Try, price_of
 from shared.core.breakers import Result
-from shared.core.errors import UpstreamFailed, UpstreamKeyRefused, UpstreamRateLimited, UpstreamUnavailable
+from shared.core.errors import (
+    BadRequest,
+    StoreUnavailable,
+    UpstreamFailed,
+    UpstreamKeyRefused,
+    UpstreamRateLimited,
+    UpstreamUnavailable,
+)
+from shared.edge.answer import HungUpError
+from shared.edge.race import first_of
 from shared.edge.response import ClientGone
 from shared.providers.registry import adapter_for
 
@@ -21,48 +30,113 @@ if TYPE_CHECKING:
     from shared.core.routing import Candidate
     from shared.dialects.dialect import Writer
     from shared.edge.answer import Answer
-    from shared.providers.adapter import Adapter
+    from shared.providers.adapter import Adapter, HttpRequest
 
 T = TypeVar("T")
 
 FIRST_REFUSAL = 400
+_OF_THE_REQUEST = range(400, 500)  # what is found wrong with it says nothing of the target
 
 
-def exchange(position: int, call: Call, gateway: Gateway, reply: Reply) -> bytes:
+class Asked(NamedTuple):
+    """One target on its turn: its position among the targets, how to speak with it, and with which key."""
+
+    position: int
+    candidate: Candidate
+    adapter: Adapter
+    key: str
+
+
+def exchange(position: int, call: Call, gateway: Gateway, reply: Reply, spare: int | None = None) -> bytes:
     """Have the target at `position` answer; returns the bytes that may leave only after the settlement.
+
+    If it says nothing for as long as the catalog allows, the one at `spare` is asked beside it.
 
     Raises:
         UpstreamFailed: it did not, or not to its end.
         BadRequest: its dialect cannot say what the client wants.
         ClientGone: the client does not read any more.
     """
-    with _judged(position, call):
-        return _exchange(call.targets[position], call, gateway, reply)
+    call.position = position
+    with _judged(call):
+        asked, answer = _on_its_turn(position, call, gateway), None
+        if spare is not None:
+            asked, answer = _hedged(asked, spare, call, gateway)
+        return _exchange(asked, answer, call, gateway, reply)
 
 
 @contextmanager
-def _judged(position: int, call: Call) -> Iterator[None]:
+def _judged(call: Call) -> Iterator[None]:
     """Note what the try says of its target: a failure, or how fast it was; nothing if it was not asked at all."""
     call.sent = call.latency = 0.0
     try:
         yield
     except UpstreamFailed as error:
         if call.sent and error.breaks and not call.given_up:
-            call.results.append(Result(position, good=False))
+            call.results.append(Result(call.position, good=False))
         raise
     except ClientGone:
-        call.results.append(Result(position, True, call.latency))
+        call.results.append(Result(call.position, True, call.latency))
         raise
     else:
-        call.results.append(Result(position, True, call.latency))
+        call.results.append(Result(call.position, True, call.latency))
 
 
-def _exchange(candidate: Candidate, call: Call, gateway: Gateway, reply: Reply) -> bytes:
-    target, provider, model, _ = candidate
+def _on_its_turn(position: int, call: Call, gateway: Gateway) -> Asked:
+    target, provider, model, _ = candidate = call.targets[position]
     adapter = adapter_for(provider.dialect, call.kind)(call.request_for(model), target, provider, call.moment)
+    return Asked(position, candidate, adapter, gateway.providers.key(provider))
+
+
+def _hedged(first: Asked, spare: int, call: Call, gateway: Gateway) -> tuple[Asked, Answer]:
+    """Ask, and another one as well where nothing comes for too long; returns who was faster, and what it says.
+
+    The other one is cut off. It counts as failed: that a good one is overtaken is rare, and never so often in a row.
+    """
+    answer = _begun(first, call, gateway)
+    if waited(call, lambda: first_of([answer], time.monotonic() + call.hedge)) or not _affordable(call, gateway):
+        return first, answer
+    sent, call.event.tries = call.sent, call.event.tries + 1
+    try:
+        second = _on_its_turn(spare, call, gateway)
+        other = _begun(second, call, gateway, beside=True)
+    except (UpstreamFailed, BadRequest):
+        call.sent = sent
+        return first, answer
+    runners = {answer: (first, sent), other: (second, call.sent)}
+    faster = waited(call, lambda: first_of(list(runners), max(answer.until, other.until))) or answer
+    slower = other if faster is answer else answer
+    if faster.failure or faster.refused:
+        faster, slower = slower, faster
+    winner, call.sent = runners[faster]
+    _give_up(runners[slower][0], slower, call)
+    call.position = winner.position
+    return winner, faster
+
+
+def _give_up(asked: Asked, answer: Answer, call: Call) -> None:
+    """Cut off the slower one of two; what was tried last, and may be billed, is then the other."""
+    [given_up] = [one for one in call.tries if one.adapter is asked.adapter]
+    call.tries.remove(given_up)
+    if not answer.refused:
+        call.tries.insert(0, given_up._replace(cancelled=call.event.stream))
+    if answer.refused not in _OF_THE_REQUEST:
+        call.results.append(Result(asked.position, good=False))
+    answer.close()
+
+
+def _affordable(call: Call, gateway: Gateway) -> bool:
+    try:
+        return gateway.afford_again(call)
+    except StoreUnavailable:
+        return False
+
+
+def _exchange(asked: Asked, begun: Answer | None, call: Call, gateway: Gateway, reply: Reply) -> bytes:
+    adapter, (_, provider, model, _) = asked.adapter, asked.candidate
     call.event.provider, call.event.served = provider.name, model.name
     writer = reply.writer_for(call.request)
-    with _accepted(adapter, candidate, call, gateway) as answer:
+    with _accepted(asked, begun, call, gateway) as answer:
         adapter.check(answer.head)
         if not call.event.stream:
             body = waited(call, answer.whole)
@@ -84,32 +158,59 @@ def _bill(call: Call, reply: Reply, writer: Writer) -> None:
         writer.bill(call.event.provider, call.cost())
 
 
-def _accepted(adapter: Adapter, candidate: Candidate, call: Call, gateway: Gateway) -> Answer:
-    """Send the request; an answer outside 2xx is raised as the error it is.
+def _accepted(asked: Asked, begun: Answer | None, call: Call, gateway: Gateway) -> Answer:
+    """Send the request, unless it has `begun`; an answer outside 2xx is raised as the error it is.
 
     What is held against a key (it is refused, perhaps rotated by now, or limited) is no reason to try no other.
     """
-    keys, tried = gateway.providers, [gateway.providers.key(candidate.provider)]
-    while (answer := _sent(adapter, tried[-1], candidate, call, gateway)).head.status >= FIRST_REFUSAL:
+    provider, tried = asked.candidate.provider, [asked.key]
+    answer = _opened(begun, asked, call, gateway) if begun else _sent(asked, call, gateway)
+    while answer.head.status >= FIRST_REFUSAL:
         call.tries.pop()  # refused, so not billed
         with answer:
-            error = adapter.error(answer.head, answer.start_of())
+            error = asked.adapter.error(answer.head, answer.start_of())
         refused = isinstance(error, UpstreamKeyRefused)
         if not (refused or isinstance(error, UpstreamRateLimited)):
             raise error
-        if not (key := keys.another(candidate.provider, tried, refused=refused)):
+        if not (key := gateway.providers.another(provider, tried, refused=refused)):
             raise error
         tried.append(key)
+        answer = _sent(asked._replace(key=key), call, gateway)
     return answer
 
 
-def _sent(adapter: Adapter, secret: str, candidate: Candidate, call: Call, gateway: Gateway) -> Answer:
-    """Send the request and wait for the head of the answer; from the moment it may have arrived, its tokens count."""
-    request = gateway.signer.complete(adapter.request(secret))
-    call.tries.append(Try(adapter, price_of(candidate, gateway.catalog), candidate.target.model))
+def _opened(begun: Answer, asked: Asked, call: Call, gateway: Gateway) -> Answer:
+    """Wait for the head; what went over an idle connection that its peer has closed meanwhile is sent again."""
+    try:
+        return waited(call, begun.opened)
+    except HungUpError:
+        if not begun.reused:
+            raise
+        call.tries.pop()
+        return _sent(asked, call, gateway)
+
+
+def _sent(asked: Asked, call: Call, gateway: Gateway) -> Answer:
+    """Send the request and wait for the head of the answer."""
+    with _noted(asked, call, gateway) as request:
+        return waited(call, lambda: gateway.http.post(request, *call.patience(asked.candidate.target)))
+
+
+def _begun(asked: Asked, call: Call, gateway: Gateway, *, beside: bool = False) -> Answer:
+    """Send the request and wait for nothing but the connection."""
+    with _noted(asked, call, gateway) as request:
+        patience = call.patience(asked.candidate.target)
+        return waited(call, lambda: gateway.http.begin(request, *patience, beside=beside))
+
+
+@contextmanager
+def _noted(asked: Asked, call: Call, gateway: Gateway) -> Iterator[HttpRequest]:
+    """Make the request; from the moment it may have arrived, its tokens count."""
+    request = gateway.signer.complete(asked.adapter.request(asked.key))
+    call.tries.append(Try(asked.adapter, price_of(asked.candidate, gateway.catalog), asked.candidate.target.model))
     call.sent = time.perf_counter()
     try:
-        return waited(call, lambda: gateway.http.post(request, *call.patience(candidate.target)))
+        yield request
     except UpstreamUnavailable:
         call.tries.pop()  # it did not arrive
         raise

@@ -109,7 +109,7 @@ def _first_success(call: Call, gateway: Gateway, reply: Reply) -> bytes:
         asked[position] += 1
         call.event.tries += 1
         try:
-            return exchange(position, call, gateway, reply)
+            return exchange(position, call, gateway, reply, _spare(turn, call))
         except (UpstreamFailed, BadRequest) as error:
             if reply.started or call.event.tries >= tries or _is_final(error):
                 raise
@@ -120,6 +120,14 @@ def _first_success(call: Call, gateway: Gateway, reply: Reply) -> bytes:
             position = min(turn, key=asked.__getitem__)
             _rest_before(asked[position], error, call, gateway)
             _afford_again(error, call, gateway)
+
+
+def _spare(turn: list[int], call: Call) -> int | None:
+    """Return whom to ask beside the first one, should that be slow and the catalog want it; itself if it is alone."""
+    first_try = call.event.tries == 1
+    if not (call.hedge and first_try) or call.grant.seen[turn[0]].state == "probe":
+        return None
+    return turn[1 % len(turn)]
 
 
 def _is_final(error: GatewayError) -> bool:

@@ -123,6 +123,7 @@ class Servable(Entry):
     created: Annotated[date, Field(strict=True)] | None = None
     strategy: catalog.Strategy = "order"
     fallbacks: list[Name] = []
+    hedge_seconds: Annotated[float, Field(ge=0, le=900, allow_inf_nan=False)] = 0.0
     degraded_answer: Annotated[str, Field(max_length=10_000)] = ""
 
     def born(self) -> int:
@@ -132,7 +133,7 @@ class Servable(Entry):
 
     def serving(self, priority: catalog.Priority = "balanced") -> catalog.Serving:
         """Return how the targets are used, as the hot path reads it."""
-        return catalog.Serving(self.strategy, tuple(self.fallbacks), self.degraded_answer, priority)
+        return catalog.Serving(self.strategy, tuple(self.fallbacks), self.degraded_answer, priority, self.hedge_seconds)
 
 
 class Model(Servable):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from shared.core.errors import UpstreamError, UpstreamTimeout
+from shared.core.errors import UpstreamError, UpstreamFailed, UpstreamTimeout
 from shared.providers.adapter import Head
 
 if TYPE_CHECKING:
@@ -31,17 +31,17 @@ class HungUpError(UpstreamError):
 
 
 class Answer:
-    """An answer whose head is here. Leaving its `with` early closes the connection."""
+    """What comes back on a wire. Leaving its `with` early closes the connection.
+
+    `head` is there once `opened` has returned; `failure` once `advanced` has found one, which reading then raises.
+    """
+
+    head: Head
 
     def __init__(self, wire: Wire, end: float, first_end: float, idle: list[Wire]) -> None:
-        """Wait for the head of the answer to what was sent; `idle` gets the wire once another request can follow.
+        """Expect the answer to what was sent; `idle` gets the wire once another request can follow.
 
         `end` is when the answer must have ended, `first_end` when its body must have begun; both are monotonic seconds.
-
-        Raises:
-            HungUpError: nothing came.
-            UpstreamTimeout: the head did not come in time.
-            UpstreamError: the connection broke, or what came is no HTTP, or a redirect, or compressed.
         """
         self._wire = wire
         self._end = end
@@ -49,12 +49,50 @@ class Answer:
         self._idle = idle
         self._message = _Message()
         self._read = 0
+        self._received = 0
         self._closed = False
+        self.failure: UpstreamFailed | None = None
+        self.reused = False  # the connection has served before
+
+    def opened(self) -> Self:
+        """Wait for the head.
+
+        Raises:
+            HungUpError: nothing came.
+            UpstreamTimeout: it did not come in time.
+            UpstreamError: the connection broke, or what came is no HTTP, or a redirect, or compressed.
+        """
         try:
             self.head = self._head()
         except BaseException:
-            wire.close()
+            self._wire.close()
             raise
+        return self
+
+    def advanced(self) -> bool:
+        """Take in what has come, without waiting; tell whether that is something of the body, a refusal, or the end."""
+        message = self._message
+        try:
+            while not message.pieces and not message.ended and self._wire.arrived():
+                self._pump()
+        except UpstreamFailed as error:
+            self.failure = error
+        return bool(self.failure or message.pieces or message.ended or self.refused)
+
+    @property
+    def refused(self) -> int:
+        """The status, where the head is here and says that there is no answer; else 0."""
+        status = self._message.status
+        return status if status >= _ERRORS else 0
+
+    @property
+    def until(self) -> float:
+        """When the next thing that is waited for must have come, in monotonic seconds."""
+        return self._until
+
+    def fileno(self) -> int:
+        """Return what can be waited on for something to come."""
+        return self._wire.fileno()
 
     def __enter__(self) -> Self:
         return self
@@ -105,15 +143,13 @@ class Answer:
         return found
 
     def _head(self) -> Head:
-        received = 0
         while not self._message.begun:
-            received += self._pump(first=not received)
-            if received > HEAD_BYTES and not self._message.begun:
-                raise UpstreamError(f"The head of the provider's answer is longer than {HEAD_BYTES} bytes.")
+            self._pump()
         return _acceptable(Head(self._message.status, self._message.headers))
 
-    def _pump(self, *, first: bool = False) -> int:
-        """Take in what arrives next; returns how many bytes. What preceded a fault was read before it is told."""
+    def _pump(self) -> None:
+        """Take in what arrives next. What preceded a fault was read before it is told."""
+        first = not self._received
         if self._message.fault:
             raise UpstreamError("The provider answered with what is not HTTP.") from self._message.fault
         try:
@@ -128,7 +164,9 @@ class Answer:
             raise HungUpError(_BROKE)
         else:
             self._message.cut()
-        return len(data)
+        self._received += len(data)
+        if self._received > HEAD_BYTES and not self._message.begun:
+            raise UpstreamError(f"The head of the provider's answer is longer than {HEAD_BYTES} bytes.")
 
     def _drain(self) -> None:
         """Read what is left if it is here, or nearly so: behind the last event there is but the end of the body."""

@@ -50,7 +50,7 @@ class Http:
         self._tls = tls or verifying
         self._idle: dict[_Origin, list[Wire]] = {}
         self._used = 0.0
-        self._wire: Wire | None = None  # of the exchange that is under way, or was the last one
+        self._wires: list[Wire] = []  # of the exchange that is under way, or was the last one
         self._over = False
 
     def post(
@@ -68,21 +68,51 @@ class Http:
             UpstreamTimeout: the head did not come in time.
             UpstreamError: the connection broke, or what came is no HTTP answer, or a redirect, or compressed.
         """
-        if self._clock() - self._used > IDLE_SECONDS:
-            self.drop()
-        now = time.monotonic()
-        end, first_end = now + patience, now + min(first, patience)
+        self._begin_exchange()
+        ends = _ends(patience, first)
         origin, data = _rendered(request)
         idle = self._idle.setdefault(origin, [])
         answer = None
         if wire := _sound(idle):
             with suppress(HungUpError):
-                answer = _exchange(self._watched(wire), data, (end, first_end), idle)
+                answer = _sent(self._watched(wire), data, ends, idle).opened()
         if answer is None:
             wire = self._opened(origin, min(connect, patience))
-            answer = _exchange(self._watched(wire), data, (end, first_end), idle)
+            answer = _sent(self._watched(wire), data, ends, idle).opened()
         self._used = self._clock()
         return answer
+
+    def begin(
+        self,
+        request: HttpRequest,
+        patience: float,
+        connect: float = CONNECT_SECONDS,
+        first: float = math.inf,
+        *,
+        beside: bool = False,
+    ) -> Answer:
+        """Send `request` as `post` does, and wait for nothing; perhaps `beside` another one that is under way.
+
+        Raises:
+            UpstreamUnavailable: nothing was sent, so nothing was billed.
+            UpstreamTimeout: it was not taken in time.
+        """
+        if not beside:
+            self._begin_exchange()
+        ends = _ends(patience, first)
+        origin, data = _rendered(request)
+        idle = self._idle.setdefault(origin, [])
+        known = _sound(idle)
+        wire = known or self._opened(origin, min(connect, patience))
+        self._used = self._clock()
+        answer = _sent(self._watched(wire), data, ends, idle)
+        answer.reused = known is not None
+        return answer
+
+    def _begin_exchange(self) -> None:
+        if self._clock() - self._used > IDLE_SECONDS:
+            self.drop()
+        self._wires.clear()
 
     def drop(self) -> None:
         """Close every idle connection."""
@@ -93,12 +123,12 @@ class Http:
     def abort(self) -> None:
         """Break off what is under way, from another thread, and let nothing follow."""
         self._over = True
-        if self._wire:
-            self._wire.cut()
+        for wire in list(self._wires):
+            wire.cut()
 
     def _watched(self, wire: Wire) -> Wire:
         """Have `abort` find the wire, whichever of the two comes first."""
-        self._wire = wire
+        self._wires.append(wire)
         if self._over:
             wire.close()
             raise UpstreamUnavailable("The request was given up before it was sent.")
@@ -122,7 +152,12 @@ def _sound(idle: list[Wire]) -> Wire | None:
     return None
 
 
-def _exchange(wire: Wire, data: bytes, ends: tuple[float, float], idle: list[Wire]) -> Answer:
+def _ends(patience: float, first: float) -> tuple[float, float]:
+    now = time.monotonic()
+    return now + patience, now + min(first, patience)
+
+
+def _sent(wire: Wire, data: bytes, ends: tuple[float, float], idle: list[Wire]) -> Answer:
     try:
         wire.send(data, min(*ends, time.monotonic() + SEND_SECONDS))
     except TimeoutError as error:

@@ -9,6 +9,8 @@ import time
 from contextlib import suppress
 from functools import cache
 
+EARLY_BYTES = 65_536
+
 
 class Wire:
     """An open connection. Deadlines are monotonic seconds; past one, TimeoutError; other failures are OSErrors."""
@@ -17,6 +19,7 @@ class Wire:
         self._socket = opened
         self._poll = select.poll()
         self._poll.register(opened, select.POLLIN)
+        self._early: bytes | None = None  # what `arrived` has taken in
 
     @classmethod
     def open(cls, host: str, port: int, seconds: float, tls: ssl.SSLContext | None) -> Wire:
@@ -42,8 +45,27 @@ class Wire:
 
     def receive(self, size: int, end: float, longest: float) -> bytes:
         """Return the next bytes, at most `size`, b"" at the end; no silence may last longer than `longest` seconds."""
+        if self._early is not None:
+            early, self._early = self._early, None
+            return early
         self._allow(min(end - time.monotonic(), longest))
         return self._socket.recv(size)
+
+    def arrived(self) -> bool:
+        """Take in what has come, without waiting; tell whether it is anything: messages of TLS itself are not."""
+        if self._early is None:
+            self._socket.settimeout(0)
+            try:
+                self._early = self._socket.recv(EARLY_BYTES)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                return False
+            except OSError:
+                self._early = b""  # it has ended
+        return True
+
+    def fileno(self) -> int:
+        """Return what can be waited on for something to come."""
+        return self._socket.fileno()
 
     def readable(self) -> bool:
         """Tell whether something has come, be it the end."""

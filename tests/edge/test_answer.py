@@ -36,7 +36,7 @@ class Peer:
         if end:
             self.far.shutdown(socket.SHUT_WR)
         late = time.monotonic() + 10
-        return Answer(self.wire, late, late, self.idle)
+        return Answer(self.wire, late, late, self.idle).opened()
 
 
 @contextmanager

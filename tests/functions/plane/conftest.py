@@ -61,6 +61,10 @@ CATALOG = Catalog(
         "nova": Model("nova", "chat", (Target("bedrock", "us.nova-1:0", region="eu-west-1"),), "amazon"),
         "org/judge": Model("org/judge", "moderation", (Target("openai", "verdict-1"),), "org"),
         "org/rank": Model("org/rank", "rerank", (Target("openai", "verdict-1"),), "org"),
+        "hedged": Model(
+            "hedged", "chat", (Target("openai", "one"), Target("second", "two")), "openai", serving=Serving(hedge=0.2)
+        ),
+        "alone": Model("alone", "chat", (Target("openai", "gpt-4o-2024"),), "openai", serving=Serving(hedge=0.2)),
         "far": Model("far", "chat", (Target("elsewhere", "far"),), "elsewhere"),
     },
     tiers={"free": Tier(2, 10, 0, 1), "pro": Tier(600, 0, 0, 50)},
