@@ -165,8 +165,8 @@ def _faults(spec: Spec) -> list[str]:
         ),
         "'task' is generation, whose graphs are not made here: name the *.onnx that `python -m "
         "onnxruntime_genai.models.builder` writes": made and spec.task == "generation",
-        "'eos' is missing: the ids of the tokens that end an answer (generation_config.json)": (
-            spec.task == "generation" and not spec.eos
+        "'eos' is missing: the ids of the tokens that end an answer, or a genai_config.json that has them": (
+            spec.task == "generation" and not spec.eos and "genai_config.json" not in spec.sha256
         ),
         "'pooling' is last, which BERT has not: mean or cls": made and spec.pooling == "last",
         f"'precision' is {spec.precision}, but only graphs that are made here have one: remove it": (

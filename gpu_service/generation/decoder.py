@@ -7,7 +7,7 @@ of tokens comes from its attention mask. Nothing is copied but the row of a sequ
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -41,8 +41,9 @@ class Decoder:
         self.manifest, self.spec = prepared.manifest, prepared.spec
         self.template = template
         self.context = self.spec.max_tokens
-        self.ends = frozenset(self.spec.eos)
-        self._states = self._room()
+        told = _told(prepared.directory)
+        self.ends = frozenset(self.spec.eos or told.ends)
+        self._states = self._room(told)
         self._views: dict[tuple[int, int], dict[str, Any]] = {}
 
     @classmethod
@@ -120,16 +121,20 @@ class Decoder:
             self._views[first, behind] = {name: make(states[first:behind]) for name, states in self._states.items()}
         return self._views[first, behind]
 
-    def _room(self) -> dict[str, NDArray[Any]]:
+    def _room(self, told: Told) -> dict[str, NDArray[Any]]:
         """Make room for `slots` sequences of `max_tokens` tokens in every layer.
 
         Raises:
-            ModelError: the graph has no such inputs.
+            ModelError: the graph has no such inputs, or has fewer positions.
         """
+        if self.context > (most := told.context or self.context):
+            raise ModelError(f"The model {self.manifest.name} has {most} positions: lower 'max_tokens' in models.toml.")
         found = {}
         for one in self._session.get_inputs():
             if one.name.startswith(_PAST):
                 _, heads, _, size = one.shape
+                if not isinstance(size, int):  # the builder leaves it open, for caches of bytes
+                    size = told.head
                 shape = (self.spec.slots, heads, self.context, size)
                 found[one.name.removeprefix(_PAST)] = np.zeros(shape, _TYPES[one.type])
         names = {one.name for one in self._session.get_inputs()} - {_PAST + name for name in found}
@@ -139,6 +144,22 @@ class Decoder:
                 f"input_ids, attention_mask and {_PAST}N.key and .value are needed: {_REMEDY}."
             )
         return found
+
+
+class Told(NamedTuple):
+    """What genai_config.json says, which the builder writes beside the graph: zeros and nothing where there is none."""
+
+    ends: tuple[int, ...]
+    context: int
+    head: int
+
+
+def _told(directory: Path) -> Told:
+    path = directory / "genai_config.json"
+    model = json.loads(path.read_bytes())["model"] if path.exists() else {}
+    ends = model.get("eos_token_id", [])
+    head = model.get("decoder", {}).get("head_size", 0)
+    return Told(tuple(ends if isinstance(ends, list) else [ends]), model.get("context_length", 0), head)
 
 
 def _template(directory: Path) -> Template | None:

@@ -29,7 +29,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "task": "generation",
         "source": MODEL,
         "sha256": llama.write(root / MODEL),
-        "eos": [llama.END],
         "max_tokens": 128,
         "slots": 3,
         "prefill": 5,

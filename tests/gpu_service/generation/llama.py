@@ -54,6 +54,8 @@ def write(folder: Path, *, context: int = 128, seed: int = 0, size: Size = TINY)
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {"chat_template": TEMPLATE}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    told = {"eos_token_id": [END], "context_length": context, "decoder": {"head_size": size.head}}
+    (folder / "genai_config.json").write_text(json.dumps({"model": told}))
     found = weights(tokenizer.get_vocab_size(), seed, size)
     letters = [*SPECIAL, *sorted(ByteLevel.alphabet())]
     found["head"][:, [len(letter) > 1 or not letter.isascii() for letter in letters]] = 0  # they are seldom likely
@@ -203,7 +205,7 @@ class _Graph:
         def states(kind: str, length: str) -> list[Any]:
             return [
                 helper.make_tensor_value_info(
-                    f"{kind}.{layer}.{name}", TensorProto.FLOAT, ["batch", self._size.kv_heads, length, self._size.head]
+                    f"{kind}.{layer}.{name}", TensorProto.FLOAT, ["batch", self._size.kv_heads, length, "kv_cache_dim"]
                 )
                 for layer in range(self._size.layers)
                 for name in ("key", "value")

@@ -17,6 +17,7 @@ from gpu_service.model import ModelError
 from gpu_service.prepare import prepare
 from shared.core.errors import BadRequest
 from tests.gpu_service import tiny
+from tests.gpu_service.generation import llama
 from tests.gpu_service.generation.conftest import MODEL
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def test_another_graph_is_refused(models: Path, tmp_path: Path) -> None:
     prepared = prepare(MODEL, specs.load(models)[MODEL], store=tmp_path)
     graph = onnx.load(str(prepared.directory / "model.onnx"))
     tiny_spec = msgspec.structs.replace(prepared.spec, sha256={"other.onnx": "0" * 64})
-    (tmp_path / "tokenizer.json").write_bytes((prepared.directory / "tokenizer.json").read_bytes())
+    for name in ("tokenizer.json", "genai_config.json"):
+        (tmp_path / name).write_bytes((prepared.directory / name).read_bytes())
     other = replace(prepared, directory=tmp_path, spec=tiny_spec)
     for one in graph.graph.input:
         one.name = one.name.replace("past_key_values", "cache")
@@ -85,10 +87,21 @@ def test_a_template_may_refuse_and_may_not_reach_out() -> None:
 def test_a_model_without_a_template_completes_only(models: Path, tmp_path: Path) -> None:
     """Its decoder has none, which the chat path tells."""
     prepared = prepare(MODEL, specs.load(models)[MODEL], store=tmp_path)
-    for name in ("model.onnx", "tokenizer.json"):
+    for name in ("model.onnx", "tokenizer.json", "genai_config.json"):
         (tmp_path / name).write_bytes((prepared.directory / name).read_bytes())
     sums = tiny.digests(tmp_path)
     bare = replace(prepared, directory=tmp_path, spec=msgspec.structs.replace(prepared.spec, sha256=sums))
     bare = replace(bare, manifest=replace(bare.manifest, files={}))
 
     assert Decoder.of(bare).template is None
+
+
+def test_what_the_builder_wrote_is_heeded(decoder: Decoder, models: Path, tmp_path: Path) -> None:
+    """The end of an answer and the width of a head come from genai_config.json; more positions are refused."""
+    prepared = prepare(MODEL, specs.load(models)[MODEL], store=tmp_path)
+    long = replace(prepared, spec=msgspec.structs.replace(prepared.spec, max_tokens=129))
+
+    assert not prepared.spec.eos
+    assert decoder.ends == frozenset([llama.END])
+    with pytest.raises(ModelError, match=r"has 128 positions: lower 'max_tokens' in models\.toml"):
+        Decoder.of(long)
