@@ -99,7 +99,7 @@ def _beside(raw: dict[str, Any], chat: Chat, target: Target) -> dict[str, Any]:
     """Return what the model's own family wants to be told of thinking."""
     thinking, effort = raw.get("thinking"), translating.effort(raw)
     if _CLAUDE not in target.model:
-        if thinking or effort == "none":
+        if (thinking or {}).get("type", "adaptive") != "adaptive" or effort == "none":
             raise BadRequest(
                 "This model is not told to think in this way; use 'reasoning_effort' from 'low'.",
                 param="thinking" if thinking else "reasoning_effort",

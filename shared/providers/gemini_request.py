@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LEVELS = {"minimal": "LOW", "low": "LOW", "medium": "MEDIUM", "high": "HIGH", "xhigh": "HIGH", "max": "HIGH"}
 _BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24_576, "xhigh": 24_576, "max": 24_576}
+_LEVEL_OF = ((2048, "LOW"), (8192, "MEDIUM"), (2**31, "HIGH"))  # for so many tokens at most; the levels have no number
 _ALIKE = {  # fields that only have another name there
     "temperature": "temperature",
     "top_p": "topP",
@@ -28,7 +29,7 @@ _ALIKE = {  # fields that only have another name there
     "n": "candidateCount",
 }
 _TAKES = frozenset({
-    *_ALIKE, "response_format", "stop", "tools", "tool_choice", "reasoning_effort",
+    *_ALIKE, "response_format", "stop", "tools", "tool_choice", "reasoning_effort", "thinking",
 })  # fmt: skip
 
 
@@ -58,6 +59,8 @@ def _config(chat: Chat, target: Target, provider: Provider) -> dict[str, Any]:
         found |= {"responseMimeType": "application/json", "responseJsonSchema": schema or None}
     if effort := translating.effort(raw):
         found["thinkingConfig"] = _thinking(effort, target.quirks)
+    elif thinking := raw.get("thinking"):
+        found["thinkingConfig"] = _as_anthropic_says(thinking, target.quirks)
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -67,6 +70,20 @@ def _thinking(effort: str, quirks: tuple[str, ...]) -> dict[str, Any]:
     if effort == "none":
         raise BadRequest("This model always thinks; ask for 'minimal'.", param="reasoning_effort")
     return {"thinkingLevel": _LEVELS[effort], "includeThoughts": True}
+
+
+def _as_anthropic_says(thinking: dict[str, Any], quirks: tuple[str, ...]) -> dict[str, Any]:
+    """Translate what a client of Anthropic's dialect says of thinking."""
+    budget = thinking.get("budget_tokens")
+    if thinking.get("type") == "adaptive":
+        return {"includeThoughts": True}
+    if thinking.get("type") == "enabled" and isinstance(budget, int):
+        if "thinking-budget" in quirks:
+            return {"thinkingBudget": min(budget, _BUDGETS["max"]), "includeThoughts": True}
+        return {"thinkingLevel": next(level for most, level in _LEVEL_OF if budget <= most), "includeThoughts": True}
+    if thinking.get("type") == "disabled" and "thinking-budget" in quirks and "thinking-always" not in quirks:
+        return {"thinkingBudget": 0, "includeThoughts": False}
+    raise BadRequest("This model cannot be told to think in this way; leave 'thinking' out.", param="thinking")
 
 
 def _tools(raw: dict[str, Any], provider: Provider) -> dict[str, Any]:

@@ -1,17 +1,18 @@
-"""Which adapter speaks which dialect. A new one is a file here and a line in the table."""
+"""Which adapter speaks which dialect. A new one is a file here and a line in the table.
+
+Those of OpenAI's dialect are loaded with the function, the others with the first request to such a provider: a cold
+start should not read five languages to speak one.
+"""
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from shared.core.errors import UpstreamUnavailable
-from shared.providers.anthropic import AnthropicChat
-from shared.providers.bedrock import BedrockChat
-from shared.providers.gemini import GeminiChat
 from shared.providers.openai import OpenAIChat
 from shared.providers.openai_embeddings import OpenAIEmbeddings
-from shared.providers.openai_judgements import OpenAIJudgements
-from shared.providers.sagemaker import SageMakerChat, SageMakerEmbeddings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
     from shared.core.catalog import Kind
     from shared.providers.adapter import Adapter
 
-_ADAPTERS: dict[tuple[str, str], Callable[..., Adapter]] = {
-    ("anthropic", "chat"): AnthropicChat,
-    ("bedrock", "chat"): BedrockChat,
-    ("gemini", "chat"): GeminiChat,
+_ADAPTERS: dict[tuple[str, str], Callable[..., Adapter] | str] = {
+    ("anthropic", "chat"): "anthropic.AnthropicChat",
+    ("bedrock", "chat"): "bedrock.BedrockChat",
+    ("gemini", "chat"): "gemini.GeminiChat",
     ("openai", "chat"): OpenAIChat,
     ("openai", "embedding"): OpenAIEmbeddings,
-    ("openai", "moderation"): OpenAIJudgements,
-    ("openai", "rerank"): OpenAIJudgements,
-    ("sagemaker", "chat"): SageMakerChat,
-    ("sagemaker", "embedding"): SageMakerEmbeddings,
+    ("openai", "moderation"): "openai_judgements.OpenAIJudgements",
+    ("openai", "rerank"): "openai_judgements.OpenAIJudgements",
+    ("sagemaker", "chat"): "sagemaker.SageMakerChat",
+    ("sagemaker", "embedding"): "sagemaker.SageMakerEmbeddings",
 }
 
 
@@ -42,6 +43,7 @@ def dialects() -> list[str]:
     return sorted({dialect for dialect, _ in _ADAPTERS})
 
 
+@cache
 def adapter_for(dialect: str, kind: Kind) -> Callable[..., Adapter]:
     """Return what makes an adapter out of `(request, target, provider, moment)`.
 
@@ -49,6 +51,11 @@ def adapter_for(dialect: str, kind: Kind) -> Callable[..., Adapter]:
         UpstreamUnavailable: the dialect has no such kind.
     """
     try:
-        return _ADAPTERS[dialect, kind]
+        known = _ADAPTERS[dialect, kind]
     except KeyError as error:
         raise UpstreamUnavailable(f"The dialect {dialect!r} has no adapter for {kind} models.") from error
+    if not isinstance(known, str):
+        return known
+    module, _, name = known.partition(".")
+    found: Callable[..., Adapter] = getattr(import_module(f"shared.providers.{module}"), name)
+    return found

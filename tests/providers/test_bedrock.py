@@ -73,6 +73,7 @@ def test_a_claude_is_told_to_think_as_anthropic_does() -> None:
     assert body["outputConfig"] == {"effort": "low"}
     other = sent("amazon.nova-2-lite-v1:0", reasoning_effort="high")
     assert (other["outputConfig"], "additionalModelRequestFields" in other) == ({"effort": "high"}, False)
+    assert "outputConfig" not in sent("amazon.nova-2-lite-v1:0", thinking={"type": "adaptive"})
 
 
 def test_samples_where_the_model_does() -> None:
@@ -88,7 +89,7 @@ def test_samples_where_the_model_does() -> None:
     [
         ({"temperature": 0.3}, CLAUDE, "temperature"),
         ({"reasoning_effort": "none"}, "amazon.nova-2-lite-v1:0", "reasoning_effort"),
-        ({"thinking": {"type": "adaptive"}}, "amazon.nova-2-lite-v1:0", "thinking"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, "amazon.nova-2-lite-v1:0", "thinking"),
         ({"response_format": {"type": "json_object"}}, CLAUDE, "response_format.type"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "none"}, CLAUDE, "tool_choice"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x/y.png"}}]}]},

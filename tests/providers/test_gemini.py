@@ -83,6 +83,22 @@ def test_effort_is_a_level_or_a_number(effort: str, quirks: tuple[str, ...], thi
     assert WIRE.sent(quirks=quirks, reasoning_effort=effort)["generationConfig"]["thinkingConfig"] == thinking
 
 
+@pytest.mark.parametrize(
+    ("thinking", "quirks", "config"),
+    [
+        ({"type": "adaptive"}, (), {"includeThoughts": True}),
+        ({"type": "enabled", "budget_tokens": 4000}, (), {"thinkingLevel": "MEDIUM", "includeThoughts": True}),
+        ({"type": "enabled", "budget_tokens": 4000}, BUDGET, {"thinkingBudget": 4000, "includeThoughts": True}),
+        ({"type": "disabled"}, BUDGET, {"thinkingBudget": 0, "includeThoughts": False}),
+    ],
+)
+def test_clients_of_anthropics_dialect_are_understood(
+    thinking: dict[str, Any], quirks: tuple[str, ...], config: dict[str, Any]
+) -> None:
+    """Where they say how to think."""
+    assert WIRE.sent(quirks=quirks, thinking=thinking)["generationConfig"]["thinkingConfig"] == config
+
+
 def test_what_has_another_name_there_is_renamed() -> None:
     """And keeps its value."""
     fields = {"temperature": 1.5, "top_p": 0.9, "top_k": 5, "seed": 7, "presence_penalty": 1, "frequency_penalty": -1}
@@ -105,6 +121,7 @@ def test_json_without_a_schema_is_promised_too() -> None:
         ({"reasoning_effort": "none"}, (), "reasoning_effort"),
         ({"reasoning_effort": "none"}, ("thinking-always", *BUDGET), "reasoning_effort"),
         ({"parallel_tool_calls": False}, (), "parallel_tool_calls"),
+        ({"thinking": {"type": "disabled"}}, (), "thinking"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x/y"}}]}]},
          (), "messages[0].content[0].image_url.url"),
         ({"messages": [*HELLO, {"role": "tool", "tool_call_id": "c9", "content": "x"}]}, (),
