@@ -22,9 +22,10 @@ _LINE = re.compile(r"\d{17}#[0-9a-f]{1,32}")
 def _list(limit: Limit = 20, after: Cursor = None) -> Response[str]:
     visit: Visit = router.context["visit"]
     page = visit.control.registry.lines(visit.org, limit, checked_cursor(after, _LINE))
-    return listed(page.items, _shown, more=page.more)
+    return listed(page.items, shown, more=page.more)
 
 
-def _shown(line: Item) -> dict[str, Any]:
+def shown(line: Item) -> dict[str, Any]:
+    """Render a line."""
     told = {name: line.get(name) for name in ("who", "action", "target", "before", "after")}
     return {"id": line["sk"], "object": "audit_line", "at": line["at"] / 1_000_000, **told}

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.api_gateway import Router
 
-from functions import keyring, people
+from functions import admin_audit, keyring, people
 from functions.admin_usage import told
 from functions.visit import answer
 from shared.core import periods
 from shared.core.errors import StoreUnavailable
+from shared.core.principals import is_token
 from shared.edge.aws import AwsError
 from shared.edge.booking import KEPT_DAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from functions.registry import Item
     from functions.visit import Visit
@@ -41,7 +42,9 @@ def _export(user_id: str) -> Response[str]:
     visit = _visit()
     known = people.get(visit, "user", user_id)
     owned = [keyring.shown(record) for record in _keys(visit, user_id)]
+    named = {user_id, f"user:{user_id}", *(key["id"] for key in owned), *(f"key:{key['id']}" for key in owned)}
     held = {"user": people.shown(known), "keys": owned, "usage": _usage(visit, user_id)}
+    held["audit"] = [admin_audit.shown(line) for line in _lines(visit) if _is_of(line, user_id, named)]
     return answer({"object": "user_export", "id": user_id, **held})
 
 
@@ -64,6 +67,20 @@ def _keys(visit: Visit, user_id: str) -> Iterator[Item]:
         yield from (record for record in page.items if record.get("user") == user_id)
         more = page.more
         after = page.items[-1]["sk"].removeprefix("key#") if page.items else None
+
+
+def _lines(visit: Visit) -> Iterator[Item]:
+    before, more = None, True
+    while more:
+        page = visit.control.registry.lines(visit.org, _PAGE, before)
+        yield from page.items
+        more, before = page.more, page.items[-1]["sk"] if page.items else None
+
+
+def _is_of(line: Item, user_id: str, named: Collection[str]) -> bool:
+    """Tell whether a change is of the user's record or keys, or was made with one of the keys or a token."""
+    by_token = is_token(line["who"]) and line["who"].split("-", 3)[3] == user_id
+    return line["target"] in named or line["who"] in named or by_token
 
 
 def _usage(visit: Visit, user_id: str) -> list[dict[str, Any]]:

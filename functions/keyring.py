@@ -6,6 +6,7 @@ import hmac
 import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from functions import owners
 from functions.registry import Exists, Unknown
 from functions.usd import told_budget
 from functions.visit import Repeat
@@ -83,6 +84,7 @@ class Keyring(NamedTuple):
         Valkey may be down meanwhile, for a key it does not know is looked up on its first request.
 
         Raises:
+            BadRequest: its team or user is none.
             StoreUnavailable: the Directory cannot be reached; if it took the key all the same, nobody holds it.
         """
         repeat = Repeat.of(visit, "key", self.chance)
@@ -90,6 +92,7 @@ class Keyring(NamedTuple):
         now = visit.control.now()
         if repeat and (name := repeat.made(now)):
             return self._again(key, self.registry.get(visit.org, name))
+        owners.check(self.registry, visit.org, {"team": wanted.team, "user": wanted.user})
         new = _record(key, wanted, keys.digest(self.pepper(), key), int(now))
         others: list[tuple[Item | None, Item]] = [(None, enrolment.todo(visit.org, key.id, int(now)))]
         others += [repeat.memory(new["sk"])] if repeat else []
@@ -114,11 +117,13 @@ class Keyring(NamedTuple):
 
         Raises:
             Unknown: there is none.
+            BadRequest: its new team or user is none.
             Stale: it is not the version that was asked for.
             Shut: it is revoked, for good.
             StoreUnavailable: the Directory or Valkey cannot be reached; the message says what holds.
         """
         given = wanted.given()
+        owners.check(self.registry, visit.org, given)
         if "expires_days" in given:
             given["expires_at"] = int(visit.control.now()) + given.pop("expires_days") * DAY
 

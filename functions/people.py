@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
+from functions import owners
 from functions.passwords import hashed
 from functions.registry import Unknown
 from functions.usd import told_budget
 from functions.visit import Repeat
-from shared.core.errors import BadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ def make(visit: Visit, kind: Kind, wanted: NewUser | NewTeam) -> Item:
         return visit.control.registry.get(visit.org, name)
     now = int(visit.control.now())
     plain = wanted.model_dump(exclude_none=True, exclude={"id", "password", "limits", "budget"})
-    _check_team(visit, plain)
+    owners.check(visit.control.registry, visit.org, plain)
     new: Item = {
         "pk": visit.org,
         "sk": f"{kind}#{wanted.id}",
@@ -69,7 +69,7 @@ def edit(visit: Visit, kind: Kind, name: str, wanted: Edit) -> Item:
         StoreUnavailable: the Directory or Valkey cannot be reached; the message says what holds.
     """
     given = wanted.given()
-    _check_team(visit, given)
+    owners.check(visit.control.registry, visit.org, given)
     given |= _hashed(given)
     given.pop("password", None)
 
@@ -162,10 +162,3 @@ def _hashed(given: dict[str, Any]) -> dict[str, str | None]:
         return {}  # not the same as null, which takes it away
     password = given["password"]
     return {"password_hash": None if password is None else hashed(password)}
-
-
-def _check_team(visit: Visit, given: dict[str, Any]) -> None:
-    team = given.get("team")
-    found = visit.control.registry.find(visit.org, f"team#{team}") if team else None
-    if team and (found is None or found.get("deleted")):
-        raise BadRequest("There is no team with this id. Make it first.", param="team")

@@ -1,4 +1,4 @@
-"""`nexus users`, `teams`, `limits`, `budgets`, `blocks`, `usage`, `audit`: thin clients of those routes."""
+"""`nexus organizations`, `users`, `teams`, `limits`, `budgets`, `blocks`, `usage`, `audit`: thin clients of routes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse does not name its typ
     scopes = "limits", "budgets"
     for topic, fields, what in zip(scopes, (LIMITS, BUDGET), ("limits", "budget"), strict=True):
         _add_scope(commands.add_parser(topic, help=f"look at and set the {what} of a scope"), topic, fields)
-    _add_blocks(commands.add_parser("blocks", help="shut keys and users out for a time"))
+    _add_organizations(commands.add_parser("organizations", help="make, list and rename tenants"))
+    _add_blocks(commands.add_parser("blocks", help="shut keys, users and networks out for a time"))
     _add_usage(commands.add_parser("usage", help="who spent what"))
     _add_audit(commands.add_parser("audit", help="who changed what"))
 
@@ -64,6 +65,21 @@ def _add_people(parser: argparse.ArgumentParser, kind: str) -> None:
     for command in (create, listing, delete):
         command.set_defaults(columns=columns, topic=kind)
     access.add((create, listing, delete, *more))
+
+
+def _add_organizations(parser: argparse.ArgumentParser) -> None:
+    commands = _commands(parser)
+    create, listing, rename = (commands.add_parser(name) for name in ("create", "list", "rename"))
+    for command in (create, rename):
+        command.add_argument("id")
+        command.add_argument("--name", required=True)
+    _paged(listing)
+    create.set_defaults(run=_found)
+    listing.set_defaults(run=_list)
+    rename.set_defaults(run=_rename)
+    for command in (create, listing, rename):
+        command.set_defaults(columns=("id", "name", "created_at"), topic="organizations")
+    access.add((create, listing, rename))
 
 
 def _add_scope(parser: argparse.ArgumentParser, topic: str, fields: tuple[str, ...]) -> None:
@@ -116,6 +132,19 @@ def _create(asked: argparse.Namespace) -> int:
     body = {name: value for name in fields if (value := getattr(asked, name, None)) is not None}
     made = access.client(asked).done("POST", f"/admin/{asked.topic}", body)
     return show(made, asked.columns, as_json=asked.json)
+
+
+def _found(asked: argparse.Namespace) -> int:
+    made = access.client(asked).done("POST", "/admin/organizations", {"id": asked.id, "name": asked.name})
+    show(made, asked.columns, as_json=asked.json)
+    if not asked.json:
+        print(f"\n{made['admin_key']['key']}\n(its first administrator's key, shown only now)")
+    return 0
+
+
+def _rename(asked: argparse.Namespace) -> int:
+    path = f"/admin/organizations/{quote(asked.id, safe='')}"
+    return show(access.client(asked).done("PATCH", path, {"name": asked.name}), asked.columns, as_json=asked.json)
 
 
 def _list(asked: argparse.Namespace) -> int:

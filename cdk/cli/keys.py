@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 from cdk.cli import access
 from cdk.cli.governance import BUDGET, LIMITS
 from cdk.cli.tables import show, table
+from shared.core.principals import ROLES, TIERS
 
 if TYPE_CHECKING:
     import argparse
@@ -16,24 +17,25 @@ if TYPE_CHECKING:
     from cdk.local.client import Client
 
 COLUMNS: Final = ("id", "name", "role", "tier", "state", "expires", "last4")
+OWNERS: Final = ("team", "user")
 PAGE: Final = 100  # keys, the most that the gateway gives at once
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the command's own commands."""
-    parser.description = "Make, list, rotate and revoke keys; without --base-url, of the local run."
+    parser.description = "Make, list, edit, rotate and revoke keys; without --base-url, of the local run."
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     create = commands.add_parser("create", help="make a key; it is shown this once")
     create.add_argument("--name", required=True, help="what it is for")
-    create.add_argument("--role", choices=("admin", "developer", "viewer", "service"))
-    create.add_argument("--tier", choices=("free", "pro", "enterprise"))
+    create.add_argument("--role", choices=ROLES)
+    create.add_argument("--tier", choices=TIERS)
     create.add_argument("--models", nargs="+", metavar="MODEL", help="the only models it may use")
     create.add_argument("--expires-days", type=int, metavar="DAYS")
     for limit in LIMITS:
         create.add_argument(f"--{limit.replace('_', '-')}", type=int, metavar="N", help="instead of the tier's")
     for amount in BUDGET:
         create.add_argument(f"--{amount.replace('_', '-')}", metavar="USD")
-    for owner in ("team", "user"):
+    for owner in OWNERS:
         create.add_argument(f"--{owner}", metavar="ID")
     create.set_defaults(run=_create)
     listing = commands.add_parser("list", help="show all keys, never the keys themselves")
@@ -47,7 +49,16 @@ def add(parser: argparse.ArgumentParser) -> None:
     rotate.add_argument("id")
     rotate.add_argument("--overlap-seconds", type=int, metavar="N", help="0 ends the old secret at once")
     rotate.set_defaults(run=_rotate)
-    access.add((create, listing, revoke, rotate))
+    edit = commands.add_parser("edit", help="change what is given; it acts on the key's next request")
+    edit.add_argument("id")
+    for field in ("name", *OWNERS):
+        edit.add_argument(f"--{field}", help='"" takes it away' if field in OWNERS else None)
+    edit.add_argument("--role", choices=ROLES)
+    edit.add_argument("--tier", choices=TIERS)
+    edit.add_argument("--models", nargs="*", metavar="MODEL", help="the only models it may use; none given is all")
+    edit.add_argument("--expires-days", type=int, metavar="DAYS", help="from now")
+    edit.set_defaults(run=_edit)
+    access.add((create, listing, revoke, rotate, edit))
 
 
 def _create(asked: argparse.Namespace) -> int:
@@ -89,6 +100,14 @@ def _rotate(asked: argparse.Namespace) -> int:
     overlap = {} if asked.overlap_seconds is None else {"overlap_seconds": asked.overlap_seconds}
     rotated = access.client(asked).done("POST", f"/admin/keys/{quote(asked.id, safe='')}/rotate", overlap)
     return _show_made(asked, rotated)
+
+
+def _edit(asked: argparse.Namespace) -> int:
+    names = ("name", "role", "tier", "models", "expires_days", *OWNERS)
+    given = {name: value for name in names if (value := getattr(asked, name)) is not None}
+    body = {name: None if name in OWNERS and not value else value for name, value in given.items()}
+    edited = access.client(asked).done("PATCH", f"/admin/keys/{quote(asked.id, safe='')}", body)
+    return show(edited, COLUMNS, as_json=asked.json)
 
 
 def _show_made(asked: argparse.Namespace, made: dict[str, Any]) -> int:

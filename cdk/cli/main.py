@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_local(commands.add_parser("local", help="run the deployed system's template on this machine"))
-    keys.add(commands.add_parser("keys", help="make, list, rotate and revoke keys"))
+    keys.add(commands.add_parser("keys", help="make, list, edit, rotate and revoke keys"))
     governance.add(commands)
     catalogs.add(commands.add_parser("catalog", help="change models, targets and fallbacks without a deployment"))
     access.add_login(commands.add_parser("login", help="keep the address of a gateway and a key for it"))

@@ -165,3 +165,18 @@ def test_an_idempotency_key_that_is_none(house: House, token: str) -> None:
     reply = house.call("POST", "/admin/keys", {"name": "a"}, **sent(idempotency_key=token))
     assert (reply.status, reply.error["param"]) == (400, "Idempotency-Key")
     assert house.stored() == []
+
+
+@pytest.mark.parametrize(("field", "name"), [("team", "nobody"), ("user", "nobody"), ("team", "gone")])
+def test_an_owner_must_be_there(house: House, field: str, name: str) -> None:
+    """A team or user that is none, or is deleted, is refused by its field, and nothing is written."""
+    house.call("POST", "/admin/teams", {"id": "gone", "name": "Gone"})
+    house.call("DELETE", "/admin/teams/gone")
+    made = house.make()
+    refused = [
+        house.call("POST", "/admin/keys", {"name": "a key", field: name}),
+        house.call("PATCH", f"/admin/keys/{made['id']}", {field: name}),
+    ]
+    assert [(reply.status, reply.error["param"]) for reply in refused] == [(400, field)] * 2
+    assert len(house.stored("key#")) == 1
+    assert house.call("POST", "/admin/keys", {"name": "a key", "user": "okta:00u1"}).status == 201

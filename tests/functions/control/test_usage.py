@@ -108,12 +108,15 @@ def test_exports_all_that_is_held_of_a_user(house: House) -> None:
     """Record, keys and spending, without secrets, and nothing of anybody else."""
     house.call("POST", "/admin/users", {"id": "ada", "name": "Ada", "email": "ada@example.com", "password": "p" * 12})
     mine, other = house.make(user="ada", name="Ada's"), house.make(user="eve")
+    house.call("POST", "/admin/blocks", {"kind": "user", "id": "ada", "seconds": 1})
     spend(house, user="ada", cost=10**9)
     spend(house, user="eve")
     export = house.call("GET", "/admin/users/ada/export").body
     assert export["user"]["email"] == "ada@example.com"
     assert [key["id"] for key in export["keys"]] == [mine["id"]]
     assert [(row["day"], row["cost_usd"]) for row in export["usage"]] == [(TODAY, "1.00")]
+    changes = {(line["action"], line["target"]) for line in export["audit"]}
+    assert changes == {("user.create", "ada"), ("key.create", mine["id"]), ("block.create", "user:ada")}
     written = json.dumps(export)
     for secret in (other["id"], "argon2", "hash", mine["key"].rpartition("_")[2]):
         assert secret not in written.replace("has_password", "")

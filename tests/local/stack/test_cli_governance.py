@@ -42,7 +42,7 @@ class Gateway(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - http.server's names
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - http.server's names
 
     def log_message(self, *_arguments: object) -> None:
         """Say nothing."""
@@ -94,6 +94,20 @@ def profile(tmp_path: Path) -> Iterator[str]:
             None,
         ),
         ("audit", "GET /admin/audit?limit=100", None),
+        ("organizations list --limit 5", "GET /admin/organizations?limit=5", None),
+        ("organizations rename acme --name Acme", "PATCH /admin/organizations/acme", {"name": "Acme"}),
+        (
+            "blocks create ip 10.0.0.0/8 --seconds 9",
+            "POST /admin/blocks",
+            {"kind": "ip", "id": "10.0.0.0/8", "seconds": 9},
+        ),
+        ("blocks delete ip:10.0.0.0/8", "DELETE /admin/blocks/ip:10.0.0.0%2F8", None),
+        (
+            "keys edit default-abc --role viewer --team= --models a b --expires-days 9",
+            "PATCH /admin/keys/default-abc",
+            {"role": "viewer", "models": ["a", "b"], "expires_days": 9, "team": None},
+        ),
+        ("keys edit default-abc --models", "PATCH /admin/keys/default-abc", {"models": []}),
         ("keys list --limit 2", "GET /admin/keys?limit=2", None),
         (
             "keys rotate default-abc --overlap-seconds 0",
