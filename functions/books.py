@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions import rebuilding, replaying, thresholds
 from functions.drain import Drained, drain
+from functions.replaying import Reading
 from shared.core import periods
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Books(NamedTuple):
         tell: Projects one policy into the store, unless a newer one is there.
         lease_ms: The longest that a request may hold money.
         log_ms: Until the log shows what was written, at the latest.
+        readings: The log as far as it has been read for a closure, which is given with it, where time was up.
     """
 
     counters: Counters
@@ -45,6 +47,7 @@ class Books(NamedTuple):
     say: Say
     lease_ms: int
     log_ms: int
+    readings: dict[str, tuple[str, Reading]]
 
     def keep(self, org: str, more: Callable[[], bool]) -> int:
         """Do all there is to do, while `more()` says so; return the ms until a closed organization may open, or 0.
@@ -84,20 +87,33 @@ class Books(NamedTuple):
         left = int(mark) + self.log_ms - self.counters.now()
         if left > 0:
             return left
+        begun, reading = self.readings.pop(org, ("", None))
+        if reading is None or begun != mark:
+            reading = self._reading(org)
+        replayed, held = 0, 0
+        if done := reading.go_on(more):
+            replayed, held = (
+                replaying.settle(reading.known, org, self.ledger, self.replay, more),
+                len(reading.known.held),
+            )
+            done = more() and rebuilding.restore(org, mark, self.counters, self.ledger, known=reading.known, more=more)
+        if not done:
+            self.readings[org] = mark, reading
+            return 1
+        told = {"reopened": True, "closed_at": int(mark), "replayed": replayed, "held": held}
+        self.say({"level": "INFO", "event": EVENT, "org": org, **told})
+        return 0
+
+    def _reading(self, org: str) -> Reading:
         cursor = self.ledger.cursor(org)
         users = rebuilding.users(org, self.directory, self.ledger)
-        known = replaying.read(org, self.log, users, cursor.whole if cursor else 0, self.lease_ms)
-        replayed = replaying.settle(known, org, self.ledger, self.replay, more)
-        if not more() or not rebuilding.restore(org, mark, self.counters, self.ledger, known=known, more=more):
-            return 1
-        done = {"reopened": True, "closed_at": int(mark), "replayed": replayed, "held": len(known.held)}
-        self.say({"level": "INFO", "event": EVENT, "org": org, **done})
-        return 0
+        return Reading(org, self.log, users, cursor.whole if cursor else 0, self.lease_ms)
 
     def _is_new(self, org: str) -> bool:
         """Tell whether nothing was ever spent: an organization may have lost its counters in its first minute."""
-        known = replaying.read(org, self.log, (), self.counters.now(), self.lease_ms)
-        return not (known.settled or known.held)
+        reading = Reading(org, self.log, (), self.counters.now(), self.lease_ms)
+        reading.go_on(lambda: False)
+        return not (reading.known.settled or reading.known.held)
 
     def _note_whole(self, org: str, began: int) -> None:
         """Note now and then that all that was settled before is booked, lest a loss have much of the log read."""

@@ -92,5 +92,6 @@ def build(environment: Mapping[str, str]) -> Clerk:
         say=say,
         lease_ms=lease_ms,
         log_ms=settings.log_delay_s * 1000,
+        readings={},
     )
     return Clerk(books, directory, Telemetry(settings.stage))

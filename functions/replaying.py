@@ -6,17 +6,18 @@ the ledger has booked, and what is told twice changes nothing, so this can be cu
 
 from __future__ import annotations
 
-from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from shared.core import events, journal
+from shared.core.journal import Reservation
 from shared.edge.booking import charge_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from shared.core.events import Usage
-    from shared.core.journal import Line, Reservation
+    from shared.core.journal import Line
     from shared.edge.counters import Counters
     from shared.edge.ledger import Ledger
 
@@ -33,40 +34,53 @@ class Lines(Protocol):
 
 
 class Known(NamedTuple):
-    """What the log says since the ledger was whole; `unread` is whose name nobody knows."""
+    """What the log says since the ledger was whole, by request id; `unread` is whose name nobody knows."""
 
     settled: dict[str, Usage]
     held: dict[str, Reservation]
-    unread: frozenset[str]
+    unread: set[str]
 
 
-def read(org: str, log: Lines, users: Iterable[str], whole: int, lease_ms: int) -> Known:
-    """Read the journal: settlements since the ledger was `whole`, and the reservations that may have lived then.
+class Reading:
+    """Reads the journal as far as time allows, and goes on from there the next time."""
 
-    `users` are those whose pseudonyms can be read; `whole` is in epoch milliseconds.
-    """
-    names, unread = journal.Names(users), set[str]()
+    def __init__(self, org: str, log: Lines, users: Iterable[str], whole: int, lease_ms: int) -> None:
+        """Begin with settlements since the ledger was `whole`, in epoch ms, and reservations that may have lived then.
 
-    def named(line: Line) -> Line:
-        if not names.knows(line.user):
+        `users` are those whose pseudonyms can be read.
+        """
+        self.known = Known({}, {}, set())
+        self._names = journal.Names(users)
+        since = whole - MARGIN_MS
+        self._left = chain(log.lines(org, events.USAGE, since), log.lines(org, events.RESERVED, since - lease_ms))
+
+    def go_on(self, more: Callable[[], bool]) -> bool:
+        """Read on while `more()`; returns whether that was all. What has raised must not be read any further."""
+        for line in self._left:
+            self._take(line)
+            if not more():
+                return False
+        return True
+
+    def _take(self, line: Reservation | Usage) -> None:
+        settled, held, unread = self.known
+        if not self._names.knows(line.user):
             unread.add(line.user)
-        return names.named(line)
-
-    since = whole - MARGIN_MS
-    used = cast("Iterable[Usage]", log.lines(org, events.USAGE, since))
-    settled = {line.request_id: named(line) for line in used}
-    held: dict[str, Reservation] = {}
-    for line in cast("Iterable[Reservation]", log.lines(org, events.RESERVED, since - lease_ms)):
+        if not isinstance(line, Reservation):
+            settled[line.request_id] = self._names.named(line)
+            return
         before = held.get(line.request_id)
         if line.request_id not in settled and (before is None or before.held < line.held):
-            held[line.request_id] = named(line)
-    return Known(settled, held, frozenset(unread))
+            held[line.request_id] = self._names.named(line)
 
 
 def settle(known: Known, org: str, ledger: Ledger, replay: Callable[[Usage], bool], more: Callable[[], bool]) -> int:
-    """Settle in the store what was settled and is not in the ledger, while `more()`; returns how much that was new."""
+    """Settle in the store what was settled and is not in the ledger, while `more()`; returns how much of it was new.
+
+    What is done is no longer in `known`.
+    """
     told = 0
-    for chosen in _batches(known.settled.values()):
+    for chosen in _batches(list(known.settled.values())):
         if not more():
             break
         booked = ledger.booked(org, [charge_key(used.request_id) for used in chosen])
@@ -74,15 +88,16 @@ def settle(known: Known, org: str, ledger: Ledger, replay: Callable[[Usage], boo
             charge = booked.get(charge_key(used.request_id))
             if charge is None or charge.outcome == events.EXPIRED != used.outcome:
                 told += replay(used)
+            del known.settled[used.request_id]
     return told
 
 
 def hold(known: Known, org: str, mark: str, counters: Counters, ledger: Ledger) -> bool:
     """Put back what is held by requests that nobody settled; the store charges them when their time has run out.
 
-    Returns False where the closure with this `mark` is over.
+    What is done is no longer in `known`. Returns False where the closure with this `mark` is over.
     """
-    for chosen in _batches(known.held.values()):
+    for chosen in _batches(list(known.held.values())):
         booked = ledger.booked(org, [charge_key(held.request_id) for held in chosen])
         for held in chosen:
             charge = booked.get(charge_key(held.request_id))
@@ -90,10 +105,11 @@ def hold(known: Known, org: str, mark: str, counters: Counters, ledger: Ledger) 
                 counters.recall(org, held.request_id, charge.cost)
             elif charge is None and not counters.hold(org, mark, held, _payers(held, known.unread)):
                 return False
+            del known.held[held.request_id]
     return True
 
 
-def _payers(held: Reservation, unread: frozenset[str]) -> list[int]:
+def _payers(held: Reservation, unread: set[str]) -> list[int]:
     """Number the scopes that money is reserved in: all whose names are known."""
     nameless = {f"user:{held.user}", f"key:{held.key}"} if held.user in unread else set()
     return [number for number, scope in enumerate(held.scopes, 1) if scope not in nameless]

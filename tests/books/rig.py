@@ -98,6 +98,7 @@ def books(client: redis.Redis, ledger: Ledger, said: list[Mapping[str, Any]], **
         say=said.append,
         lease_ms=905_000,
         log_ms=200,
+        readings={},
     )
     return made._replace(**changes)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from cdk.local.valkey import Valkey
     from functions.books import Books
+    from shared.core.events import Usage
     from shared.edge.ledger import Ledger
 
 LOG_MS = 40
@@ -62,6 +63,11 @@ def reopen(kept: Books) -> None:
     """Keep the books until the organization is open again."""
     while wait := kept.keep(ORG, always):
         time.sleep(wait / 1000)
+
+
+def close(kept: Books) -> None:
+    """Have a loss noticed, and no more."""
+    assert kept._replace(log_ms=3_600_000).keep(ORG, always) > 0
 
 
 def settle_down(kept: Books) -> None:
@@ -217,9 +223,8 @@ def test_a_flush_in_the_middle_of_a_rebuild_begins_it_anew(kept: Books, store: r
     """Nothing of the first one stays, and what it had replayed into the lost store is replayed again."""
     till.request()
     store.flushall()
-    kept.keep(ORG, always)
+    close(kept)
     first = store.get(CLOSURE)
-    time.sleep(LOG_MS / 1000)
 
     class Cut(Paper):
         def lines(self, org: str, event: str, since: int) -> Any:
@@ -227,7 +232,7 @@ def test_a_flush_in_the_middle_of_a_rebuild_begins_it_anew(kept: Books, store: r
             if event == "reserved.v1":
                 store.flushall()
 
-    assert kept._replace(log=Cut()).keep(ORG, always)
+    assert kept._replace(log=Cut(), log_ms=0).keep(ORG, always)
     assert not store.get(OPEN)
     settle_down(kept)
     assert store.get(CLOSURE) != first
@@ -255,10 +260,72 @@ def test_a_loss_in_the_first_minute_is_one(store: redis.Redis, ledger: Ledger, t
     assert ledger.cursor("other") is None
     young = keeper(store, ledger, till)
     till.paper.written = [{**line, "org": "other", "key": "other-k1"} for line in till.paper.written]
-    assert young.keep("other", always)
+    assert young._replace(log_ms=3_600_000).keep("other", always)
     assert not store.get("{other}:open")
     while wait := young.keep("other", always):
         time.sleep(wait / 1000)
     assert store.get("{other}:open")
     assert store.hget("{other}:spend:team:red", "c:t") == str(EARLIER * COST)
     assert kept.keep(ORG, always) == 0
+
+
+def test_a_log_too_long_for_one_minute_is_read_on_in_the_next(kept: Books, store: redis.Redis, till: Till) -> None:
+    """However little time there is: each start goes on where the one before had to end."""
+
+    def meanwhile(step: str) -> None:
+        if step == "called":
+            raise DeathError
+
+    for _ in range(3):
+        till.request()
+        till.request(meanwhile)
+    store.flushall()
+    close(kept)
+    starts = 0
+    while not store.get(OPEN):
+        left = iter([True] * 6)
+        kept._replace(log_ms=0).keep(ORG, lambda: next(left, False))  # noqa: B023 - used up within the turn
+        starts += 1
+        assert starts < 60
+    assert starts > 2
+    settle_down(kept)
+    assert agreed(kept, store) == (EARLIER + 3) * COST + 3 * WORST
+
+
+def test_a_log_that_breaks_off_is_read_anew(kept: Books, store: redis.Redis, till: Till) -> None:
+    """Nothing is taken for read that was not."""
+
+    class Torn(Paper):
+        def lines(self, org: str, event: str, since: int) -> Any:
+            for line in till.paper.lines(org, event, since):
+                yield line
+                raise AwsError("logs", "ServiceUnavailable", "torn")
+
+    for _ in range(2):
+        till.request()
+    store.flushall()
+    close(kept)
+    with pytest.raises(AwsError):
+        kept._replace(log=Torn(), log_ms=0).keep(ORG, always)
+    assert not store.get(OPEN)
+    settle_down(kept)
+    assert agreed(kept, store) == (EARLIER + 2) * COST
+
+
+def test_what_was_replayed_into_a_store_that_is_lost_again_is_replayed_again(
+    kept: Books, store: redis.Redis, till: Till
+) -> None:
+    """What one closure has read and told is of no use to the next."""
+
+    def replay(used: Usage) -> bool:
+        told = till.admission.replay(used)
+        store.flushall()
+        return told
+
+    for _ in range(2):
+        till.request()
+    store.flushall()
+    close(kept)
+    assert kept._replace(replay=replay, log_ms=0).keep(ORG, always)
+    settle_down(kept)
+    assert agreed(kept, store) == (EARLIER + 2) * COST

@@ -95,7 +95,7 @@ def test_who_was_charged_for_time_that_ran_out_is_not_charged_twice(
     drain(ORG, counters, ledger, always)
     store.flushall()
     store.set(CLOSURE, MARK)
-    known = replaying.Known({}, {"r1": HELD}, frozenset())
+    known = replaying.Known({}, {"r1": HELD}, set())
     assert replaying.hold(known, ORG, MARK, counters, ledger)
     assert reserved(store) == {}
     store.hset(f"{{{ORG}}}:spend:team:red", "c:t", 900)
@@ -112,10 +112,12 @@ def test_the_largest_reservation_and_the_settlement_count(ledger: Ledger) -> Non
         journal.reserved(PAYING, "r2", DAY, 100, NOON),
         journal.used({**PAYING, "event": events.USAGE, "outcome": "ok"}, "r2", DAY, 7),
     )
-    known = replaying.read(ORG, paper, ["ann"], NOON, 1_000)
+    reading = replaying.Reading(ORG, paper, ["ann"], NOON, 1_000)
+    assert reading.go_on(always)
+    known = reading.known
     assert {number: held.held for number, held in known.held.items()} == {"r1": 300}
     assert known.settled["r2"].user == "ann"
-    assert known.unread == frozenset()
+    assert known.unread == set()
     assert ledger.cursor(ORG) is None
 
 
@@ -128,6 +130,6 @@ def test_reservations_are_looked_for_as_far_back_as_they_may_live() -> None:
             asked[event] = since
             yield from ()
 
-    replaying.read(ORG, Asked(), [], NOON, 905_000)
+    assert replaying.Reading(ORG, Asked(), [], NOON, 905_000).go_on(always)
     since = NOON - replaying.MARGIN_MS
     assert asked == {events.USAGE: since, events.RESERVED: since - 905_000}
