@@ -28,6 +28,7 @@ THRICE = "three-targets"  # each try goes to another target, so that no pause is
 PRICED = "three-prices"  # the same, and each has another price
 EMBEDDING = "all-MiniLM-L6-v2"
 START_SECONDS = 90.0
+PATIENT = "[resilience]\nbreaker_failures = 1000\n"  # tests of single faults do not shut one another out
 
 _MORE_MODELS = f"""
 [providers.nobody]
@@ -105,7 +106,7 @@ def start(
     upstream: str | None,
     *,
     more: Mapping[str, str] | None = None,
-    lines: str = "",
+    lines: str = PATIENT,
 ) -> Stack:
     """Start a stack on a free port and wait until it is ready; `guarded` is the process it must not outlive.
 
