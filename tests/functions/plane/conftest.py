@@ -64,6 +64,7 @@ CATALOG = Catalog(
         "hedged": Model(
             "hedged", "chat", (Target("openai", "one"), Target("second", "two")), "openai", serving=Serving(hedge=0.2)
         ),
+        "frail": Model("frail", "chat", (Target("openai", "gpt-4o-2024", timeouts=Timeouts(1, 0.3, 0.6)),), "openai"),
         "alone": Model("alone", "chat", (Target("openai", "gpt-4o-2024"),), "openai", serving=Serving(hedge=0.2)),
         "far": Model("far", "chat", (Target("elsewhere", "far"),), "elsewhere"),
     },
