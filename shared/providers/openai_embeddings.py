@@ -54,6 +54,9 @@ class OpenAIEmbeddings:
         found = openai.document(body)
         if found.get("error"):
             raise openai_errors.from_stream(found["error"], self._provider.name, self._secret)
+        return self._listed(found)
+
+    def _listed(self, found: dict[str, Any]) -> dict[str, Any]:
         self._said = from_openai(found.get("usage"))
         encoded = self._encoded(_in_order(found.get("data"), len(self._asked.inputs)))
         model = found.get("model")

@@ -24,6 +24,7 @@ _ADAPTERS: dict[tuple[str, str], Callable[..., Adapter] | str] = {
     ("anthropic", "chat"): "anthropic.AnthropicChat",
     ("bedrock", "chat"): "bedrock.BedrockChat",
     ("gemini", "chat"): "gemini.GeminiChat",
+    ("gemini", "embedding"): "gemini_embeddings.GeminiEmbeddings",
     ("openai", "chat"): OpenAIChat,
     ("openai", "embedding"): OpenAIEmbeddings,
     ("openai", "moderation"): "openai_judgements.OpenAIJudgements",
