@@ -65,7 +65,7 @@ def test_half_precision_is_as_good(engine: Engine, halves: Engine) -> None:
 def test_bytes_are_nearly_as_good_and_do_not_see_their_neighbours(engine: Engine, bytes_: Engine) -> None:
     """int8: 0.99 at least, 0.996 in the mean; alone and padded in a batch a text has one vector."""
     cosines = (bytes_.embed(TEXTS).vectors * engine.embed(TEXTS).vectors).sum(axis=1)
-    rows = bytes_.rows(TEXTS)
+    rows = bytes_.rows(TEXTS[:18])
     alone = np.concatenate([bytes_.run([row]) for row in rows])
 
     assert cosines.min() > 0.99

@@ -53,17 +53,17 @@ def test_a_shape_holds_its_rows_and_less_than_twice_as_much(rows: int, longest: 
 
 
 def test_results_do_not_show_the_shape(engine: Engine, model_dir: Path) -> None:
-    """Twenty-two texts in batches of every size: few shapes, none past the model's positions, the same vectors."""
+    """Texts in batches of several sizes: few shapes, none past the model's positions, the same vectors."""
     assert model_dir.exists()
     recorded = Recorded(engine)
     on_cuda = Engine(recorded, engine._tokens, engine.manifest, engine.spec)
-    rows = engine.rows(TEXTS)
-    for size in (1, 3, 7, 22):
+    rows = engine.rows([*TEXTS[:14], "word " * 200])
+    for size in (1, 3, 14):
         for start in range(0, len(rows), size):
             batch = rows[start : start + size]
             found, expected = on_cuda.run(batch), engine.run(batch)
             assert found.shape == expected.shape
             assert (found * expected).sum(axis=1).min() > 0.999999
 
-    assert len(set(recorded.shapes)) < 16
+    assert len(set(recorded.shapes)) < 10
     assert max(length for _, length in recorded.shapes) == 256
