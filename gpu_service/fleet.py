@@ -166,7 +166,7 @@ def _service(
     prepared = partial(prepare, name, spec, store=settings.store)
     given: dict[str, Any] = {"threads": settings.threads, "device": settings.device}
     if spec.task == "generation":
-        return Generation(settings, load=lambda: Decoder.of(prepared(), **given))
+        return Generation(settings, load=lambda: Decoder.of(prepared(), **given), telemetry=telemetry)
     return Service(settings, load=lambda: Engine.of(prepared(), **given), telemetry=telemetry, caches=caches)
 
 

@@ -33,6 +33,8 @@ class Telemetry:
             bounds=SHARES,
         )
         self._runs = Histogram("gpu_service_batch_seconds", "Time of a run on the device.", "model")
+        self._written = Metric("gpu_service_generated_tokens_total", "Tokens that were generated.", "model")
+        self._first = Histogram("gpu_service_first_token_seconds", "Time until an answer's first token.", "model")
         self._gauges: list[Gauge] = [
             Gauge("process_max_resident_memory_bytes", "Most memory that the process has had.", read=_memory)
         ]
@@ -61,11 +63,17 @@ class Telemetry:
         self._efficiency.see(tokens / (len(lengths) * max(lengths)), model)
         self._runs.see(seconds, model)
 
+    def wrote(self, model: str, tokens: int, firsts: Sequence[float]) -> None:
+        """Take note of a step of generation: its tokens, and the seconds that first ones among them took."""
+        self._written.add(model, by=tokens)
+        for seconds in firsts:
+            self._first.see(seconds, model)
+
     def render(self) -> bytes:
         """Write what there is as Prometheus reads it."""
         requests = [self._requests, self._seconds, self._phases, self._asked, self._remembered]
         runs = [self._rows, self._tokens, self._efficiency, self._runs]
-        return metrics.render([*requests, *runs, *self._gauges])
+        return metrics.render([*requests, *runs, self._written, self._first, *self._gauges])
 
 
 def _memory() -> dict[tuple[str, ...], float]:

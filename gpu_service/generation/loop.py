@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from gpu_service.generation.decoder import Decoder
     from gpu_service.generation.scheduler import Reading
+    from gpu_service.telemetry import Telemetry
 
 _ENDING: Final = "The service is shutting down."
 _FAREWELL: Final = 2.0  # seconds that `close` waits for the step under way
@@ -59,6 +61,7 @@ class Job:
     sampler: Sampler
     text: Text
     pieces: asyncio.Queue[Piece | Exception] = field(default_factory=asyncio.Queue)
+    came: float = field(default_factory=time.perf_counter)
 
     def cancel(self) -> None:
         """Give up: the slot is free with the next step."""
@@ -86,8 +89,11 @@ class Job:
 class Generator:
     """Generates for at most `places` requests at a time. The thread begins with the first of them."""
 
-    def __init__(self, decoder: Decoder, *, places: int, scheduler: Scheduler | None = None) -> None:
+    def __init__(
+        self, decoder: Decoder, *, places: int, telemetry: Telemetry, scheduler: Scheduler | None = None
+    ) -> None:
         self._decoder = decoder
+        self._telemetry = telemetry
         self._places = places
         self._scheduler = scheduler or Scheduler(slots=decoder.spec.slots, chunk=decoder.spec.prefill)
         self._jobs: dict[Sequence, Job] = {}
@@ -95,6 +101,8 @@ class Generator:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news: list[tuple[Job, Piece | Exception]] = []
+        self._firsts: list[float] = []
+        self._written = 0
         self._closed = False
 
     @property
@@ -190,6 +198,9 @@ class Generator:
         job = self._jobs[sequence]
         token = job.sampler.choose(logits)
         sequence.tokens.append(token)
+        self._written += 1
+        if len(sequence.tokens) == 1:
+            self._firsts.append(time.perf_counter() - job.came)
         ended = token in self._decoder.ends
         text = "" if ended else job.text.push(token)
         finish = "stop" if ended or job.text.stopped else None
@@ -212,6 +223,8 @@ class Generator:
             del self._jobs[sequence]
 
     def _tell(self) -> None:
+        self._telemetry.wrote(self._decoder.manifest.name, self._written, self._firsts)
+        self._written, self._firsts = 0, []
         news, self._news = self._news, []
         if news and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_deliver, news)

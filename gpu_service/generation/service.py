@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from gpu_service.generation.loop import Job, Wish
     from gpu_service.settings import Settings
+    from gpu_service.telemetry import Telemetry
 
 _INLINE: Final = 2_000  # characters that are tokenized at once: sooner done than handed to a thread
 _CHARACTERS: Final = 32  # of a token, in the mean over a whole prompt: far more than any text has
@@ -24,9 +25,10 @@ _CHARACTERS: Final = 32  # of a token, in the mean over a whole prompt: far more
 class Generation(Loading[Decoder]):
     """Owns the decoder and the thread that runs it."""
 
-    def __init__(self, settings: Settings, *, load: Callable[[], Decoder]) -> None:
+    def __init__(self, settings: Settings, *, load: Callable[[], Decoder], telemetry: Telemetry) -> None:
         super().__init__(load)
         self._places = settings.places
+        self._telemetry = telemetry
         self._generator: Generator | None = None
 
     @property
@@ -66,7 +68,7 @@ class Generation(Loading[Decoder]):
         """
         decoder = await self.engine()
         if self._generator is None:
-            self._generator = Generator(decoder, places=self._places)
+            self._generator = Generator(decoder, places=self._places, telemetry=self._telemetry)
         return self._generator.submit(wish)
 
     def stop(self) -> None:

@@ -21,6 +21,7 @@ from gpu_service.generation.loop import Generator, Wish
 from gpu_service.generation.scheduler import Scheduler
 from gpu_service.prepare import prepare
 from gpu_service.specs import Spec
+from gpu_service.telemetry import Telemetry
 from tests.gpu_service.generation import llama
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _decoder(folder: Path) -> Decoder:
 
 
 async def _measure(decoder: Decoder, scheduler: Scheduler, wishes: list[Wish]) -> Run:
-    generator = Generator(decoder, places=len(wishes), scheduler=scheduler)
+    generator = Generator(decoder, places=len(wishes), telemetry=Telemetry(), scheduler=scheduler)
     began, computed = time.perf_counter(), time.process_time()
     try:
         ends = await asyncio.gather(*(_ended(generator.submit(wish)) for wish in wishes))

@@ -10,6 +10,7 @@ import pytest
 
 from gpu_service.errors import Overloaded
 from gpu_service.generation.loop import Generator, Job, Wish
+from gpu_service.telemetry import Telemetry
 from tests.gpu_service.generation import llama
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def alone(decoder: Decoder, wish: Wish) -> tuple[str, str | None, list[int]]:
     """What one request gets of a generator of its own."""
 
     async def situation() -> tuple[str, str | None, list[int]]:
-        generator = Generator(decoder, places=1)
+        generator = Generator(decoder, places=1, telemetry=Telemetry())
         try:
             return await heard(generator.submit(wish))
         finally:
@@ -81,7 +82,7 @@ def test_staggered_requests_get_what_they_get_alone(temperature: float, decoder:
     expected = [alone(decoder, wish) for wish in wishes]
 
     async def situation() -> list[tuple[str, str | None, list[int]]]:
-        generator = Generator(decoder, places=9)
+        generator = Generator(decoder, places=9, telemetry=Telemetry())
         found: list[asyncio.Task[tuple[str, str | None, list[int]]]] = []
         try:
             for wish in wishes:
@@ -103,6 +104,7 @@ class Held:
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
         self.tokenizer, self.spec, self.ends = decoder.tokenizer, decoder.spec, decoder.ends
+        self.manifest = decoder.manifest
         self.turns, self.begun = threading.Semaphore(0), threading.Semaphore(0)
         self.poison: list[int] = []
         self.batches: list[int] = []
@@ -137,7 +139,7 @@ def test_a_poisoned_prompt_fails_alone(decoder: Decoder) -> None:
         held = Held(decoder)
         held.poison = [7, 7]
         held.turns.release(1000)
-        generator = Generator(held, places=9)  # type: ignore[arg-type]
+        generator = Generator(held, places=9, telemetry=Telemetry())  # type: ignore[arg-type]
         try:
             jobs = [generator.submit(Wish(ids, 5, temperature=0)) for ids in ([75, 72], [7, 7], [80])]
             return list(await asyncio.gather(*map(heard, jobs), return_exceptions=True))
@@ -155,7 +157,7 @@ def test_who_leaves_frees_the_slot_and_too_many_are_sent_away(decoder: Decoder) 
 
     async def situation() -> tuple[list[int], bool]:
         held = Held(decoder)
-        generator = Generator(held, places=2)  # type: ignore[arg-type]
+        generator = Generator(held, places=2, telemetry=Telemetry())  # type: ignore[arg-type]
         try:
             leaver, stayer = (generator.submit(Wish([75, 72], 100, temperature=1, seed=3)) for _ in range(2))
             with pytest.raises(Overloaded):
@@ -181,7 +183,7 @@ def test_what_is_not_done_at_the_end_is_told(decoder: Decoder) -> None:
     """A request under way when the service stops gets an error, not silence."""
 
     async def situation() -> object:
-        generator = Generator(decoder, places=1)
+        generator = Generator(decoder, places=1, telemetry=Telemetry())
         job = generator.submit(Wish([75], 10_000, temperature=0))
         await job.pieces.get()
         await asyncio.to_thread(generator.close)

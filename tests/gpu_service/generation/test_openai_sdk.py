@@ -125,6 +125,23 @@ def test_one_path_serves_chat_and_completions(served: Server) -> None:
     assert (wrong.status, wrong.json["error"]["param"]) == (400, "model")
 
 
+def test_the_tokens_are_counted(served: Server) -> None:
+    """`/metrics` has one first token and seven tokens more after an answer of seven; others may still be ending."""
+
+    def counted() -> dict[str, float]:
+        lines = served.ask("GET", "/metrics").body.decode().splitlines()
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
+
+    before = counted()
+    served.ask("POST", "/v1/completions", {"model": MODEL, "prompt": "a", "max_tokens": 7, "temperature": 0})
+    after = counted()
+
+    for name, more in (("generated_tokens_total", 7), ("first_token_seconds_count", 1)):
+        series = f'gpu_service_{name}{{model="{MODEL}"}}'
+        assert after[series] - before.get(series, 0) >= more
+    assert after[f'gpu_service_generating{{model="{MODEL}"}}'] <= 1
+
+
 def test_a_client_that_leaves_its_stream_frees_the_slot(client: openai.OpenAI) -> None:
     """Three streams are left after their first piece, one after another: a fourth request is served all the same."""
     for _ in range(6):
