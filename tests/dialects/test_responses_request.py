@@ -138,6 +138,13 @@ def test_thoughts_of_others_are_read_as_far_as_they_can_be(item: Any, texts: lis
     assert [thought["text"] for thought in found] == texts
 
 
+def test_thoughts_that_led_to_nothing_are_nobodys() -> None:
+    """They do not become those of a later turn."""
+    thought = {"type": "reasoning", "id": "r", "summary": [{"type": "summary_text", "text": "hm"}]}
+    made = parsed(input=[thought, {"role": "user", "content": "x"}, called(1)])
+    assert "reasoning_details" not in made.raw["messages"][1]
+
+
 def test_parts() -> None:
     """Images, files and sound in the form of a chat; what bytes do not bound is told to who keeps the budget."""
     image = {"type": "input_image", "image_url": "data:image/png;base64,AA", "detail": "low"}

@@ -197,9 +197,9 @@ def test_what_is_cut_short_is_incomplete(finish: str, reason: str) -> None:
 def test_half_a_call_is_an_error() -> None:
     """SDKs would take it for the whole; what is told after that keeps its numbers."""
     made = writer()
-    out = made.chunk(piece(call(0, '{"a"', "f")))
+    out = made.chunk(piece({"content": "Look"}))
     with pytest.raises(UpstreamError) as failure:
-        made.chunk(piece({}, "tool_calls"))
+        made.chunk(piece(call(0, '{"a"', "f"), "tool_calls"))
     _, events = added_up(out + made.failed(failure.value))
     assert [event["type"] for event in events[-2:]] == ["response.failed", "error"]
     with pytest.raises(UpstreamError):

@@ -260,3 +260,9 @@ def test_tool_calls_are_never_merged(claude: anthropic.Anthropic, mode: str) -> 
     assert [(call.name, call.input) for call in calls] == [
         (name, {"city": "simulated"}) for name in ("weather", "tide")
     ]
+
+
+def test_lists_models(claude: anthropic.Anthropic) -> None:
+    """The one list serves both SDKs."""
+    assert CHAT in [model.id for model in claude.models.list()]
+    assert claude.models.retrieve(CHAT).id == CHAT
