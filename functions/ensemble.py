@@ -53,7 +53,7 @@ def ensemble(body: bytes, parent: Call, gateway: Gateway, reply: Reply) -> None:
     for model in (*request.models, *filter(None, [request.judge])):
         if not parent.principal.may_use(model):
             raise routing.unknown(model)
-    lock = threading.Lock()
+    lock = threading.RLock()  # whoever hears of a breaker, in a call to the store, writes it to the log
     members = [enlist(at, chat, parent, gateway, lock) for at, chat in enumerate(ensembles.members(request))]
     judge = None
     if request.judge:

@@ -167,7 +167,7 @@ class Member:
         }
 
 
-def enlist(number: int, request: Chat, parent: Call, gateway: Gateway, lock: threading.Lock) -> Member:
+def enlist(number: int, request: Chat, parent: Call, gateway: Gateway, lock: threading.RLock) -> Member:
     """Make a member out of its request: a call with an id, a line in the log and connections of its own.
 
     It is streamed, so that what a member had said until it was cut off is known, and no more than that is charged.
@@ -198,14 +198,14 @@ def _rest(cancelled: threading.Event, seconds: float) -> None:
     cancelled.wait(seconds)
 
 
-def _guarded(inner: T, lock: threading.Lock) -> T:
+def _guarded(inner: T, lock: threading.RLock) -> T:
     return cast("T", _Guarded(inner, lock))
 
 
 class _Guarded:
-    """Stands for `inner`, of which no two threads may use a method at once."""
+    """Stands for `inner`, of which no two threads may use a method at once, but a method may call another."""
 
-    def __init__(self, inner: object, lock: threading.Lock) -> None:
+    def __init__(self, inner: object, lock: threading.RLock) -> None:
         self._inner = inner
         self._lock = lock
 

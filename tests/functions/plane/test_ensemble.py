@@ -42,6 +42,11 @@ def refuses(wire: Wire, _request: Request) -> None:
     wire.answer(b'{"error": {"message": "no", "code": "bad"}}', "400 Bad Request")
 
 
+def fails(wire: Wire, _request: Request) -> None:
+    """Be out of order."""
+    wire.answer(b"{}", "503 Service Unavailable")
+
+
 def hangs(wire: Wire, _request: Request) -> None:
     """Begin to answer, and say no more."""
     wire.start_events()
@@ -131,6 +136,15 @@ def test_a_member_that_fails_is_outvoted(rig: Rig) -> None:
     (failed,) = (member for member in client.json["members"] if member["status"] == "failed")
     assert failed["error"]["code"] == "bad"
     assert failed["cost_usd"] == "0"
+
+
+def test_members_may_open_a_breaker(rig: Rig) -> None:
+    """Their failures count together; who hears of it writes it down while the others wait for the store."""
+    client = asked(rig, [fails] * 9, models=["gpt-4o"] * 3)
+    assert (client.status, client.json["error"]["code"]) == (502, "quorum_missed")
+    states = [line["state"] for line in rig.lines if line["event"] == "breaker.v1" and line["state"] == "open"]
+    assert states == ["open"]
+    assert rig.leases() == 0
 
 
 def test_without_a_quorum_there_is_no_answer(rig: Rig) -> None:
