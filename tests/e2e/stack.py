@@ -25,7 +25,7 @@ CHAT = "gpt-5-mini"  # served by the provider that the tests start
 SLASHED = "acme/chat-1"
 DOWN = "nobody-home"
 THRICE = "three-targets"  # each try goes to another target, so that no pause is made between them
-PRICED = "three-prices"  # the same, and each has another price
+PRICED = "three-prices"  # the same, each has another price, and a second one is asked where the first is slow
 EMBEDDING = "all-MiniLM-L6-v2"
 START_SECONDS = 90.0
 PATIENT = "[resilience]\nbreaker_failures = 1000\n"  # tests of single faults do not shut one another out
@@ -49,6 +49,7 @@ owned_by = "acme"
 kind = "chat"
 targets = ["openai:gpt-5.4-mini", "openai:gpt-5.4-nano", "openai:gpt-5.6-luna"]
 owned_by = "acme"
+hedge_seconds = 0.3
 
 [models.{DOWN}]
 kind = "chat"
