@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from shared.core.breakers import Result
-    from shared.core.catalog import Catalog, Kind, Model, Target
+    from shared.core.catalog import Alias, Catalog, Kind, Model, Target
     from shared.core.pricing import Price
     from shared.core.principals import Action, Principal
     from shared.core.routing import Candidate
@@ -77,6 +77,7 @@ class Call:
     tries: list[Try] = field(default_factory=list)  # those that may be billed, the last one included
     topups: int = 0
     replan: Callable[[], None] | None = None  # once there is a plan
+    alias: Alias | None = None  # what the request's model means to this call alone
     given_up: bool = False  # by us: what breaks off then is not the target's doing
 
     def __post_init__(self) -> None:
@@ -133,7 +134,8 @@ class Call:
         """
         self.replan = partial(self.plan, catalog, configured, chance)
         wanted = needs.of(self.request)
-        found = routing.candidates(self.request.model, self.kind, catalog, configured, self.principal.may_use)
+        name = self.alias or self.request.model
+        found = routing.candidates(name, self.kind, catalog, configured, self.principal.may_use)
         groups = routing.fitting(found, wanted)
         self.targets = list(routing.arranged(groups, wanted, catalog, chance))
         self.hedge = routing.find(self.request.model, catalog).serving.hedge

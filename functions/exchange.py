@@ -155,7 +155,7 @@ def _exchange(asked: Asked, begun: Answer | None, call: Call, gateway: Gateway, 
 def _bill(call: Call, reply: Reply, writer: Writer) -> None:
     """Tell a writer that asks for it what will be settled."""
     if reply.dialect.bills:
-        writer.bill(call.event.provider, call.cost())
+        writer.bill(call.event.provider, call.event.served, call.cost())
 
 
 def _accepted(asked: Asked, begun: Answer | None, call: Call, gateway: Gateway) -> Answer:

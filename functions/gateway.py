@@ -5,58 +5,38 @@ Health needs no key; it and the lists of models answer while the stores are down
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
-import time
-from contextlib import contextmanager
+import random
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any
 
-from functions.call import Call
+from functions import models
 from functions.ensemble import ensemble
-from functions.pipeline import complete, settled
+from functions.pipeline import complete
 from functions.plane import Gateway, build
 from functions.reply import Reply
 from functions.status import status
-from shared.core import addresses, principals, routing
-from shared.core.catalog import entry, listing
+from functions.visiting import FIT, Visit, admitted_if_possible
+from shared.core import planning, routing
 from shared.core.chat import Chat
 from shared.core.errors import (
-    BadRequest,
     GatewayError,
     MethodNotAllowed,
     NotFound,
     StoreUnavailable,
-    UpstreamUnavailable,
 )
 from shared.core.wire import encode
-from shared.dialects import anthropic, generate, openai, responses
+from shared.dialects import anthropic, generate, openai, responses, route
 from shared.edge import snapshot
 from shared.edge.response import ClientGone
 from shared.edge.telemetry import Event
-from shared.providers.adapter import Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
-    from shared.core.catalog import Alias, Catalog, Model
-    from shared.core.principals import Action, Principal
+    from functions.visiting import Context
     from shared.dialects.dialect import Dialect
     from shared.edge.response import Out
-
-FIT = "x-nexus-fit-budget"  # "true": shorten my answers to what my budgets afford
-END_SECONDS = 2.0  # before Lambda's own deadline: time to tell the client, to settle and to log
-
-
-class Context(Protocol):
-    """What is used of the invocation's context."""
-
-    aws_request_id: str
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until Lambda ends the invocation."""
 
 
 @cache
@@ -86,7 +66,7 @@ def serve(event: Mapping[str, Any], context: Context, out: Out, gateway: Gateway
     told = Event(context.aws_request_id)
     reply = Reply(out, told)
     try:
-        _route(event, told)(_Visit(event, context, told, gateway, reply))
+        _route(event, told)(Visit(event, context, told, gateway, reply))
         told.outcome = told.outcome or "ok"
     except ClientGone:
         told.outcome = "client_gone"
@@ -99,59 +79,10 @@ def serve(event: Mapping[str, Any], context: Context, out: Out, gateway: Gateway
         gateway.telemetry.emit(told)
 
 
-class _Visit(NamedTuple):
-    """One event with all that its answer takes."""
-
-    event: Mapping[str, Any]
-    context: Context
-    told: Event
-    gateway: Gateway
-    reply: Reply
-
-    def call(self, action: Action, endpoint: str = "") -> Call:
-        """Return who calls, and for how long; `endpoint` has a limit of its own.
-
-        Raises:
-            Unauthorized: the authorizer said nothing of a key.
-            Forbidden: its role does not allow `action`.
-        """
-        context = self.event.get("requestContext", {})
-        principal = principals.from_context(context.get("authorizer") or {})
-        self.told.key_id = principal.key_id
-        if not principal.may(action):  # an edit of a moment ago may have changed that
-            principal = self.gateway.renewed(principal)
-            principal.require(action)
-        address = addresses.bits(str(context.get("identity", {}).get("sourceIp")))  # never a header's word
-        left = self.context.get_remaining_time_in_millis() / 1000
-        moment = Moment(self.told.request_id, int(time.time()))
-        return Call(
-            principal, self.told, time.monotonic() + left - END_SECONDS, left, moment, action, address, endpoint
-        )
-
-    def header(self, name: str) -> str:
-        """Return a header of the request, "" if it has none; `name` is in lower case."""
-        found = self.event.get("headers") or {}
-        return next((value for known, value in found.items() if known.lower() == name), "")
-
-    def body(self) -> bytes:
-        """Return the bytes that the client sent.
-
-        Raises:
-            BadRequest: they are said to be base64 and are not.
-        """
-        text = self.event.get("body") or ""
-        if not self.event.get("isBase64Encoded"):
-            return text.encode(errors="surrogatepass")
-        try:
-            return base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise BadRequest("The request body did not arrive intact.") from error
-
-
-def _infer(dialect: Dialect) -> Callable[[_Visit], None]:
+def _infer(dialect: Dialect) -> Callable[[Visit], None]:
     """Return what serves inference to clients that speak `dialect`."""
 
-    def infer(visit: _Visit) -> None:
+    def infer(visit: Visit) -> None:
         visit.reply.dialect = dialect
         call = visit.call("infer")
         call.request = request = dialect.parse(visit.body())
@@ -163,82 +94,51 @@ def _infer(dialect: Dialect) -> Callable[[_Visit], None]:
     return infer
 
 
-def _count_tokens(visit: _Visit) -> None:
+def _count_tokens(visit: Visit) -> None:
     """Tell about how many tokens a message has; no provider is asked, so it costs nothing but a request."""
     visit.reply.dialect = anthropic.MESSAGES
     call = visit.call("infer")
     model, tokens = anthropic.count(visit.body())
     if not call.principal.may_use(model):
         raise routing.unknown(model)
-    with _admitted_if_possible(call, visit):
+    with admitted_if_possible(call, visit):
         routing.find(model, visit.gateway.catalog)
     visit.reply.whole(encode({"input_tokens": tokens}))
 
 
-def _ensemble(visit: _Visit) -> None:
+def _ensemble(visit: Visit) -> None:
     ensemble(visit.body(), visit.call("infer", "ensemble"), visit.gateway, visit.reply)
 
 
-def _models(visit: _Visit) -> None:
-    call = visit.call("read")
-    with _admitted_if_possible(call, visit):
-        models = _usable(call.principal, visit.gateway)
-    visit.reply.whole(encode(listing(models)))
-
-
-def _model(visit: _Visit) -> None:
-    call = visit.call("read")
-    name = unquote((visit.event.get("pathParameters") or {}).get("id") or "")
-    with _admitted_if_possible(call, visit):
-        found = [model for model in _usable(call.principal, visit.gateway) if model.name == name]
-        if not found:
-            raise routing.unknown(name)
-    visit.reply.whole(encode(entry(found[0])))
-
-
-def _usable(principal: Principal, gateway: Gateway) -> list[Model | Alias]:
-    """List what this key may use and somebody serves; all it may use while the providers' secrets cannot be read."""
-    known: list[Model | Alias] = [*gateway.catalog.models.values(), *gateway.catalog.aliases.values()]
-    allowed = [model for model in known if principal.may_use(model.name)]
-    try:
-        configured = gateway.providers.configured()
-    except UpstreamUnavailable:
-        return allowed
-    return [model for model in allowed if _served(model, gateway.catalog, configured)]
-
-
-def _served(model: Model | Alias, catalog: Catalog, configured: Collection[str]) -> bool:
-    try:
-        return bool(routing.candidates(model.name, model.kind, catalog, configured))
-    except UpstreamUnavailable:
-        return False
-
-
-@contextmanager
-def _admitted_if_possible(call: Call, visit: _Visit) -> Iterator[None]:
-    """Let limits and revocation count while there is a store to ask; without one, what is no secret is served."""
-    visit.gateway.renew(call.principal.org)
-    try:
-        visit.reply.headers.update(visit.gateway.admit(call).headers())
-    except StoreUnavailable:
-        yield
+def _route_query(visit: Visit) -> None:
+    call, gateway = visit.call("infer", "route"), visit.gateway
+    query = route.parse(visit.body())
+    visit.reply.dialect = route.dialect(query)
+    call.request, visit.told.stream = query.chat, query.chat.stream
+    call.alias = routing.routed(query.chat.model, query.priority, gateway.catalog, call.principal.may_use)
+    if not query.dry_run:
+        complete(call, gateway, visit.reply, fit=visit.header(FIT) == "true")
         return
-    with settled(call, visit.gateway):
-        yield
+    with admitted_if_possible(call, visit):
+        configured = gateway.providers.configured()
+        plan = planning.plan(
+            query.chat, gateway.catalog, configured, random.random, name=call.alias, may_use=call.principal.may_use
+        )
+    visit.reply.whole(encode(plan))
 
 
-def _status(visit: _Visit) -> None:
-    call = visit.call("read")
-    with _admitted_if_possible(call, visit):
+def _status(visit: Visit) -> None:
+    call = visit.call("read", "status")
+    with admitted_if_possible(call, visit):
         found = status(call.principal.org, visit.gateway)
     visit.reply.whole(encode(found))
 
 
-def _alive(visit: _Visit) -> None:
+def _alive(visit: Visit) -> None:
     visit.reply.whole(encode({"status": "ok"}))
 
 
-def _ready(visit: _Visit) -> None:
+def _ready(visit: Visit) -> None:
     """Say whether requests can be served, and which part is down if not."""
     try:
         visit.gateway.admission.ping()
@@ -249,14 +149,15 @@ def _ready(visit: _Visit) -> None:
     visit.reply.whole(encode({"status": "ok", "checks": {"valkey": "ok"}}))
 
 
-_ROUTES: dict[str, dict[str, Callable[[_Visit], None]]] = {
+_ROUTES: dict[str, dict[str, Callable[[Visit], None]]] = {
     "/health": {"GET": _alive},
     "/health/live": {"GET": _alive},
     "/health/ready": {"GET": _ready},
-    "/v1/models": {"GET": _models},
-    "/v1/models/{id+}": {"GET": _model},
+    "/v1/models": {"GET": models.listed},
+    "/v1/models/{id+}": {"GET": models.shown},
     "/v1/chat/completions": {"POST": _infer(openai.CHAT)},
     "/api/ai/ensemble": {"POST": _ensemble},
+    "/api/ai/route": {"POST": _route_query},
     "/api/ai/status": {"GET": _status},
     "/v1/embeddings": {"POST": _infer(openai.EMBEDDINGS)},
     "/v1/moderations": {"POST": _infer(openai.MODERATIONS)},
@@ -268,7 +169,7 @@ _ROUTES: dict[str, dict[str, Callable[[_Visit], None]]] = {
 }
 
 
-def _route(event: Mapping[str, Any], told: Event) -> Callable[[_Visit], None]:
+def _route(event: Mapping[str, Any], told: Event) -> Callable[[Visit], None]:
     """Find who answers; API Gateway has matched the path already, so `resource` is the path of the route."""
     resource, method = event.get("resource", ""), event.get("httpMethod", "")
     methods = _ROUTES.get(resource)

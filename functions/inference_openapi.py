@@ -8,10 +8,12 @@ import msgspec
 
 from shared.core.chat import ChatFields
 from shared.core.embeddings import EmbeddingsFields
+from shared.core.ensembles import EnsembleFields
 from shared.core.judgements import ModerationFields, RerankFields
 from shared.dialects.anthropic_shapes import CountTokensFields, MessagesFields
 from shared.dialects.generate import GenerateFields
 from shared.dialects.responses_shapes import ResponsesFields
+from shared.dialects.route import RouteFields
 
 TAKES: Final[dict[str, tuple[type[msgspec.Struct], str]]] = {  # by path: the shape, and what comes of it
     "/v1/chat/completions": (ChatFields, "A chat completion, as OpenAI has it"),
@@ -22,6 +24,8 @@ TAKES: Final[dict[str, tuple[type[msgspec.Struct], str]]] = {  # by path: the sh
     "/v1/messages": (MessagesFields, "A message, as Anthropic has it"),
     "/v1/messages/count_tokens": (CountTokensFields, "About how many tokens a message has"),
     "/api/llm/generate": (GenerateFields, "A text, and what it cost"),
+    "/api/ai/route": (RouteFields, "An answer by a model that is strong enough, or the plan for one"),
+    "/api/ai/ensemble": (EnsembleFields, "One answer out of several models', with each of theirs"),
 }
 _TEMPLATE: Final = "#/components/schemas/{name}"
 _CONTENT: Final = "application/json"

@@ -60,7 +60,9 @@ class Ensemble(Struct, frozen=True):
     size: int
 
 
-class _Fields(Struct):
+class EnsembleFields(Struct):
+    """The members of a request: one of `query` and `messages`, and the rest."""
+
     models: Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(min_length=2, max_length=MOST_MEMBERS)]
     query: Annotated[str, Meta(min_length=1)] | None = None
     messages: list[Any] | None = None
@@ -79,7 +81,7 @@ def parse(data: bytes) -> Ensemble:
         BadRequest: a field is wrong; `param` names it.
         TooLarge: the body is too large.
     """
-    fields = typed(body.parse(data), _Fields)
+    fields = typed(body.parse(data), EnsembleFields)
     if (fields.query is None) == (fields.messages is None):
         raise BadRequest("Send either 'query', a text, or 'messages', as in a chat completion.", param="query")
     judge = fields.judge or ""
@@ -138,7 +140,7 @@ def _dumped(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _question(fields: _Fields) -> dict[str, Any]:
+def _question(fields: EnsembleFields) -> dict[str, Any]:
     messages = fields.messages if fields.query is None else [{"role": "user", "content": fields.query}]
     given = {"max_tokens": fields.max_tokens, "temperature": fields.temperature}
     return {"messages": messages, **{name: value for name, value in given.items() if value is not None}}

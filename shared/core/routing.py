@@ -13,6 +13,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from msgspec.structs import replace
+
 from shared.core import choosing, complexity, pricing
 from shared.core.breakers import Choice
 from shared.core.catalog import Alias, Kind, Member, Model, Priority, Provider, Serving, Strategy, Target
@@ -74,6 +76,22 @@ def auto(catalog: Catalog, priority: Priority) -> Alias:
     real = [model for model in chats if not all(catalog.providers[one.provider].stand_in for one in model.targets)]
     members = tuple(Member(model.name) for model in real or chats)
     return Alias("auto", "chat", members, "ai-nexus", serving=Serving("complexity", priority=priority))
+
+
+def routed(name: str, priority: Priority, catalog: Catalog, may_use: Callable[[str], bool]) -> Alias:
+    """Return the alias `name` with another priority; `auto` is always there, made of all that the caller may use.
+
+    Raises:
+        UnknownModel: there is no such alias, or nothing behind it that the caller may use.
+    """
+    alias = catalog.aliases.get(name) or (auto(catalog, priority) if name == "auto" else None)
+    if alias is None:
+        raise unknown(name)
+    members = alias.members if may_use(name) else tuple(one for one in alias.members if may_use(one.model))
+    if not members:
+        raise unknown(name)
+    serving = replace(alias.serving, strategy="complexity", priority=priority)
+    return replace(alias, members=members, serving=serving)
 
 
 def candidates(

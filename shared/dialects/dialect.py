@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 class Writer(Protocol):
     """Writes one answer, whole or streamed; it owns what it is given and may change it. One instance per try."""
 
-    def bill(self, provider: str, cost: int | None) -> None:
+    def bill(self, provider: str, model: str, cost: int | None) -> None:
         """Take note of who answered and for how many nano-dollars, before `whole` or `end`, if the dialect `bills`."""
-        del provider, cost  # most tell neither in a body
+        del provider, model, cost  # most tell neither in a body
 
     def whole(self, found: dict[str, Any], usage: Usage) -> bytes:
         """Render a whole answer."""

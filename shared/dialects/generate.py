@@ -29,17 +29,22 @@ Text = Annotated[str, Meta(min_length=1)]
 _DONE = b"data: [DONE]\n\n"
 
 
-class GenerateFields(Struct):
-    """The members of a request: one of `prompt` and `messages`, and whatever else a chat completion takes."""
+class Shared(Struct):
+    """What requests for one text have in common; whatever else a chat completion takes goes along."""
 
-    model: Annotated[str, Meta(min_length=1)]
-    prompt: Text | None = None
     messages: list[Any] | None = None
     system: Text | None = None
     max_tokens: Annotated[int, Meta(ge=1)] | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     stream: bool | None = None
     n: Literal[1] | None = None
+
+
+class GenerateFields(Shared, kw_only=True):
+    """The members of a request: one of `prompt` and `messages`, and the rest."""
+
+    model: Annotated[str, Meta(min_length=1)]
+    prompt: Text | None = None
 
 
 def parse(data: bytes) -> Chat:
@@ -51,16 +56,28 @@ def parse(data: bytes) -> Chat:
     """
     raw = body.parse(data)
     fields = typed(raw, GenerateFields)
-    if (fields.prompt is None) == (fields.messages is None):
-        raise BadRequest("Send 'prompt' (a text) or 'messages' (as of a chat completion), one of them.", param="prompt")
-    rest = {name: value for name, value in raw.items() if name not in {"prompt", "system"}}
+    return chat_of(raw, data, fields, ("prompt", fields.prompt))
+
+
+def chat_of(raw: dict[str, Any], data: bytes, fields: Shared, asking: tuple[str, str | None]) -> Chat:
+    """Make a chat out of what was parsed from `data`; `asking` is the member that may hold the message, and its text.
+
+    Raises:
+        BadRequest: there is not exactly one of that and 'messages', or another field is wrong.
+    """
+    name, text = asking
+    if (text is None) == (fields.messages is None):
+        raise BadRequest(f"Send '{name}' (a text) or 'messages' (as of a chat completion), one of them.", param=name)
+    rest = {member: value for member, value in raw.items() if member not in {name, "system"}}
     before = [{"role": "system", "content": fields.system}] if fields.system else []
-    said = [{"role": "user", "content": fields.prompt}] if fields.prompt else fields.messages or []
+    said = [{"role": "user", "content": text}] if text else fields.messages or []
     return chat.read({**rest, "messages": [*before, *said]}, data)
 
 
 class TextWriter(Writer):
-    """Writes texts."""
+    """Writes texts, under the name `text`."""
+
+    text = "text"
 
     def __init__(self, request: Chat) -> None:
         self._model = request.model
@@ -69,15 +86,15 @@ class TextWriter(Writer):
         self._id = ""
         self._finish = "stop"
 
-    def bill(self, provider: str, cost: int | None) -> None:
+    def bill(self, provider: str, model: str, cost: int | None) -> None:
         """Take note of who answered, and for how many nano-dollars."""
-        self._provider, self._cost = provider, cost
+        self._provider, self._model, self._cost = provider, model, cost
 
     def whole(self, found: dict[str, Any], usage: Usage) -> bytes:
         """Render the text and what there is to tell of it."""
         choice = found["choices"][0]
         self._id, self._finish = found["id"], choice["finish_reason"]
-        return encode(self._told(_said(choice["message"]), usage))
+        return encode(self.told(_said(choice["message"]), usage))
 
     def chunk(self, found: dict[str, Any]) -> bytes:
         """Render a piece of the text."""
@@ -85,20 +102,21 @@ class TextWriter(Writer):
         for choice in found["choices"]:
             self._finish = choice["finish_reason"] or self._finish
         text = "".join(_said(choice["delta"]) for choice in found["choices"])
-        return sse.frame({"text": text}) if text else b""
+        return sse.frame({self.text: text}) if text else b""
 
     def end(self, usage: Usage) -> bytes:
         """Render what there is to tell of the text, and the end."""
-        return sse.frame(self._told("", usage)) + _DONE
+        return sse.frame(self.told("", usage)) + _DONE
 
     def failed(self, error: Exception) -> bytes:
         """Render the error as the last event."""
         return sse.frame({"error": errors.body(error)})
 
-    def _told(self, text: str, usage: Usage) -> dict[str, Any]:
+    def told(self, text: str, usage: Usage) -> dict[str, Any]:
+        """Return all that there is to tell of an answer."""
         return {
             "id": f"gen-{self._id.removeprefix('chatcmpl-')}",
-            "text": text,
+            self.text: text,
             "model": self._model,
             "provider": self._provider,
             "usage": to_openai(usage),

@@ -24,7 +24,7 @@ def parsed(**fields: Any) -> Chat:
 def writer() -> generate.TextWriter:
     """Make a writer that knows the bill."""
     made = generate.TextWriter(parsed(prompt="x"))
-    made.bill("openai", 1_500)
+    made.bill("openai", "m", 1_500)
     return made
 
 
@@ -86,7 +86,7 @@ def test_a_text_comes_with_its_bill() -> None:
 def test_without_a_price_there_is_no_bill() -> None:
     """Null, and not nothing to pay; an error is told as in a chat."""
     made = generate.TextWriter(parsed(prompt="x"))
-    made.bill("openai", None)
+    made.bill("openai", "m", None)
     choice = {"index": 0, "message": {"content": None, "refusal": "no"}, "finish_reason": "stop"}
     told = json.loads(made.whole({"id": "1", "choices": [choice]}, Usage()))
     assert (told["cost_usd"], told["text"]) == (None, "no")

@@ -9,8 +9,8 @@ from shared.manifest import INFERENCE
 
 
 def test_every_path_of_inference_is_described() -> None:
-    """What the manifest lists is there; the ensemble's own shape is checked by hand, and so has none."""
-    assert TAKES.keys() == {*INFERENCE} - {"/api/ai/ensemble"}
+    """What the manifest lists is there, and nothing else."""
+    assert TAKES.keys() == {*INFERENCE}
 
 
 def test_the_shapes_are_those_that_judge() -> None:
