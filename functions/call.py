@@ -77,7 +77,7 @@ class Call:
     tries: list[Try] = field(default_factory=list)  # those that may be billed, the last one included
     topups: int = 0
     replan: Callable[[], None] | None = None  # once there is a plan
-    alias: Alias | None = None  # what the request's model means to this call alone
+    choose: Callable[[Callable[[str], bool]], Alias] | None = None  # what the model means to who may use such models
     given_up: bool = False  # by us: what breaks off then is not the target's doing
 
     def __post_init__(self) -> None:
@@ -95,7 +95,7 @@ class Call:
         self.event.key_id = principal.key_id
         principal.require(self.action)
         request = getattr(self, "request", None)
-        if request and not principal.may_use(request.model):
+        if request and not self.choose and not principal.may_use(request.model):
             raise routing.unknown(request.model)
         model = next((scope[6:] for scope in self.ask.scopes if scope.startswith("model:")), "")
         self.ask = self.ask._replace(scopes=self._scopes(model), who=self._who())
@@ -133,12 +133,12 @@ class Call:
             GatewayError: there are none.
         """
         self.replan = partial(self.plan, catalog, configured, chance)
-        wanted = needs.of(self.request)
-        name = self.alias or self.request.model
-        found = routing.candidates(name, self.kind, catalog, configured, self.principal.may_use)
+        wanted, may_use = needs.of(self.request), self.principal.may_use
+        named = self.choose(may_use) if self.choose else routing.find(self.request.model, catalog)
+        found = routing.candidates(named, self.kind, catalog, configured, may_use)
         groups = routing.fitting(found, wanted)
         self.targets = list(routing.arranged(groups, wanted, catalog, chance))
-        self.hedge = routing.find(self.request.model, catalog).serving.hedge
+        self.hedge = named.serving.hedge
         self.ask = self.ask._replace(choice=routing.choice(groups, self.targets, stream=self.event.stream))
 
     def hear(self) -> None:

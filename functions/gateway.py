@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import random
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from functions import models
@@ -115,15 +115,14 @@ def _route_query(visit: Visit) -> None:
     query = route.parse(visit.body())
     visit.reply.dialect = route.dialect(query)
     call.request, visit.told.stream = query.chat, query.chat.stream
-    call.alias = routing.routed(query.chat.model, query.priority, gateway.catalog, call.principal.may_use)
+    call.choose = partial(routing.routed, query.chat.model, query.priority, gateway.catalog)
     if not query.dry_run:
         complete(call, gateway, visit.reply, fit=visit.header(FIT) == "true")
         return
     with admitted_if_possible(call, visit):
-        configured = gateway.providers.configured()
-        plan = planning.plan(
-            query.chat, gateway.catalog, configured, random.random, name=call.alias, may_use=call.principal.may_use
-        )
+        may_use, configured = call.principal.may_use, gateway.providers.configured()
+        alias = call.choose(may_use)
+        plan = planning.plan(query.chat, gateway.catalog, configured, random.random, name=alias, may_use=may_use)
     visit.reply.whole(encode(plan))
 
 

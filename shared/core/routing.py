@@ -95,13 +95,13 @@ def routed(name: str, priority: Priority, catalog: Catalog, may_use: Callable[[s
 
 
 def candidates(
-    name: str | Alias,
+    name: str | Model | Alias,
     kind: Kind,
     catalog: Catalog,
     configured: Collection[str],
     may_use: Callable[[str], bool] = lambda _: True,
 ) -> list[Group]:
-    """List who can serve what is called `name`, or an alias of one's own; never empty, and no target twice.
+    """List who can serve what is called `name`, or a model or alias itself; never empty, and no target twice.
 
     A fallback is taken only where the caller `may_use` it under its own name. A stand-in serves chat models of which
     nobody is `configured`, and never follows one that is: what it makes up must not be taken for a real answer.
