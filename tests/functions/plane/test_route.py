@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.functions.plane.rig import item
+
 if TYPE_CHECKING:
     from tests.functions.plane.rig import Rig
 
 PATH = "/api/ai/route"
 
 
+def restrict(rig: Rig, model: str) -> None:
+    """Let the key use one model, and Valkey know it."""
+    rig.aws.item = {**item(), "models": {"L": [{"S": model}]}}
+    rig.valkey.flushall()
+
+
 def test_somebody_answers_and_is_named(rig: Rig) -> None:
     """With the bill, in the body and in the headers."""
-    client = rig.call("POST", PATH, {"query": "Hello", "costPriority": "cheap"}, identity={"models": "gpt-4o"})
+    restrict(rig, "gpt-4o")
+    client = rig.call("POST", PATH, {"query": "Hello", "costPriority": "cheap"})
     assert client.status == 200, client.body
     assert client.json["answer"] == "Hi there"
     assert client.json["model"] in rig.gateway.catalog.models
@@ -43,8 +52,12 @@ def test_a_dry_run_asks_nobody_and_costs_nothing(rig: Rig) -> None:
 def test_a_key_for_some_models_chooses_among_those(rig: Rig) -> None:
     """And one for none of them gets the answer for what does not exist."""
     body = {"query": "Hello", "dry_run": True}
+    restrict(rig, "gpt-4o")
     client = rig.call("POST", PATH, body, identity={"models": "gpt-4o"})
     assert {target["model"] for target in client.json["targets"]} == {"gpt-4o"}
+    client = rig.call("POST", PATH, {"query": "Hello"})  # the authorizer does not know of it yet
+    assert client.json["model"] == "gpt-4o"
+    restrict(rig, "org/embed")
     client = rig.call("POST", PATH, body, identity={"models": "org/embed"})
     assert (client.status, client.json["error"]["code"]) == (404, "model_not_found")
     client = rig.call("POST", PATH, {**body, "model": "gpt-4o"})
