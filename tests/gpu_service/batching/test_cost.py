@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_service.batching.cost import Cost
@@ -21,6 +21,7 @@ def taught(fixed: float, per_token: float, *, noise: float = 0.0, runs: int = 20
     return cost
 
 
+@settings(deadline=None)
 @given(st.floats(1e-5, 1e-1), st.floats(1e-7, 1e-2))
 def test_the_two_numbers_are_found(fixed: float, per_token: float) -> None:
     """From a small GPU kernel to a large model on a CPU: predictions within 2 % after 200 runs."""
@@ -30,6 +31,7 @@ def test_the_two_numbers_are_found(fixed: float, per_token: float) -> None:
         assert abs(cost.seconds(padded) / (fixed + per_token * padded) - 1) < 0.02
 
 
+@settings(deadline=None)
 @given(st.integers(0, 50))
 def test_a_noisy_machine_does_not_mislead(seed: int) -> None:
     """With runs that vary by a third, predictions are within a quarter."""
@@ -66,6 +68,7 @@ def test_room_is_the_inverse_of_seconds() -> None:
     assert cost.room(1e-4) == 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 10**6), st.floats(0, 1e4)), max_size=50))
 def test_no_measurement_breaks_it(runs: list[tuple[int, float]]) -> None:
     """Whatever a clock says, predictions are finite and above zero."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -106,8 +106,10 @@ class Batching(RuleBasedStateMachine):
 
 
 TestBatching = Batching.TestCase
+TestBatching.settings = settings(deadline=None, max_examples=60, stateful_step_count=30)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=60), st.integers(1, 4))
 def test_nothing_waits_while_a_worker_is_idle(sizes: list[int], workers: int) -> None:
     """On a model where waiting does not pay, an idle worker always gets work when there is some."""
@@ -206,6 +208,7 @@ def test_the_expired_and_the_gone_cost_nothing() -> None:
     assert one.take(2.0) == FOREVER
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 500), min_size=30, max_size=300), st.integers(1, 500), st.integers(1, 3))
 def test_the_refused_are_told_the_truth(sizes: list[int], size: int, workers: int) -> None:
     """Whoever is sent away and comes back when he was told to is let in, or nearly, if nobody else came meanwhile."""
@@ -235,6 +238,16 @@ def work(on: Policy, workers: int, until: float) -> None:
         now = first.began + first.expected
         if now <= until:
             on.done(first, now)
+
+
+def test_a_refusal_tells_how_much_too_late_it_would_be() -> None:
+    """2.2 s of work stand in the line, 0.7 s are allowed for wait and run: come back in about 1.6 s."""
+    full = policy(Limits(max_batch_size=1))
+    for _ in range(100):
+        offer(full, 100)
+
+    assert abs(full.wait(0.0) - 2.2) < 0.01
+    assert abs(full.excess(0.0, 100) - (2.2 - (0.7 - 0.022))) < 0.01
 
 
 def test_the_line_is_bounded_by_time() -> None:
