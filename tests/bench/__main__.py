@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import admissions, cold_start, gateway_cpu, generation, streaming
+from tests.bench import admissions, cold_start, failover, gateway_cpu, generation, streaming
 from tests.bench.serving import __main__ as serving
 from tests.bench.stack import Stack, running
 
@@ -32,6 +32,8 @@ def main() -> None:
             _streams(stack)
     print()
     admissions.main()
+    print()
+    failover.main()
     print()
     serving.main()
     print()
