@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from shared.core.catalog import Kind
+    from shared.providers import (  # noqa: F401 - loaded by name below; the zips hold what an import names
+        anthropic,
+        bedrock,
+        gemini,
+        gemini_embeddings,
+        openai_judgements,
+        sagemaker,
+    )
     from shared.providers.adapter import Adapter
 
 _ADAPTERS: dict[tuple[str, str], Callable[..., Adapter] | str] = {

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cdk.sources import needed
+from shared.providers import registry
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from shared.core.catalog import Kind
+
+ROOT = Path(__file__).parents[2]
 
 TREE = {
     "functions/__init__.py": "",
@@ -59,3 +63,10 @@ def test_a_missing_module_is_an_error(root: Path) -> None:
     """A handler that does not exist is found when the zip is built, not at its first request."""
     with pytest.raises(FileNotFoundError, match=r"functions\.c"):
         needed(["functions.a", "functions.c"], root)
+
+
+@pytest.mark.parametrize(("dialect", "kind"), registry._ADAPTERS)
+def test_the_gateways_zip_has_every_adapter(dialect: str, kind: Kind) -> None:
+    """Also those that are loaded by name with the first request: without them that would be a 500 in the cloud only."""
+    module = registry.adapter_for(dialect, kind).__module__
+    assert f"{module.replace('.', '/')}.py" in needed(["functions.gateway"], ROOT)
