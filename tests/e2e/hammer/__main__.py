@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -28,6 +29,8 @@ PLANS = (
     rounds.FLUSHED_AND_ALONE,
 )
 
+BROKEN = frozenset({500, 502, 504})
+
 
 def main() -> None:
     """Strike, one round after the other, each with another seed; the first whose money is not right ends it."""
@@ -42,6 +45,8 @@ def main() -> None:
             if began > end:
                 break
             found = rounds.struck(world, plan, f"{asked.seed} {number}")
+            if not plan.faults and any(outcome.status in BROKEN for outcome in found.outcomes):
+                sys.exit(f"{plan.name}: nothing was broken on purpose, and yet {_told(found)}")
             print(f"{plan.name:<15}{time.monotonic() - began:5.1f} s  {_told(found)}", flush=True)
 
 
