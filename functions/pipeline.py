@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from functions.exchange import exchange, waited
 from shared.core import degraded, events, routing
-from shared.core.errors import BadRequest, StoreUnavailable, UpstreamFailed, outcome
+from shared.core.errors import BadRequest, StoreUnavailable, UpstreamFailed, UpstreamKeyRefused, outcome
 from shared.core.usage import Usage
 from shared.edge.response import ClientGone
 
@@ -113,7 +113,7 @@ def _first_success(call: Call, gateway: Gateway, reply: Reply) -> bytes:
         except (UpstreamFailed, BadRequest) as error:
             if reply.started or call.event.tries >= tries or _is_final(error):
                 raise
-            if isinstance(error, BadRequest) or call.grant.seen[position].state == "probe":
+            if isinstance(error, BadRequest | UpstreamKeyRefused) or call.grant.seen[position].state == "probe":
                 turn.remove(position)
             if not turn:
                 raise

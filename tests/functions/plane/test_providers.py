@@ -59,8 +59,10 @@ def test_a_key_that_is_limited_or_refused_is_not_the_only_one(rig: Rig) -> None:
     assert rig.chat(model="claude").text == "Hi there"
     assert [request.headers["x-api-key"] for request in rig.upstream.requests] == ["key-1", "key-2", "key-2"]
     assert spent(rig) == [COST, COST]
+    rig.upstream.reset()
     rig.upstream.default = status("401 Unauthorized")
     client = rig.chat(model="claude", stream=False)
+    assert len(rig.upstream.requests) == 2  # once with each key, and not again
     assert (client.status, client.headers["x-should-retry"]) == (502, "false")
     assert sum(spent(rig)) == 2 * COST
 
