@@ -204,18 +204,23 @@ def _targets(model: Model, catalog: Catalog, weight: int) -> Iterator[Candidate]
 
 def _distinct(groups: Iterable[Group]) -> list[Group]:
     seen: set[str] = set()
-    return [group._replace(candidates=[one for one in group.candidates if not _known(one, seen)]) for group in groups]
 
+    def is_new(one: Candidate) -> bool:
+        new = one.target.id not in seen
+        seen.add(one.target.id)
+        return new
 
-def _known(one: Candidate, seen: set[str]) -> bool:
-    known = one.target.id in seen
-    seen.add(one.target.id)
-    return known
+    return _only(groups, is_new)
 
 
 def _only(groups: Iterable[Group], good: Callable[[Candidate], bool]) -> list[Group]:
-    kept = [group._replace(candidates=[one for one in group.candidates if good(one)]) for group in groups]
-    return [group for group in kept if group.candidates]
+    """Keep what is good, and of the groups those that are not empty then; most often that is all."""
+    kept = []
+    for group in groups:
+        left = [one for one in group.candidates if good(one)]
+        if left:
+            kept.append(group if len(left) == len(group.candidates) else group._replace(candidates=left))
+    return kept
 
 
 def _can(model: Model, capability: str) -> bool:
