@@ -26,7 +26,7 @@ from shared.core.errors import (
     StoreUnavailable,
 )
 from shared.core.wire import encode
-from shared.dialects import anthropic, generate, openai, responses, route
+from shared.dialects import openai, registry, route
 from shared.edge import snapshot
 from shared.edge.response import ClientGone
 from shared.edge.telemetry import Event
@@ -79,11 +79,11 @@ def serve(event: Mapping[str, Any], context: Context, out: Out, gateway: Gateway
         gateway.telemetry.emit(told)
 
 
-def _infer(dialect: Dialect) -> Callable[[Visit], None]:
-    """Return what serves inference to clients that speak `dialect`."""
+def _infer(spoken: Dialect | str) -> Callable[[Visit], None]:
+    """Return what serves inference to clients that speak this dialect, or the one of this name."""
 
     def infer(visit: Visit) -> None:
-        visit.reply.dialect = dialect
+        visit.reply.dialect = dialect = registry.loaded(spoken) if isinstance(spoken, str) else spoken
         call = visit.call("infer")
         call.request = request = dialect.parse(visit.body())
         visit.told.stream = isinstance(request, Chat) and request.stream
@@ -96,9 +96,9 @@ def _infer(dialect: Dialect) -> Callable[[Visit], None]:
 
 def _count_tokens(visit: Visit) -> None:
     """Tell about how many tokens a message has; no provider is asked, so it costs nothing but a request."""
-    visit.reply.dialect = anthropic.MESSAGES
+    visit.reply.dialect = registry.loaded(registry.MESSAGES)
     call = visit.call("infer")
-    model, tokens = anthropic.count(visit.body())
+    model, tokens = registry.loaded(registry.COUNT_TOKENS)(visit.body())
     if not call.principal.may_use(model):
         raise routing.unknown(model)
     with admitted_if_possible(call, visit):
@@ -161,9 +161,9 @@ _ROUTES: dict[str, dict[str, Callable[[Visit], None]]] = {
     "/v1/embeddings": {"POST": _infer(openai.EMBEDDINGS)},
     "/v1/moderations": {"POST": _infer(openai.MODERATIONS)},
     "/v1/rerank": {"POST": _infer(openai.RERANK)},
-    "/api/llm/generate": {"POST": _infer(generate.GENERATE)},
-    "/v1/responses": {"POST": _infer(responses.RESPONSES)},
-    "/v1/messages": {"POST": _infer(anthropic.MESSAGES)},
+    "/api/llm/generate": {"POST": _infer(registry.GENERATE)},
+    "/v1/responses": {"POST": _infer(registry.RESPONSES)},
+    "/v1/messages": {"POST": _infer(registry.MESSAGES)},
     "/v1/messages/count_tokens": {"POST": _count_tokens},
 }
 

@@ -46,6 +46,15 @@ def test_a_key_pays_nothing_for_tokens() -> None:
     assert {"jwt", "cryptography", "httptools"} <= imports_of("functions.bearer")
 
 
+def test_a_cold_start_reads_one_language() -> None:
+    """The dialects of other clients and providers are loaded with the first request in them."""
+    late = {f"shared.{part}" for part in ("dialects.anthropic", "dialects.responses", "providers.anthropic")}
+    program = "import sys, functions.gateway; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, text=True, capture_output=True, check=True)
+    assert late.isdisjoint(run.stdout.split())
+    assert "shared.dialects.openai" in run.stdout.split()
+
+
 def test_the_scale_tells_heavy_from_light() -> None:
     """A module that does load a banned package is seen."""
     assert "pydantic" in imports_of("pydantic")

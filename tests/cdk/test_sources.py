@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cdk.sources import needed
+from shared.dialects import registry as spoken
 from shared.providers import registry
 
 if TYPE_CHECKING:
@@ -70,3 +71,10 @@ def test_the_gateways_zip_has_every_adapter(dialect: str, kind: Kind) -> None:
     """Also those that are loaded by name with the first request: without them that would be a 500 in the cloud only."""
     module = registry.adapter_for(dialect, kind).__module__
     assert f"{module.replace('.', '/')}.py" in needed(["functions.gateway"], ROOT)
+
+
+@pytest.mark.parametrize("name", [spoken.MESSAGES, spoken.COUNT_TOKENS, spoken.RESPONSES, spoken.GENERATE])
+def test_the_gateways_zip_has_every_dialect(name: str) -> None:
+    """For the same reason."""
+    assert callable(getattr(spoken.loaded(name), "parse", spoken.loaded(name)))
+    assert f"shared/dialects/{name.partition('.')[0]}.py" in needed(["functions.gateway"], ROOT)
