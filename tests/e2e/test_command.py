@@ -50,7 +50,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        (ENTRY.replace('"chat"', '"chatt"'), ["models.broken.kind", "'chat' or 'embedding'"]),
+        (ENTRY.replace('"chat"', '"chatt"'), ["models.broken.kind", "'chat', 'embedding'"]),
         (ENTRY.replace("openai", "nowhere"), ["models.broken.targets", "nowhere"]),
         (ENTRY + "colour = 3\n", ["models.broken.colour"]),
         (ENTRY.replace("broken]", "broken"), ["TOML"]),
