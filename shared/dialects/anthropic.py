@@ -98,13 +98,14 @@ class MessagesWriter(Writer):
         return {"stop_reason": "tool_use" if called and reason == "end_turn" else reason, "stop_sequence": None}
 
     def _native(self, event: dict[str, Any]) -> bytes:
-        kind = event.get("type") if isinstance(event.get("type"), str) else "ping"
+        said = event.get("type")
+        kind = said if isinstance(said, str) and said.isascii() and said.isprintable() else "ping"
         if kind == "message_start":
             event = {**event, "message": self._completed(event.get("message"))}
         if kind == _ENDING or self._held:
-            self._held += sse.named(str(kind), event)
+            self._held += sse.named(kind, event)
             return b""
-        return sse.named(str(kind), event)
+        return sse.named(kind, event)
 
     def _completed(self, found: object) -> dict[str, Any]:
         """Return a native message with what SDKs rely on."""
@@ -112,7 +113,8 @@ class MessagesWriter(Writer):
         known = {"type": "message", "role": "assistant", "stop_reason": None, "stop_sequence": None}
         lacking = {"id": "msg_unknown", "model": self._request.model, "content": [], "usage": {}}
         told = known | lacking | {name: value for name, value in given.items() if value is not None}
-        told["usage"] = {"input_tokens": 0, "output_tokens": 0} | told["usage"]
+        used = told["usage"]
+        told["usage"] = {"input_tokens": 0, "output_tokens": 0} | (used if isinstance(used, dict) else {})
         return told
 
 

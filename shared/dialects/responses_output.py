@@ -214,9 +214,16 @@ def _goes_on(last: dict[str, Any], detail: dict[str, Any]) -> bool:
 
 def _logprobs(found: object) -> list[dict[str, Any]]:
     """Return the probabilities of a piece of text as this API has them, with every member."""
-    content = found.get("content") if isinstance(found, dict) else None
-    tokens = [one for one in content if isinstance(one, dict)] if isinstance(content, list) else []
-    return [{**_token(one), "top_logprobs": [_token(top) for top in one.get("top_logprobs") or ()]} for one in tokens]
+    return [
+        {**_token(one), "top_logprobs": [_token(top) for top in _objects(one, "top_logprobs")]}
+        for one in _objects(found, "content")
+    ]
+
+
+def _objects(found: object, name: str) -> list[dict[str, Any]]:
+    """Return the objects in a member that should be a list of them."""
+    inner = found.get(name) if isinstance(found, dict) else None
+    return [one for one in inner if isinstance(one, dict)] if isinstance(inner, list) else []
 
 
 def _token(found: dict[str, Any]) -> dict[str, Any]:

@@ -187,7 +187,7 @@ def _detail(block: dict[str, Any], number: int) -> dict[str, Any]:
     """Return a thought as `reasoning_details` have it, whole, or begun where the block has no words yet."""
     if word(block, "type") == "redacted_thinking":
         return {"type": "reasoning.encrypted", "data": word(block, "data"), "format": FORMAT, "index": number}
-    told = {"text": block.get("thinking"), "signature": block.get("signature")}
+    told = {"text": word(block, "thinking"), "signature": word(block, "signature")}
     known = {name: text for name, text in told.items() if text}
     return {"type": "reasoning.text", **known, "format": FORMAT, "index": number}
 

@@ -61,7 +61,9 @@ class Choice:
 
     def _delta(self, given: dict[str, Any]) -> dict[str, Any]:
         delta = {name: value for name, value in given.items() if name not in {"role", "tool_calls"}}
-        calls = given.get("tool_calls")
+        content, calls = delta.get("content"), given.get("tool_calls")
+        if content is not None and not isinstance(content, str):
+            delta["content"] = _text(content)
         if isinstance(calls, list) and calls:
             delta["tool_calls"] = self._called(calls)
         said = sum(len(value) for value in delta.values() if isinstance(value, str))
