@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -18,8 +19,11 @@ def installed() -> Path:
     """Return the folder that holds them."""
     digest = hashlib.sha256((SOURCE / "package-lock.json").read_bytes()).hexdigest()[:12]
     folder = ROOT / "build" / "node" / digest
-    if not folder.exists():
-        _install(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name("lock").open("a") as lock:  # two test processes may need them at the same time
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _install(folder)
     return folder
 
 

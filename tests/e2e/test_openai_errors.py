@@ -52,7 +52,7 @@ def test_an_unknown_model_retrieved(client: openai.OpenAI) -> None:
 def test_an_endpoint_that_is_not_there(client: openai.OpenAI) -> None:
     """An API that is not served is a NotFoundError with code unknown_url, which clients fall back on."""
     with pytest.raises(openai.NotFoundError) as raised:
-        client.responses.create(model=CHAT, input="Hi")
+        client.images.generate(model=CHAT, prompt="Hi")
     assert _told(raised.value) == (404, "not_found_error", "unknown_url", None)
 
 

@@ -78,7 +78,7 @@ def test_a_rollback_brings_back_what_was_live(store: House) -> None:
 
 
 BROKEN = {
-    "a typo": (TEXT.replace('dialect = "openai"', 'dialect = "opnai"', 1), "dialect: must be"),
+    "a typo": (TEXT.replace('\ndialect = "openai"', '\ndialect = "opnai"', 1), "dialect: must be"),
     "no TOML": ("[models", "must be valid TOML"),
     "other tiers": (TEXT.replace("requests_per_minute = 10", "requests_per_minute = 11"), "tiers: differ"),
     "a lost fallback": (TEXT + '\n[aliases.x]\nmodels = ["gone"]\n', "there is no model 'gone'"),

@@ -125,14 +125,14 @@ async def test_output_arrives_line_by_line(task_root: Path) -> None:
 @asynchronous
 async def test_a_process_is_replaced_before_its_credentials_expire(task_root: Path) -> None:
     """A process whose credentials would not last for another call is not used."""
-    left = iter([0.2, 3600])
+    left = iter([1.5, 3600])  # long enough for the first call on a busy machine
 
     async def credentials(_name: str) -> Credentials:
         return Credentials("i", "s", "t", time.time() + next(left))
 
     async with running(task_root, credentials=credentials, max_processes=1) as it:
         first = (await it.call())["pid"]
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(1.6)
         second = (await it.call())["pid"]
 
         assert first != second
