@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from cdk.local.valkey import Valkey
 
+HASTY = Timeouts(5, 0.02, 0.03)  # for whom never says a thing
 CATALOG = Catalog(
     version="test",
     providers={
@@ -30,6 +31,7 @@ CATALOG = Catalog(
         "second": Provider("second", "openai", "", "SECOND_URL", ""),
         "claude": Provider("claude", "anthropic", "", "CLAUDE_URL", "CLAUDE_KEY"),
         "bedrock": Provider("bedrock", "bedrock", "", "BEDROCK_URL"),
+        "gemini": Provider("gemini", "gemini", "", "GEMINI_URL"),
         "elsewhere": Provider("elsewhere", "openai", "https://elsewhere.invalid/v1", "", "ELSEWHERE_KEY"),
     },
     models={
@@ -59,12 +61,17 @@ CATALOG = Catalog(
         ),
         "claude": Model("claude", "chat", (Target("claude", "claude-1", max_output=99),), "anthropic", max_output=99),
         "nova": Model("nova", "chat", (Target("bedrock", "us.nova-1:0", region="eu-west-1"),), "amazon"),
+        "gemini": Model("gemini", "chat", (Target("gemini", "gemini-1"),), "google"),
         "org/judge": Model("org/judge", "moderation", (Target("openai", "verdict-1"),), "org"),
         "org/rank": Model("org/rank", "rerank", (Target("openai", "verdict-1"),), "org"),
         "hedged": Model(
             "hedged", "chat", (Target("openai", "one"), Target("second", "two")), "openai", serving=Serving(hedge=0.2)
         ),
-        "frail": Model("frail", "chat", (Target("openai", "gpt-4o-2024", timeouts=Timeouts(1, 0.3, 0.6)),), "openai"),
+        "frail": Model("frail", "chat", (Target("openai", "gpt-4o-2024", timeouts=Timeouts(5, 5, 0.25)),), "openai"),
+        "hasty": Model("hasty", "chat", (Target("openai", "gpt-4o-2024", timeouts=HASTY),), "openai"),
+        "org/hasty": Model(
+            "org/hasty", "embedding", (Target("openai", "text-embedding-3-small", timeouts=HASTY),), "org"
+        ),
         "alone": Model("alone", "chat", (Target("openai", "gpt-4o-2024"),), "openai", serving=Serving(hedge=0.2)),
         "far": Model("far", "chat", (Target("elsewhere", "far"),), "elsewhere"),
     },
@@ -108,6 +115,7 @@ def rig(_valkey: Valkey, upstream: Upstream, tmp_path: Path) -> Iterator[Rig]:
         "AWS_ENDPOINT_URL": endpoint.url, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s",
         "OPENAI_BASE_URL": f"{upstream.url}/v1", "SECOND_URL": f"{upstream.url}/second",
         "CLAUDE_URL": upstream.url, "BEDROCK_URL": upstream.url,
+        "GEMINI_URL": upstream.url,
         "LAMBDA_TASK_ROOT": str(tmp_path),
     }  # fmt: skip
     lines: list[dict[str, object]] = []
