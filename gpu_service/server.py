@@ -135,9 +135,11 @@ def _config(front: Front, settings: Settings) -> uvicorn.Config:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=1024)
+        listener = socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         raise ModelError(f"{host}:{port} cannot be listened on: {_reason(error)}.") from error
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does it only for sockets of its own making
+    return listener
 
 
 def _reason(error: OSError) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -27,6 +28,20 @@ ROUNDS, REQUESTS, WARM_UP = 7, 60, 30
 HANDLER = "functions.gateway.handler"
 
 
+PROMPT = "Say in so many words that the answer to this has two and twenty tokens."  # the simulated model repeats it
+DIALECTS: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": PROMPT}]},
+    "/v1/responses": {"input": PROMPT},
+    "/v1/messages": {"messages": [{"role": "user", "content": PROMPT}], "max_tokens": 100},
+    "/api/llm/generate": {"prompt": PROMPT},
+}
+
+
+def asked(path: str, *, stream: bool) -> dict[str, Any]:
+    """The same small question in the dialect of `path`."""
+    return {"model": "simulated", **DIALECTS[path], "stream": stream}
+
+
 def chat(*, stream: bool) -> dict[str, Any]:
     """A small chat; streamed, the answer has about 22 chunks."""
     request = {"model": "simulated", "messages": [{"role": "user", "content": "Say something."}], "stream": stream}
@@ -40,26 +55,34 @@ async def warm(stack: Stack) -> None:
             (await client.post(f"{stack.base_url}/v1/chat/completions", json=chat(stream=False))).raise_for_status()
 
 
-async def measure(stack: Stack, *, stream: bool) -> tuple[float, float]:
-    """CPU milliseconds per request of (gateway, floor): the least of ROUNDS interleaved rounds each."""
+async def measure(stack: Stack, path: str, *, stream: bool) -> tuple[float, float]:
+    """CPU milliseconds per request of (gateway at `path`, floor): the least of ROUNDS interleaved rounds each.
+
+    The floor forwards a chat completion, whatever the gateway is asked.
+    """
     environment = stack.environment(HANDLER)
     headers = {"authorization": f"Bearer {stack.client_key}"}
-    body = chat(stream=stream)
+    body, plain = asked(path, stream=stream), asked("/v1/chat/completions", stream=stream)
     with tempfile.TemporaryDirectory() as folder:
         spec = _floor(Path(folder), Path(environment["LAMBDA_TASK_ROOT"]), environment["SIMULATED_BASE_URL"])
         async with Pool([spec], log=lambda _function, line: print(line)) as pool, httpx2.AsyncClient() as client:
 
             async def ask_gateway() -> None:
-                answer = await client.post(f"{stack.base_url}/v1/chat/completions", json=body, headers=headers)
+                answer = await client.post(f"{stack.base_url}{path}", json=body, headers=headers)
                 answer.raise_for_status()
 
             async def ask_floor() -> None:
-                await (await pool.invoke("floor", {"body": json.dumps(body)})).read()
+                await (await pool.invoke("floor", {"body": json.dumps(plain)})).read()
 
             await _repeat(WARM_UP, ask_gateway)
             await _repeat(WARM_UP, ask_floor)
-            gateway, floor = stack.processes(HANDLER), pool.pids("floor")
-            rounds = [(await _cost(gateway, ask_gateway), await _cost(floor, ask_floor)) for _ in range(ROUNDS)]
+            rounds = [
+                (
+                    await _cost(lambda: stack.processes(HANDLER), ask_gateway),
+                    await _cost(lambda: pool.pids("floor"), ask_floor),
+                )
+                for _ in range(ROUNDS)
+            ]
     return min(ours for ours, _ in rounds), min(least for _, least in rounds)
 
 
@@ -83,8 +106,11 @@ async def _repeat(times: int, ask: Callable[[], Awaitable[None]]) -> None:
         await ask()
 
 
-async def _cost(pids: Iterable[int], ask: Callable[[], Awaitable[None]]) -> float:
+async def _cost(serving: Callable[[], Iterable[int]], ask: Callable[[], Awaitable[None]]) -> float:
+    """CPU milliseconds per request; one that was replaced meanwhile makes it infinite, and so never the least."""
+    pids = set(serving())
     before = cpu_seconds(pids)
     await _repeat(REQUESTS, ask)
     await asyncio.sleep(0.05)  # what follows the last byte counts too
-    return (cpu_seconds(pids) - before) / REQUESTS * 1000
+    spent = (cpu_seconds(pids) - before) / REQUESTS * 1000
+    return spent if pids == set(serving()) else math.inf

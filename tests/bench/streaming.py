@@ -6,11 +6,11 @@ import json
 import statistics
 import time
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx2
 
-from tests.bench.gateway_cpu import HANDLER, chat
+from tests.bench.gateway_cpu import HANDLER, asked, chat
 
 if TYPE_CHECKING:
     from tests.bench.stack import Stack
@@ -41,6 +41,28 @@ def measure(stack: Stack) -> tuple[Pace, Pace]:
                 if number >= WARM_UP:
                     seen[name].append(pace)
     return _middle(seen["gateway"]), _middle(seen["direct"])
+
+
+def first_chunks(stack: Stack, path: str) -> tuple[float, float]:
+    """Milliseconds until the first event in the dialect of `path`, and until the upstream's first chunk; medians."""
+    upstream = f"{stack.environment(HANDLER)['SIMULATED_BASE_URL']}/chat/completions"
+    targets = ((f"{stack.base_url}{path}", stack.client_key, path), (upstream, "none", "/v1/chat/completions"))
+    seen: list[list[float]] = [[], []]
+    with httpx2.Client() as client:
+        for number in range(WARM_UP + ROUNDS):
+            for (url, key, spoken), times in zip(targets, seen, strict=True):
+                first = _first(client, url, key, asked(spoken, stream=True))
+                if number >= WARM_UP:
+                    times.append(first)
+    return statistics.median(seen[0]), statistics.median(seen[1])
+
+
+def _first(client: httpx2.Client, url: str, key: str, body: dict[str, Any]) -> float:
+    began = time.perf_counter()
+    with client.stream("POST", url, json=body, headers={"authorization": f"Bearer {key}"}) as answer:
+        answer.raise_for_status()
+        arrivals = [time.perf_counter() for line in answer.iter_lines() if line.startswith("data: {")]
+    return (arrivals[0] - began) * 1000
 
 
 def _middle(paces: list[Pace]) -> Pace:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from cdk.local import front, server
@@ -243,3 +245,11 @@ async def test_a_port_that_is_taken_is_named() -> None:
         with pytest.raises(PortTaken, match=f"Port {local.port} is taken"):
             async with server.serve(local.front, "127.0.0.1", local.port):
                 pass
+
+
+def test_no_piece_of_an_answer_waits_for_the_one_before() -> None:
+    """Connections send at once: with Nagle's algorithm a stream's first event waits 40 ms for the head's receipt."""
+    with server._listen("127.0.0.1", 0) as listener:
+        listener.listen()
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
