@@ -79,15 +79,15 @@ class NexusStack(Stack):
         specs = manifest.FUNCTIONS.values()
         functions = {spec.name: build(spec) for spec in specs if not spec.every_minutes}
         api = self._api(config, functions)
-        data |= _plans(api)  # which need the API, as that needs the functions behind it
+        data |= _plans(api) | self._ip_sets(config, api)  # which need the API, as that needs the functions behind it
         for spec in specs:
             if spec.every_minutes:
                 excuse(build(spec), self._unnamed(api))
         self._tell(config, stores, functions, api)
 
     def _api(self, config: Config, functions: Mapping[str, Function]) -> Api:
-        """Build the door, and the firewall before it."""
-        api = Api(
+        """Build the door."""
+        return Api(
             self,
             name=config.name,
             stage=config.stage,
@@ -96,10 +96,16 @@ class NexusStack(Stack):
             firewall=config.waf,
             origins=config.cors_origins,
         )
-        if config.waf:
-            stage_arn = api.api.deployment_stage.stage_arn
-            Firewall(self, stage_arn=stage_arn, requests_per_ip=config.waf_requests_per_ip)
-        return api
+
+    def _ip_sets(self, config: Config, api: Api) -> dict[manifest.Resource, Data]:
+        """Build the firewall before the door, if there is to be one, and say where its sets of networks are."""
+        if not config.waf:
+            return {"ipsets": Data([], {})}
+        stage_arn = api.api.deployment_stage.stage_arn
+        firewall = Firewall(self, stage_arn=stage_arn, requests_per_ip=config.waf_requests_per_ip)
+        arns = {family: ip_set.attr_arn for family, ip_set in firewall.ip_sets.items()}
+        told = ",".join(f"{family}={arn}" for family, arn in arns.items())
+        return {"ipsets": Data(list(arns.values()), {"IP_SETS": told})}
 
     def _unnamed(self, api: Api) -> dict[str, str]:
         """Excuse that a function may touch API keys whose ids are not known here."""
@@ -183,14 +189,20 @@ def _environment(spec: manifest.Function, config: Config, data: Mapping[manifest
         "OPENAI_BASE_URL": config.openai_base_url,
     }
     chosen = {name: value for name, value in optional.items() if value and name in spec.optional_environment}
+    chosen |= {name: value for grant in _chosen(spec, data) for name, value in data[grant.resource].environment.items()}
     if config.cors_origins and spec.name in {route.function for route in manifest.ROUTES}:
         chosen["CORS_ORIGINS"] = " ".join(config.cors_origins)
     return {**{name: known[name] for name in sorted(spec.environment)}, **chosen}
 
 
+def _chosen(spec: manifest.Function, data: Mapping[manifest.Resource, Data]) -> list[manifest.Grant]:
+    """Return the optional grants of `spec` for which there is something here."""
+    return [grant for grant in spec.optional_grants if data[grant.resource].arns]
+
+
 def _grant(function: Function, spec: manifest.Function, data: Mapping[manifest.Resource, Data], key_arn: str) -> None:
     """Allow exactly what the manifest says; the key only for what the stores do on the function's behalf."""
-    for grant in (*spec.grants, *(grant for grant in spec.optional_grants if data[grant.resource].arns)):
+    for grant in (*spec.grants, *_chosen(spec, data)):
         function.allow(grant.resource.capitalize(), grant.actions, data[grant.resource].arns)
     services = sorted({grant.actions[0].partition(":")[0] for grant in spec.grants if grant.key_actions})
     through = {"kms:ViaService": [f"{service}.{Aws.REGION}.{Aws.URL_SUFFIX}" for service in services]}

@@ -33,11 +33,11 @@ from functions import (
 from functions.key_requests import NewKey
 from functions.networks import refuse_blocked
 from functions.requests import told
-from functions.turns import FIRST_ORG
 from functions.visit import JSON, Visit
 from shared.core import body, errors, principals
 from shared.core.errors import BadRequest, GatewayError, NotFound
 from shared.core.wire import encode
+from shared.edge.directory import FIRST_ORG
 from shared.edge.settings import AdminSettings
 from shared.edge.telemetry import Event
 

@@ -12,9 +12,9 @@ from functions.catalog_requests import NewCatalog, Rollback
 from functions.catalogs import DEPLOYED, Catalogs, text_of
 from functions.registry import Unknown
 from functions.shelf import stored
-from functions.turns import FIRST_ORG
 from functions.visit import Cursor, Limit, answer, checked_cursor, listed
 from shared.compiler.source import Source
+from shared.edge.directory import FIRST_ORG
 
 if TYPE_CHECKING:
     from functions.registry import Item

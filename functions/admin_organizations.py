@@ -11,9 +11,9 @@ from aws_lambda_powertools.event_handler.api_gateway import Router
 from functions.key_requests import NewKey
 from functions.people_requests import NewOrganization, OrganizationEdit
 from functions.registry import Unknown
-from functions.turns import FIRST_ORG
 from functions.visit import Cursor, Limit, Repeat, answer, checked_cursor, listed
 from shared.core.errors import Forbidden
+from shared.edge.directory import FIRST_ORG
 
 if TYPE_CHECKING:
     from functions.registry import Change, Item

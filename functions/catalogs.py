@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from functions.projection import MISSED, RETRY_SECONDS
 from functions.registry import Unknown
 from functions.shelf import POINTER, packed, stored, unpacked
-from functions.turns import FIRST_ORG, ORGS
+from functions.turns import ORGS
 from shared.compiler.catalog import compile_catalog
 from shared.compiler.prices import compile_prices
 from shared.compiler.source import Source, SourceError
 from shared.core.catalog import Catalog, decode
 from shared.core.errors import BadRequest, Forbidden, StoreUnavailable, TooLarge
+from shared.edge.directory import FIRST_ORG
 from shared.edge.names import LIVE
 
 if TYPE_CHECKING:

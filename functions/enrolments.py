@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from functions.turns import FIRST_ORG
 from shared.core.enrolment import TODO
 from shared.edge import items
 from shared.edge.aws import AwsError
+from shared.edge.directory import FIRST_ORG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

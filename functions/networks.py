@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
+from shared.core import addresses
 from shared.core.errors import BadRequest, Forbidden
 
 if TYPE_CHECKING:
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 
 MOST = 200  # at once, of one organization: the admission script has them in its hands on each request
 _MAPPED_BITS = 96  # before those of an IPv4 address in the guise of an IPv6 one
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def parse(text: str) -> str:
@@ -40,7 +40,7 @@ def refuse_own(network: str, address: str) -> None:
     Raises:
         BadRequest: the caller's `address` lies in `network`.
     """
-    if _within(address, [network]):
+    if addresses.within(address, [network]):
         raise BadRequest(f"Your own address {address} lies in {network}: you could not end this block.", param="id")
 
 
@@ -64,19 +64,5 @@ def refuse_blocked(record: Item | None, address: str, now: float) -> None:
     Raises:
         Forbidden: it is.
     """
-    networks = [name for name, until in ((record or {}).get("addresses") or {}).items() if until > now]
-    if networks and _within(address, networks):
+    if addresses.within(address, addresses.held(record, now)):
         raise Forbidden("Requests from this address are blocked for some time.")
-
-
-def _within(address: str, networks: list[str]) -> bool:
-    try:
-        known = _plain(ipaddress.ip_address(address))
-    except ValueError:
-        return False
-    return any(known in ipaddress.ip_network(network) for network in networks)
-
-
-def _plain(address: _Address) -> _Address:
-    """Return the IPv4 address that one of IPv6 stands for."""
-    return (address.version == 6 and address.ipv4_mapped) or address  # noqa: PLR2004

@@ -11,9 +11,9 @@ from urllib.parse import unquote
 
 from functions.registry import Unknown
 from functions.shelf import POINTER
-from functions.turns import FIRST_ORG
 from shared.core import keys
 from shared.core.limits import ENDPOINTS
+from shared.edge.directory import FIRST_ORG
 
 if TYPE_CHECKING:
     from functions.registry import Item

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from shared.edge.directory import FIRST_ORG
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from shared.edge.directory import Directory
 
-FIRST_ORG: Final = "default"
 ORGS: Final = "organization#"  # in the first one's records: each of the others
 
 

@@ -1,5 +1,7 @@
 """The function that gives each key an API Gateway key of its own, in its tier's usage plan: started each minute.
 
+Before that it tells the firewall which networks are blocked (`functions.firewall`), by the same clock.
+
 Who makes, edits or revokes a key notes in the same transaction that its enrolment is to be looked at; this function
 does what is due and takes the note away. So API Gateway's slowness and its ceiling of 10,000 API keys hold up nobody,
 and a function that dies leaves a note behind. Once a day all keys are looked at, whether noted or not: those that have
@@ -15,6 +17,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from functions.enrolments import Enrolments
+from functions.firewall import Firewall
 from functions.turns import turns
 from functions.usage_plans import PlansBusyError, PlansError, UsagePlans
 from shared.core.enrolment import (
@@ -26,7 +29,7 @@ from shared.core.enrolment import (
     shared_value,
     wanted,
 )
-from shared.edge.aws import DYNAMODB, Aws, credentials_from
+from shared.edge.aws import DYNAMODB, WAF, Aws, credentials_from
 from shared.edge.directory import Directory
 from shared.edge.settings import UsageKeysSettings
 from shared.edge.telemetry import say
@@ -160,27 +163,32 @@ def _agrees(own: Enrolment | None, tier: str) -> bool:
 
 def handler(_event: Mapping[str, Any], context: Any) -> None:  # noqa: ANN401 - Lambda's
     """Entry point of the schedule."""
-    _registrar().work(context.get_remaining_time_in_millis)
+    firewall, registrar = _work()
+    firewall.agree()
+    registrar.work(context.get_remaining_time_in_millis)
 
 
 @cache
-def _registrar() -> Registrar:
+def _work() -> tuple[Firewall, Registrar]:
     return build(os.environ)
 
 
-def build(environment: Mapping[str, str]) -> Registrar:
+def build(environment: Mapping[str, str]) -> tuple[Firewall, Registrar]:
     """Make what `environment` describes; nothing is connected to before it is used.
 
     Raises:
         SettingsError: a variable is missing, or means nothing.
     """
     settings = UsageKeysSettings.from_env(environment)
-    dynamodb = Aws(DYNAMODB, settings.aws, credentials_from(environment))
+    credentials = credentials_from(environment)
+    dynamodb = Aws(DYNAMODB, settings.aws, credentials)
     directory = Directory(dynamodb, settings.directory_table)
-    return Registrar(
+    firewall = Firewall(Aws(WAF, settings.aws, credentials), settings.ip_sets, directory, say)
+    registrar = Registrar(
         enrolments=Enrolments(dynamodb, settings.directory_table, directory),
         directory=directory,
         plans=UsagePlans.open(settings.usage_plans, settings.aws),
         prefix=settings.usage_key_prefix,
         say=say,
     )
+    return firewall, registrar

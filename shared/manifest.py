@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from shared.core.principals import Action
 
 Resource = Literal[
-    "apikey", "apikeys", "audit", "bedrock", "directory", "enrolled", "journal", "ledger", "pepper", "plans",
+    "apikey", "apikeys", "audit", "bedrock", "directory", "enrolled", "ipsets", "journal", "ledger", "pepper", "plans",
     "providers", "sagemaker", "signing", "valkey",
 ]  # fmt: skip
 Bundle = Literal["hot", "control"]
@@ -33,6 +33,7 @@ SET_WITH_GRANT: Final[dict[Resource, tuple[str, ...]]] = {
     "bedrock": (),  # the models that the catalog has there
     "directory": ("DIRECTORY_TABLE",),
     "enrolled": (),  # each API key in one of our usage plans
+    "ipsets": ("IP_SETS",),  # the networks that the firewall shuts out
     "journal": ("GATEWAY_LOG",),
     "ledger": ("LEDGER_TABLE",),
     "pepper": ("PEPPER_SECRET",),
@@ -84,7 +85,8 @@ class Function:
         timeout_s: Of one invocation, in seconds.
         streams: It answers chunk by chunk, so every route to it needs API Gateway's STREAM mode.
         extra_environment: Variables beyond those that every function has and those that come with its grants.
-        optional_grants: Permissions that exist only where the catalog has targets of that kind.
+        optional_grants: Permissions that exist only where the catalog has targets of that kind, or the deployment has
+            what they are for; what is set with them is only then.
         optional_environment: Variables that exist only where the deployment configures them.
         every_minutes: It is started so often by a schedule, without an answer to anyone; 0 for never.
     """
@@ -262,6 +264,7 @@ FUNCTIONS: Final[dict[str, Function]] = {
                 Grant("enrolled", ("apigateway:DELETE",)),
                 Grant("plans", ("apigateway:POST",)),
             ),
+            optional_grants=(Grant("ipsets", ("wafv2:GetIPSet", "wafv2:UpdateIPSet")),),
             extra_environment=("USAGE_KEY_PREFIX",),
             every_minutes=1,
         ),

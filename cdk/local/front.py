@@ -24,17 +24,17 @@ from cdk.local.throttle import Throttle
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from cdk.local.api import Api, Method
+    from cdk.local.api import Api
     from cdk.local.authorizing import Invoker, MoreKeys
     from cdk.local.gateway_responses import Answer
 
     Receive = Callable[[], Awaitable[Any]]
     Send = Callable[[Any], Awaitable[None]]
     AccessLog = Callable[["Access"], None]
+    Firewall = Callable[[str], Awaitable[bool]]
 
 # Quotas of API Gateway: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
 MAX_BODY = 10 * 1024 * 1024
-MAX_HEADERS = 10_240
 STREAM_IDLE_SECONDS = 300.0
 BODY_SECONDS = 30.0
 LINGER_SECONDS = 2.0  # so long an unread body is taken in after its refusal, lest a reset overtake the answer
@@ -85,13 +85,15 @@ class Front:
         access_log: AccessLog,
         throttle: Throttle | None = None,
         more_keys: MoreKeys | None = None,
+        firewall: Firewall | None = None,
     ) -> None:
-        """`more_keys` looks up API keys that are not in the template."""
+        """`more_keys` looks up API keys that are not in the template; `firewall` says whether to refuse an address."""
         self.api = api
         self._invoker = invoker
         self._log = access_log
         self._authorizing = Authorizing(api, invoker, more_keys=more_keys)
         self._throttle = throttle or Throttle(api.stage)
+        self._firewall = firewall
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401 - as ASGI has it
         """Serve one request."""
@@ -127,7 +129,9 @@ class Front:
 
     async def _answer(self, exchange: _Exchange) -> None:
         request = exchange.request
-        method = _method_of(request)
+        if self._firewall and await self._firewall(request.source_ip):
+            raise Refused("WAF_FILTERED", reason="the address is blocked")
+        method = request.wanted()
         body = await exchange.body()
         key = await self._authorizing.admit(method, request)
         self._throttle.admit(method, key)
@@ -270,20 +274,6 @@ class _Exchange:
         self._received = not message.get("more_body", False)
         part: bytes = message.get("body", b"")
         return part
-
-
-def _method_of(request: Request) -> Method:
-    """Return the method that the request is for.
-
-    Raises:
-        Refused: its headers are too long, or nothing is there.
-    """
-    size = len(request.path) + sum(len(name) + len(value) for name, value in request.raw_headers)
-    if size > MAX_HEADERS:
-        raise Refused("DEFAULT_4XX", status=431, message="Request Header Fields Too Large", reason=f"{size} bytes")
-    if request.match is None:
-        raise Refused("MISSING_AUTHENTICATION_TOKEN", reason="no such route")
-    return request.match.method
 
 
 def _own_headers(request: Request) -> list[tuple[str, str]]:

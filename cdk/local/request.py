@@ -9,11 +9,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from cdk.local.gateway_responses import Refused
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from cdk.local.api import Api, Match
+    from cdk.local.api import Api, Match, Method
 
+# A quota of API Gateway: see cdk.local.front.
+MAX_HEADERS = 10_240
 # Never passed on: they belong to one connection, or are the gateway's own word.
 _DROPPED = {
     b"connection", b"content-length", b"expect", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
@@ -47,6 +51,19 @@ class Request:
     def has_body(self) -> bool:
         """Whether its head announces one."""
         return self.header(b"transfer-encoding") is not None or self.header(b"content-length") not in {None, b"0"}
+
+    def wanted(self) -> Method:
+        """Return the method that the request is for.
+
+        Raises:
+            Refused: its headers are too long, or nothing is there.
+        """
+        size = len(self.path) + sum(len(name) + len(value) for name, value in self.raw_headers)
+        if size > MAX_HEADERS:
+            raise Refused("DEFAULT_4XX", status=431, message="Request Header Fields Too Large", reason=f"{size} bytes")
+        if self.match is None:
+            raise Refused("MISSING_AUTHENTICATION_TOKEN", reason="no such route")
+        return self.match.method
 
     def authorizer_event(self) -> dict[str, Any]:
         """Return the event of a REQUEST authorizer.

@@ -139,6 +139,10 @@ def _web_acl(logical_id: str, _text: Text, _place: Place) -> Mapping[str, str]:
     return {"": logical_id, "Arn": arn("wafv2", f"regional/webacl/{logical_id}")}
 
 
+def _ip_set(logical_id: str, _text: Text, _place: Place) -> Mapping[str, str]:
+    return {"": logical_id, "Arn": arn("wafv2", f"regional/ipset/{logical_id}/{logical_id}")}
+
+
 _FRONT: Final = "the API front reads it from the template"
 
 RULES: Final[Mapping[str, Rule]] = {
@@ -166,6 +170,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "AWS::Lambda::EventInvokeConfig": Substituted("a start that fails is not repeated here either"),
     "AWS::Lambda::Function": Substituted("processes that run the zip's content under the runtime loop", _function),
     "AWS::Lambda::Permission": Substituted("the front is the only caller, and needs none"),
-    "AWS::WAFv2::WebACL": Substituted("never run here", _web_acl),
+    "AWS::WAFv2::IPSet": Substituted("the API front looks blocked networks up in the Directory itself", _ip_set),
+    "AWS::WAFv2::WebACL": Substituted("the API front refuses blocked networks, and nobody else", _web_acl),
     "AWS::WAFv2::WebACLAssociation": Substituted("never run here"),
 }

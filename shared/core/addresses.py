@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 MOST_KNOWN = 4096  # callers whose address is remembered in this form: to find it takes some 5 µs
 
@@ -34,6 +34,17 @@ def blocked(networks: Mapping[str, int]) -> str:
     prefixes = {_prefix(network): until for network, until in networks.items()}
     lengths = sorted({f"{prefix[:2]}{len(prefix) - 2}" for prefix in prefixes})
     return ",".join(lengths) + "|" + "".join(f"{prefix}={until}|" for prefix, until in sorted(prefixes.items()))
+
+
+def held(record: Mapping[str, Any] | None, now: float) -> list[str]:
+    """Return the networks that an organization's record blocks at `now`, in epoch seconds."""
+    return sorted(network for network, until in ((record or {}).get("addresses") or {}).items() if until > now)
+
+
+def within(address: str, networks: Iterable[str]) -> bool:
+    """Tell whether an address lies in one of `networks`; what is no address lies in none."""
+    known = bits(address)
+    return bool(known) and any(known.startswith(_prefix(network)) for network in networks)
 
 
 def _prefix(network: str) -> str:

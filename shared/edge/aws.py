@@ -52,6 +52,7 @@ class Service(NamedTuple):
 DYNAMODB = Service("dynamodb", "DynamoDB_20120810", "application/x-amz-json-1.0")
 LOGS = Service("logs", "Logs_20140328", "application/x-amz-json-1.1")
 SECRETS = Service("secretsmanager", "secretsmanager", "application/x-amz-json-1.1")
+WAF = Service("wafv2", "AWSWAF_20190729", "application/x-amz-json-1.1")
 
 
 def credentials_from(environment: Mapping[str, str]) -> Callable[[], Credentials]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from shared.core.enrolment import Enrolment
 from shared.core.principals import Principal
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from shared.edge.aws import Aws
+
+FIRST_ORG: Final = "default"  # whose administrators run the deployment
 
 
 class BrokenRecordError(Exception):

@@ -203,28 +203,32 @@ class BudgetsSettings(NamedTuple):
 
 
 class UsageKeysSettings(NamedTuple):
-    """What the function needs that enrols keys in usage plans; `usage_plans` are tiers with the ids of their plans."""
+    """What the function needs that enrols keys in usage plans; `usage_plans` are tiers with the ids of their plans.
+
+    `ip_sets` are the firewall's: "4" and "6" with the ARN of the set of such networks; empty without a firewall.
+    """
 
     aws: AwsSettings
     directory_table: str
     usage_key_prefix: str
     usage_plans: Mapping[str, str]
+    ip_sets: Mapping[str, str]
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> UsageKeysSettings:
-        """Read them; `USAGE_PLANS` is written as `free=a1b2c3,pro=d4e5f6`.
+        """Read them; `USAGE_PLANS` is written as `free=a1b2c3,pro=d4e5f6`, and so is `IP_SETS`, which may be empty.
 
         Raises:
             SettingsError: one is missing, or means nothing.
         """
-        pairs = [pair.partition("=") for pair in _text(environment, "USAGE_PLANS").split(",")]
-        if not all(tier and plan for tier, _, plan in pairs):
-            raise SettingsError("The environment variable USAGE_PLANS must be tiers with their plans: free=a1b2c3,...")
         return cls(
             aws=AwsSettings.from_env(environment),
             directory_table=_text(environment, "DIRECTORY_TABLE"),
             usage_key_prefix=_text(environment, "USAGE_KEY_PREFIX"),
-            usage_plans={tier: plan for tier, _, plan in pairs},
+            usage_plans=_pairs(
+                _text(environment, "USAGE_PLANS"), "USAGE_PLANS must be tiers with their plans: free=a1"
+            ),
+            ip_sets=_pairs(environment.get("IP_SETS", ""), "IP_SETS must be families with ARNs of sets: 4=arn:..."),
         )
 
 
@@ -233,6 +237,13 @@ def _text(environment: Mapping[str, str], name: str) -> str:
     if not value:
         raise SettingsError(f"The environment variable {name} is not set, and this function does not work without it.")
     return value
+
+
+def _pairs(text: str, wanted: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in text.split(",")] if text else []
+    if not all(name and value for name, _, value in pairs):
+        raise SettingsError(f"The environment variable {wanted},...")
+    return {name: value for name, _, value in pairs}
 
 
 def _port(environment: Mapping[str, str], name: str) -> int:

@@ -193,21 +193,43 @@ def test_the_access_log_holds_nothing_personal(of_type: Select) -> None:
 
 
 def test_the_firewall_stands_before_the_stage_and_lets_prompts_through(of_type: Select) -> None:
-    """One rule counts per address, one knows bad addresses; none looks at the size of a body."""
+    """It asks who is blocked, then who is known as bad, then how much one address sends; no rule looks at a body."""
     [acl] = of_type("WAFv2::WebACL").values()
-    statements = [rule["Statement"] for rule in acl["Properties"]["Rules"]]
+    rules = sorted(acl["Properties"]["Rules"], key=lambda rule: rule["Priority"])
+    assert [rule["Name"] for rule in rules] == ["BlockedNetworks", "KnownBadAddresses", "RatePerAddress"]
+    statements = [rule["Statement"] for rule in rules]
     assert [
         rule["ManagedRuleGroupStatement"]["Name"] for rule in statements if "ManagedRuleGroupStatement" in rule
     ] == ["AWSManagedRulesAmazonIpReputationList"]
     assert [rule["RateBasedStatement"]["AggregateKeyType"] for rule in statements if "RateBasedStatement" in rule] == [
         "IP"
     ]
-    assert len(statements) == 2
     body = json.loads(acl["Properties"]["CustomResponseBodies"]["rate"]["Content"])
     assert body["error"].keys() == {"type", "message", "code", "param"}
     [association] = of_type("WAFv2::WebACLAssociation").values()
     [stage] = of_type("ApiGateway::Stage")
     assert {"Ref": stage} in association["Properties"]["ResourceArn"]["Fn::Join"][1]
+
+
+def test_the_firewall_turns_blocked_networks_away_in_our_words(of_type: Select) -> None:
+    """Both families, each in a set that begins empty; API Gateway words the refusal of a rule that has no answer."""
+    [acl] = of_type("WAFv2::WebACL").values()
+    [rule] = [rule for rule in acl["Properties"]["Rules"] if "OrStatement" in rule["Statement"]]
+    named = [part["IPSetReferenceStatement"]["Arn"] for part in rule["Statement"]["OrStatement"]["Statements"]]
+    sets = of_type("WAFv2::IPSet")
+    assert [arn["Fn::GetAtt"] for arn in named] == [[name, "Arn"] for name in sets]
+    assert [(found["Properties"]["IPAddressVersion"], found["Properties"]["Addresses"]) for found in sets.values()] == [
+        ("IPV4", []),
+        ("IPV6", []),
+    ]
+    assert rule["Action"] == {"Block": {}}
+    [answer] = [
+        found["Properties"]
+        for found in of_type("ApiGateway::GatewayResponse").values()
+        if found["Properties"]["ResponseType"] == "WAF_FILTERED"
+    ]
+    body = json.loads(answer["ResponseTemplates"]["application/json"])
+    assert (answer["StatusCode"], body["error"]["code"]) == ("403", "permission_denied")
 
 
 def test_the_authorizer_is_the_manifests(template: Mapping[str, Any], of_type: Select) -> None:

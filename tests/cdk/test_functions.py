@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shared import manifest
-from shared.manifest import FUNCTIONS, Function
+from shared.manifest import FUNCTIONS, Function, Grant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,6 +17,7 @@ EVERY_FUNCTION = pytest.mark.parametrize("spec", FUNCTIONS.values(), ids=lambda 
 ARNS = {
     "audit": [("DynamoDB::Table", "Audit")],
     "directory": [("DynamoDB::Table", "Directory")],
+    "ipsets": [("WAFv2::IPSet", "Blocked4"), ("WAFv2::IPSet", "Blocked6")],
     "journal": [("Logs::LogGroup", "Arn"), ("Logs::LogGroup", "GatewayLog")],
     "ledger": [("DynamoDB::Table", "Ledger")],
     "pepper": [("SecretsManager::Secret", "Pepper")],
@@ -33,6 +34,11 @@ def path_of(target: Mapping[str, Any]) -> str:
     """The path in an ARN of API Gateway's, with names of resources without CDK's digest."""
     parts = [part["Ref"][:-8] if isinstance(part, dict) else part for part in target["Fn::Join"][1]]
     return "".join(parts).rpartition("::")[2]
+
+
+def here(spec: Function) -> list[Grant]:
+    """The optional grants of `spec` that this deployment gives: there is a firewall, and nothing of AWS is a target."""
+    return [grant for grant in spec.optional_grants if grant.resource == "ipsets"]
 
 
 def deployed(spec: Function, template: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -82,6 +88,7 @@ def test_nothing_runs_that_the_manifest_does_not_name(of_type: Callable[[str], d
 def test_a_function_finds_every_variable_it_was_promised(spec: Function, template: Mapping[str, Any]) -> None:
     """The environment is the manifest's, with the optional variables that this deployment configures."""
     optional = {"OPENAI_BASE_URL"} & set(spec.optional_environment)
+    optional |= {name for grant in here(spec) for name in manifest.SET_WITH_GRANT[grant.resource]}
     variables = deployed(spec, template)[1]["Environment"]["Variables"]
     assert variables.keys() == spec.environment | optional
     assert all(variables.values())
@@ -92,7 +99,7 @@ def test_a_function_finds_every_variable_it_was_promised(spec: Function, templat
 def test_a_role_is_its_grants_and_its_log(spec: Function, template: Mapping[str, Any]) -> None:
     """Every statement of the role stands in the manifest, with exactly its actions."""
     found = {name: set(listed(statement["Action"])) for name, statement in statements(spec, template).items()}
-    wanted = {grant.resource.capitalize(): set(grant.actions) for grant in spec.grants}
+    wanted = {grant.resource.capitalize(): set(grant.actions) for grant in (*spec.grants, *here(spec))}
     log = {"logs:CreateLogStream", "logs:PutLogEvents"}
     assert found == {**wanted, "Key": set(spec.key_actions), "Log": log}
 
@@ -101,7 +108,7 @@ def test_a_role_is_its_grants_and_its_log(spec: Function, template: Mapping[str,
 def test_a_grant_reaches_the_resource_it_names(spec: Function, template: Mapping[str, Any]) -> None:
     """Each statement points at the stack's own resources of the right kind, never at a pattern (but for API keys)."""
     given = statements(spec, template)
-    for grant in spec.grants:
+    for grant in (*spec.grants, *here(spec)):
         targets = listed(given[grant.resource.capitalize()]["Resource"])
         if grant.resource in PATHS:
             assert {path_of(target) for target in targets} == set(PATHS[grant.resource])

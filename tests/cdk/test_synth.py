@@ -89,7 +89,8 @@ def test_every_switch_off_still_obeys_the_rules(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     template = synth.template(tmp_path)["Resources"]
     kinds = {resource["Type"] for resource in template.values()}
-    assert not kinds & {"AWS::WAFv2::WebACL", "AWS::ApiGateway::Account"}
+    assert not kinds & {"AWS::WAFv2::WebACL", "AWS::WAFv2::IPSet", "AWS::ApiGateway::Account"}
+    assert not {word for word in ("IP_SETS", "wafv2:") if word in json.dumps(template)}
     functions = [
         resource["Properties"] for resource in template.values() if resource["Type"] == "AWS::Lambda::Function"
     ]

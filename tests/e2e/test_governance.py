@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     NewKey = Callable[..., dict[str, Any]]
 
 PATH = "/v1/chat/completions"
+PATIENCE = 30.0  # seconds
 HI: Any = {"model": CHAT, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
 
 
@@ -58,6 +60,31 @@ def test_nobody_blocks_the_address_they_call_from(admin: httpx2.Client) -> None:
     assert made.status_code == 201
     assert admin.get("/admin/blocks", headers={"x-forwarded-for": "203.0.113.7"}).status_code == 200
     assert admin.delete("/admin/blocks/ip:203.0.113.7%2F32").status_code == 200
+
+
+def test_a_blocked_network_is_shut_out_of_what_is_open_to_anyone(stack: Stack, admin: httpx2.Client) -> None:
+    """Health, tokens and descriptions too, for callers of that network alone, until the block is ended."""
+    elsewhere = "127.0.0.2"  # as much this machine as 127.0.0.1, from which everybody else calls
+    made = admin.post("/admin/blocks", json={"kind": "ip", "id": elsewhere, "seconds": 600})
+    assert made.status_code == 201
+    with httpx2.Client(
+        base_url=stack.base_url, transport=httpx2.HTTPTransport(local_address=elsewhere), timeout=30
+    ) as caller:
+        until(lambda: caller.get("/health/live").status_code == 403)
+        refused(caller.post("/auth/token", data={"grant_type": "password"}), 403, "permission_denied")
+        for path in ("/health", "/health/ready", "/.well-known/jwks.json", "/openapi.json", "/nowhere"):
+            refused(caller.get(path), 403, "permission_denied")
+            assert admin.get(path).status_code != 403
+        assert admin.delete(f"/admin/blocks/ip:{elsewhere}%2F32").status_code == 200
+        until(lambda: caller.get("/health/live").status_code == 200)
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Wait for what comes within seconds."""
+    deadline = time.monotonic() + PATIENCE
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_user_is_paid_for_blocked_and_erased(stack: Stack, admin: httpx2.Client, new_key: NewKey) -> None:

@@ -261,10 +261,12 @@ class Local:
 
 
 @contextlib.asynccontextmanager
-async def serving(invoker: Any, resources: Mapping[str, Any] | None = None) -> AsyncIterator[Local]:
+async def serving(
+    invoker: Any, resources: Mapping[str, Any] | None = None, firewall: Any = None
+) -> AsyncIterator[Local]:
     """Serve the template (or `resources`) with `invoker`."""
     log: list[Access] = []
     api = Api.from_template(template() if resources is None else resources, resolve)
-    front = Front(api, invoker, access_log=log.append)
+    front = Front(api, invoker, access_log=log.append, firewall=firewall)
     async with serve(front, "127.0.0.1", 0) as port:
         yield Local(port, front, log)

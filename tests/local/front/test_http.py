@@ -7,7 +7,8 @@ import socket
 import pytest
 
 from cdk.local import front, server
-from cdk.local.front import MAX_BODY, MAX_HEADERS
+from cdk.local.front import MAX_BODY
+from cdk.local.request import MAX_HEADERS
 from cdk.local.server import PortTaken
 from tests.local.front.situation import Functions, Local, answers, asynchronous, serving
 
