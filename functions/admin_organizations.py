@@ -52,7 +52,7 @@ def _show(org_id: str) -> Response[str]:
     return answer(_shown(_entry(_visit(), org_id)))
 
 
-@router.patch("/admin/organizations/<org_id>", tags=_TAGS, summary="Rename an organization")
+@router.patch("/admin/organizations/<org_id>", tags=_TAGS, summary="Edit an organization")
 def _edit(org_id: str, wanted: OrganizationEdit) -> Response[str]:
     visit = _visit()
     _entry(visit, org_id)
@@ -113,6 +113,7 @@ def _shown(known: Item) -> dict[str, Any]:
         "id": known["sk"].removeprefix("organization#"),
         "object": "organization",
         "name": known["name"],
+        "on_store_loss": known.get("on_store_loss", "refuse"),
         "created_at": known.get("created_at"),
         "version": known.get("version", 1),
     }

@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
+from functions.turns import ORGS
 from shared.core import enrolment, keys
 from shared.core.principals import Principal, is_token
 from shared.edge import snapshot
-from shared.edge.aws import DYNAMODB, SECRETS, Aws, credentials_from
-from shared.edge.directory import Directory
+from shared.edge.aws import DYNAMODB, SECRETS, Aws, AwsError, credentials_from
+from shared.edge.directory import FIRST_ORG, BrokenRecordError, Directory
 from shared.edge.secrets import Secrets
 from shared.edge.settings import AuthorizerSettings
 
@@ -29,6 +30,15 @@ if TYPE_CHECKING:
     from shared.edge.users import UserRecord
 
 T = TypeVar("T")
+
+
+class Items(Protocol):
+    """The Directory."""
+
+    def item(self, org: str, name: str) -> Mapping[str, Any] | None:
+        """Return a record by its sort key."""
+        ...
+
 
 CACHE_SECONDS = 60.0
 CACHE_ENTRIES = 1000
@@ -58,6 +68,7 @@ class Authorizer(NamedTuple):
     now: Callable[[], float] = time.time
     bearers: Callable[[], Bearers] | None = None  # called for tokens only; None where none are accepted
     look_again: Callable[[str, str], KeyRecord | None] | None = None  # as `lookup`, past what is remembered
+    on_store_loss: Callable[[str], str] = lambda _org: ""  # what an organization has chosen, "" for nothing
 
     def identify(self, event: Mapping[str, Any]) -> Principal:
         """Return who calls.
@@ -109,7 +120,7 @@ class Authorizer(NamedTuple):
         return {
             "principalId": caller.key_id,
             "policyDocument": _policy("Allow", event["methodArn"]),
-            "context": caller.context(),
+            "context": caller._replace(on_store_loss=self.on_store_loss(caller.org)).context(),
             "usageIdentifierKey": self._usage_key(caller),
         }
 
@@ -227,7 +238,25 @@ def build(environment: Mapping[str, str]) -> Authorizer:
         usage_key_prefix=settings.usage_key_prefix,
         look_again=lookup.again,
         bearers=cache(lambda: _token_holders(settings, secrets, directory, lookup)),
+        on_store_loss=chosen_by(directory),
     )
+
+
+def chosen_by(directory: Items) -> Callable[[str], str]:
+    """Return what tells the choice of an organization for the loss of the store: one read a minute for each.
+
+    Where it cannot be read nothing is chosen: who calls is known without it.
+    """
+
+    def read(home: str, name: str) -> str:
+        try:
+            found = directory.item(home, name)
+        except (AwsError, BrokenRecordError):
+            return ""
+        return str((found or {}).get("on_store_loss", ""))
+
+    known = Remembered(read)
+    return lambda org: known(FIRST_ORG, f"{ORGS}{org}") or ""
 
 
 def _token_holders(

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from functions import rebuilding, replaying, thresholds
 from functions.drain import Drained, drain
-from functions.replaying import Reading
-from shared.core import periods
+from functions.replaying import MARGIN_MS, Reading
+from functions.unstored import Look, may_be
+from shared.core import journal, periods
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from functions.rebuilding import Records, Say, Tell
-    from functions.replaying import Lines
+    from functions.unstored import Unstored
     from shared.core.events import Usage
     from shared.edge.counters import Counters
     from shared.edge.ledger import Ledger
+
+    class Log(replaying.Lines, Unstored, Protocol):
+        """The gateway's."""
+
 
 EVENT: Final = "books"  # the line that says what was done
 MOST_REAPED: Final = 100  # at once
@@ -35,12 +41,13 @@ class Books(NamedTuple):
         lease_ms: The longest that a request may hold money.
         log_ms: Until the log shows what was written, at the latest.
         readings: The log as far as it has been read for a closure, which is given with it, where time was up.
+        looks: The searches for what was served without the store, where time was up.
     """
 
     counters: Counters
     ledger: Ledger
     directory: Records
-    log: Lines
+    log: Log
     reap: Callable[[str, int], int]
     replay: Callable[[Usage], bool]
     tell: Tell
@@ -48,6 +55,7 @@ class Books(NamedTuple):
     lease_ms: int
     log_ms: int
     readings: dict[str, tuple[str, Reading]]
+    looks: dict[str, Look]
 
     def keep(self, org: str, more: Callable[[], bool]) -> int:
         """Do all there is to do, while `more()` says so; return the ms until a closed organization may open, or 0.
@@ -67,7 +75,7 @@ class Books(NamedTuple):
             return self._rebuild(org, mark, more)
         began = self.counters.now()
         self._book(org, more)
-        self._note_whole(org, began)
+        self._note_whole(org, began, more)
         self._purge(org)
         return 0
 
@@ -115,13 +123,35 @@ class Books(NamedTuple):
         reading.go_on(lambda: False)
         return not (reading.known.settled or reading.known.held)
 
-    def _note_whole(self, org: str, began: int) -> None:
+    def _note_whole(self, org: str, began: int, more: Callable[[], bool]) -> None:
         """Note now and then that all that was settled before is booked, lest a loss have much of the log read."""
         cursor, state = self.ledger.cursor(org), self.counters.state(org)
         if cursor is None or began < cursor.whole + WHOLE_MS or rebuilding.is_lost(state, cursor):
             return
-        if not self.counters.read(org, cursor.last, 1):
-            self.ledger.made_whole(org, began)
+        if self.counters.read(org, cursor.last, 1):
+            return
+        whole = began
+        if may_be(org, self.directory):
+            look = self.looks.pop(org, None) or Look(org, self.log, cursor.whole - MARGIN_MS, began - self.log_ms)
+            if not self._found(org, look, more):
+                return
+            whole = look.until
+        self.ledger.made_whole(org, whole)
+
+    def _found(self, org: str, look: Look, more: Callable[[], bool]) -> bool:
+        """Book what was served without the store; returns whether that was all."""
+        names = cache(lambda: journal.Names(rebuilding.users(org, self.directory, self.ledger)))
+        done = look.go_on(names, self.ledger, self.replay, more)
+        if look.found:
+            self._book(org, more)
+            cursor = self.ledger.cursor(org)
+            booked = cursor is not None and not self.counters.read(org, cursor.last, 1)
+            if done and booked:
+                self.say({"level": "WARN", "event": EVENT, "org": org, "unstored": look.found})
+            done = done and booked
+        if not done:
+            self.looks[org] = look
+        return done
 
     def _purge(self, org: str) -> None:
         """Remove the counters of periods that are over, day by day, so that a hash does not grow for ever."""

@@ -93,5 +93,6 @@ def build(environment: Mapping[str, str]) -> Clerk:
         lease_ms=lease_ms,
         log_ms=settings.log_delay_s * 1000,
         readings={},
+        looks={},
     )
     return Clerk(books, directory, Telemetry(settings.stage))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from functions.requests import Budget, Id, Label, Limits, ModelName, Strict
-from shared.core.principals import Role, Tier
+from shared.core.principals import OnStoreLoss, Role, Tier
 
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 256
 
@@ -76,6 +76,11 @@ class NewOrganization(Strict):
 
 
 class OrganizationEdit(Edit):
-    """Limits and budget have routes of their own."""
+    """Limits and budget have routes of their own.
+
+    With `serve` requests are answered while the store of limits and budgets is away, and booked afterwards: until it
+    is back no limit, budget, block or revocation of the last minute holds.
+    """
 
     name: Label = ""
+    on_store_loss: OnStoreLoss = "refuse"

@@ -11,9 +11,9 @@ import msgspec
 from functions.shelf import Shelf
 from shared.core import events, journal, keys, limits, policies, principals
 from shared.core.catalog import FILE, decode
-from shared.core.errors import StoreUnavailable, Unauthorized, UpstreamUnavailable
+from shared.core.errors import StoreRebuilding, StoreUnavailable, Unauthorized, UpstreamUnavailable
 from shared.edge import snapshot, users
-from shared.edge.admission import Admission, Stale, Unprojected, connect
+from shared.edge.admission import Admission, Stale, Unprojected, connect, unstored
 from shared.edge.aws import DYNAMODB, SECRETS, Aws, AwsError, credentials_from, valkey_login
 from shared.edge.directory import BrokenRecordError, Directory
 from shared.edge.http import Http
@@ -123,14 +123,16 @@ class Gateway(NamedTuple):
     def admit(self, call: Call) -> Grant:
         """Ask the admission script; what Valkey does not know of the caller is read from the Directory first.
 
-        So is the caller, where the authorizer remembers another one than there is now.
+        So is the caller, where the authorizer remembers another one than there is now. An organization that wants to be
+        served while Valkey cannot be asked is granted whatever it asks for; not while its books are rebuilt, which ends
+        by itself: then Valkey answers, and a budget holds.
 
         Raises:
             GatewayError: as `Admission.admit` does.
         """
         for again in range(ASKED):
             try:
-                call.grant = self.admission.admit(call.ask, any_presets=again > 0)
+                call.grant = self._granted(call, any_presets=again > 0)
                 break
             except Unprojected as unknown:
                 self._project(call.principal, unknown.scopes)
@@ -139,12 +141,24 @@ class Gateway(NamedTuple):
                 self._project(call.principal, call.ask.scopes[: call.ask.who.scope])
         else:  # flushed again, evicted at once, or edited all the time
             raise StoreUnavailable("The gateway cannot count this request now.", retry_after=1)
+        if not call.grant.stored:
+            return call.grant
         self.shelf.hear(call.grant.catalog)
         if call.grant.budgeted:
             self._note_reserved(call)
         if call.grant.seen and call.grant.seen[call.grant.first].state == "probe":
             self._note_breaker(call.principal.org)(call.ask.choice.targets[call.grant.first], "half_open", 0)
         return call.grant
+
+    def _granted(self, call: Call, *, any_presets: bool) -> Grant:
+        try:
+            return self.admission.admit(call.ask, any_presets=any_presets)
+        except StoreRebuilding:
+            raise
+        except StoreUnavailable:
+            if call.principal.on_store_loss != "serve":
+                raise
+            return unstored(call.ask, int(time.time() * 1000))
 
     def renewed(self, principal: Principal) -> Principal:
         """Return the caller as the Directory has it now, past what the authorizer remembers.
@@ -154,7 +168,7 @@ class Gateway(NamedTuple):
             StoreUnavailable: the Directory cannot be read.
         """
         try:
-            return self._renewed(principal)
+            return self._renewed(principal)._replace(on_store_loss=principal.on_store_loss)
         except (AwsError, BrokenRecordError) as error:
             raise StoreUnavailable("The gateway cannot look up this key now.", retry_after=1) from error
 
@@ -185,11 +199,12 @@ class Gateway(NamedTuple):
         event = call.event
         event.usage, event.cost = call.usage(), call.cost()
         cost, booked = event.cost or 0, call.booked()
-        self.telemetry.note(journal.used(booked, event.request_id, call.grant.day, cost))
+        grant = call.grant
+        self.telemetry.note(journal.used(booked, event.request_id, grant.day, cost, stored=grant.stored))
         try:
             heard = self._note_breaker(call.principal.org)
             report = Report(call.results, self.catalog.resilience, call.event.stream, heard)
-            self.admission.settle(call.ask, call.grant, cost, booked, report)
+            self.admission.settle(call.ask, grant, cost, booked, report)
             event.settled = True
         except StoreUnavailable:
             event.settled = False

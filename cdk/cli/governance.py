@@ -28,7 +28,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse does not name its typ
     scopes = "limits", "budgets"
     for topic, fields, what in zip(scopes, (LIMITS, BUDGET), ("limits", "budget"), strict=True):
         _add_scope(commands.add_parser(topic, help=f"look at and set the {what} of a scope"), topic, fields)
-    _add_organizations(commands.add_parser("organizations", help="make, list and rename tenants"))
+    _add_organizations(commands.add_parser("organizations", help="make, list, rename and set up tenants"))
     _add_blocks(commands.add_parser("blocks", help="shut keys, users and networks out for a time"))
     _add_usage(commands.add_parser("usage", help="who spent what"))
     _add_audit(commands.add_parser("audit", help="who changed what"))
@@ -69,17 +69,25 @@ def _add_people(parser: argparse.ArgumentParser, kind: str) -> None:
 
 def _add_organizations(parser: argparse.ArgumentParser) -> None:
     commands = _commands(parser)
-    create, listing, rename = (commands.add_parser(name) for name in ("create", "list", "rename"))
-    for command in (create, rename):
+    create, listing, rename, change = (commands.add_parser(name) for name in ("create", "list", "rename", "set"))
+    for command in (create, rename, change):
         command.add_argument("id")
+    for command in (create, rename):
         command.add_argument("--name", required=True)
+    change.add_argument(
+        "--on-store-loss",
+        choices=("refuse", "serve"),
+        required=True,
+        help="while the store of limits and budgets is away: answer 503, or serve unlimited and book it afterwards",
+    )
     _paged(listing)
     create.set_defaults(run=_found)
     listing.set_defaults(run=_list)
-    rename.set_defaults(run=_rename)
-    for command in (create, listing, rename):
-        command.set_defaults(columns=("id", "name", "created_at"), topic="organizations")
-    access.add((create, listing, rename))
+    rename.set_defaults(run=lambda asked: _edit_organization(asked, {"name": asked.name}))
+    change.set_defaults(run=lambda asked: _edit_organization(asked, {"on_store_loss": asked.on_store_loss}))
+    for command in (create, listing, rename, change):
+        command.set_defaults(columns=("id", "name", "on_store_loss", "created_at"), topic="organizations")
+    access.add((create, listing, rename, change))
 
 
 def _add_scope(parser: argparse.ArgumentParser, topic: str, fields: tuple[str, ...]) -> None:
@@ -142,9 +150,9 @@ def _found(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _rename(asked: argparse.Namespace) -> int:
+def _edit_organization(asked: argparse.Namespace, changes: dict[str, str]) -> int:
     path = f"/admin/organizations/{quote(asked.id, safe='')}"
-    return show(access.client(asked).done("PATCH", path, {"name": asked.name}), asked.columns, as_json=asked.json)
+    return show(access.client(asked).done("PATCH", path, changes), asked.columns, as_json=asked.json)
 
 
 def _list(asked: argparse.Namespace) -> int:

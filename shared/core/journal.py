@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 EVENTS: Final = (events.RESERVED, events.USAGE)
+UNSTORED: Final = {"stored": "no"}  # in a line: the store did not hear of the request before it was served
 _PAYING: Final = ("key", "user", "team", "model")
 
 
@@ -52,9 +53,14 @@ def reserved(paying: Mapping[str, str], request_id: str, day: str, held: int, en
     return {"level": "INFO", "event": events.RESERVED, **money, **paying, **_masked(paying)}
 
 
-def used(booked: Mapping[str, str | int], request_id: str, day: str, cost: int) -> dict[str, Any]:
-    """Return the line of a settlement; `booked` are the fields of its `usage.v1`."""
-    money = {"request_id": request_id, "day": day, "cost": cost}
+def used(
+    booked: Mapping[str, str | int], request_id: str, day: str, cost: int, *, stored: bool = True
+) -> dict[str, Any]:
+    """Return the line of a settlement; `booked` are the fields of its `usage.v1`.
+
+    One that is not `stored` is of a request that was served without the store, and is marked, so that it is found.
+    """
+    money = {"request_id": request_id, "day": day, "cost": cost, **({} if stored else UNSTORED)}
     return {"level": "INFO", "event": events.USAGE, **money, **booked, **_masked(booked)}
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Role = Literal["admin", "developer", "viewer", "service"]
 Tier = Literal["free", "pro", "enterprise"]
+OnStoreLoss = Literal["refuse", "serve"]  # what an organization wants of requests that Valkey cannot be asked about
 Action = Literal[
     "administer",  # keys, users, teams, limits, budgets, blocks; the audit log
     "infer",  # chat and embeddings: whatever costs money
@@ -40,7 +41,7 @@ class Principal(NamedTuple):
     """The caller, by its key; `models` is empty for all of them, `expires_at` is in epoch seconds.
 
     `user` and `team` are "" where there is none. `secret` tells which of a key's secrets was sent, by the beginning of
-    its stored digest.
+    its stored digest. `on_store_loss` is what the organization wants, an `OnStoreLoss`, or "" for the usual.
     """
 
     key_id: str
@@ -52,6 +53,7 @@ class Principal(NamedTuple):
     user: str = ""
     team: str = ""
     secret: str = ""
+    on_store_loss: str = ""
 
     @property
     def identity(self) -> str:
@@ -136,6 +138,7 @@ def from_context(context: Mapping[str, str]) -> Principal:
             user=context["user"],
             team=context["team"],
             secret=context.get("secret", ""),
+            on_store_loss=context.get("on_store_loss", ""),
         )
     except (KeyError, ValueError) as error:
         from shared.core.errors import Unauthorized  # noqa: PLC0415 - the authorizer must not load the JSON codec

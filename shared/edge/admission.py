@@ -15,7 +15,7 @@ from shared.core.budgets import DEFAULT_MAX_TOKENS
 from shared.core.events import EXPIRED, USAGE
 from shared.core.limits import HOUR, MINUTE, Standing
 from shared.core.pricing import Worst
-from shared.edge.asking import Ask, Grant, Stale, Unprojected, Who
+from shared.edge.asking import Ask, Grant, Stale, Unprojected, Who, unstored
 from shared.edge.names import Names, holds, live, names, opened, policy
 from shared.edge.refusals import refuse
 from shared.edge.report import NO_TRIES, Report, listed
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Told = Callable[[str, list[str]], Mapping[str, Usage]]
 
-__all__ = ["Admission", "Ask", "Grant", "Stale", "Unprojected", "Who", "connect"]
+__all__ = ["Admission", "Ask", "Grant", "Stale", "Unprojected", "Who", "connect", "unstored"]
 
 SETTLED_SECONDS = 1800  # twice the longest life of an invocation: no settle comes later than that
 MOST_REAPED = 100  # at once
@@ -113,9 +113,13 @@ class Admission:
     def replay(self, used: Usage) -> bool:
         """Settle what the journal says was settled; returns whether the store did not know it yet.
 
+        What the store holds for it is given back: it may have admitted a request whose gateway never heard the answer.
+
         Raises:
             StoreUnavailable: the script could not run. It may be tried again.
         """
+        if self._reap(used.org, used.request_id, used):
+            return True
         scopes = tuple(f"{kind}:{name}" for kind, name in used.scopes)
         how: How = ("settle", used.cost, used.day, periods.month_of(used.day))
         return bool(self._close(names(used.org, scopes), used.request_id, how, NO_TRIES, _fields(used))[0])

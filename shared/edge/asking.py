@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from shared.core import breakers
+from shared.core import breakers, periods
+from shared.core.breakers import Seen
+from shared.core.budgets import DEFAULT_MAX_TOKENS
+from shared.core.limits import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.core.breakers import Choice, Seen
-    from shared.core.limits import Standing
+    from shared.core.breakers import Choice
     from shared.core.pricing import Worst
 
 
@@ -64,7 +66,7 @@ class Grant(NamedTuple):
     """An admission. `max_tokens` is 0 where it stays what the client said; `held` is in nano-dollars.
 
     `seen` tells of each target of the choice, `first` is the position of the one to ask first. `catalog` is the version
-    of the live catalog, -1 if Valkey does not know it.
+    of the live catalog, -1 if Valkey does not know it. What is not `stored` was granted without Valkey.
     """
 
     requests: Standing
@@ -77,8 +79,26 @@ class Grant(NamedTuple):
     first: int = 0
     seen: tuple[Seen, ...] = ()
     catalog: int = -1
+    stored: bool = True
 
     def headers(self) -> dict[str, str]:
         """Return what a client is told of it."""
         told = self.requests.headers() | self.tokens.headers("tokens")
         return {**told, "x-nexus-max-tokens": str(self.max_tokens)} if self.max_tokens else told
+
+
+def unstored(ask: Ask, now: int) -> Grant:
+    """Grant what nobody could be asked about at `now`, in epoch ms: no limit, no budget, every target as if it served.
+
+    What it may cost is reckoned as the script does, for an answer that breaks off is charged by it.
+    """
+    length = ask.max_tokens or DEFAULT_MAX_TOKENS
+    if not ask.answers:
+        length = 0
+    elif ask.ceiling:
+        length = min(length, ask.ceiling)
+    held = ask.worst.of(length) if ask.worst and not ask.unbounded else 0
+    day, unlimited = periods.day_at(now), Standing(0, 0, 0)
+    seen = tuple(Seen("closed") for _ in ask.choice.targets)
+    month = periods.month_of(day)
+    return Grant(unlimited, unlimited, 0, held, budgeted=False, day=day, month=month, seen=seen, stored=False)

@@ -42,14 +42,16 @@ class Log:
         self._say = say
         self._pause = pause
 
-    def lines(self, org: str, event: str, since: int, request_id: str = "") -> Iterator[Reservation | Usage]:
+    def lines(self, org: str, event: str, since: int, **more: str) -> Iterator[Reservation | Usage]:
         """Yield what the journal says of `org` under the name `event` since an epoch millisecond, oldest first.
+
+        `more` are fields that must be in the line too.
 
         Raises:
             AwsError: the log cannot be read.
         """
-        wanted = {"event": event, "org": org, "request_id": request_id}
-        clauses = " && ".join(f'$.{name} = "{value}"' for name, value in wanted.items() if value)
+        wanted = {"event": event, "org": org, **more}
+        clauses = " && ".join(f'$.{name} = "{value}"' for name, value in wanted.items())
         request: dict[str, Any] = {
             "logGroupName": self._group,
             "startTime": max(0, since),
@@ -65,6 +67,14 @@ class Log:
                 return
             request["nextToken"] = page["nextToken"]
 
+    def unstored(self, org: str, since: int) -> Iterator[Usage]:
+        """Yield what was served without the store since an epoch millisecond; users are pseudonyms.
+
+        Raises:
+            AwsError: the log cannot be read.
+        """
+        return cast("Iterator[Usage]", self.lines(org, events.USAGE, since, **journal.UNSTORED))
+
     def settled(self, org: str, request_ids: Collection[str], since: int) -> dict[str, Usage]:
         """Return what the journal says of the settlements of a few requests, by their ids; users stay pseudonyms.
 
@@ -73,7 +83,7 @@ class Log:
         """
         found: dict[str, Usage] = {}
         for request_id in request_ids:
-            for line in self.lines(org, events.USAGE, since, request_id):
+            for line in self.lines(org, events.USAGE, since, request_id=request_id):
                 found[request_id] = cast("Usage", line)
         return found
 

@@ -21,10 +21,11 @@
 local EACH = 3
 local KEPT = 1800000 -- ms that a target is remembered
 local mark = redis.call("GET", KEYS[1])
-if mark == "settled" then return { 0 } end
+local done = mark == "settled"
 local hold = redis.call(
   "HMGET", KEYS[2], "amount", "day", "month", "reserved", "leased", "counted", "expires", "first", "probes", "epochs"
 )
+if done and not hold[1] then return { 0 } end
 local time = redis.call("TIME")
 local count, failures, rest = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local milliseconds = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -34,7 +35,7 @@ local day, month = hold[2] or ARGV[8], hold[3] or ARGV[9]
 if ARGV[3] == "reap" then
   if not hold[1] or tonumber(hold[7]) > milliseconds then return { 0 } end
   cost = held
-elseif mark then
+elseif mark and not done then
   held = tonumber(string.match(mark, "%d+"))
   cost, seq = cost - held, 2
 end
@@ -49,6 +50,20 @@ end
 
 local function each(list, act)
   for number in string.gmatch(list or "", "%d+") do act(tonumber(number)) end
+end
+
+local function target(number) return KEYS[#KEYS - count + number] end
+
+-- The places that this request took.
+local function free_targets()
+  if not hold[8] or count == 0 then return end -- it is settled by the journal, which knows no targets
+  local place = target(tonumber(hold[8]))
+  if redis.call("HINCRBY", place, "busy", -1) <= 0 then redis.call("HDEL", place, "busy") end
+  each(hold[9], function(number)
+    if redis.call("HGET", target(number), "probe") == ARGV[1] then
+      redis.call("HDEL", target(number), "probe", "probe_ends")
+    end
+  end)
 end
 
 local periods = { "d:" .. day, "m:" .. month, "t" }
@@ -72,6 +87,10 @@ if hold[1] then
   redis.call("DEL", KEYS[2])
   redis.call("ZREM", KEYS[3], ARGV[1])
 end
+if done then -- the admission was lost on the way, came after its settlement, and is taken back
+  free_targets()
+  return { 0 }
+end
 if cost ~= 0 then
   for number = 1, (#KEYS - 5 - count) / EACH do
     for _, period in ipairs(periods) do redis.call("HINCRBY", place(number, 3), "c:" .. period, whole(cost)) end
@@ -87,8 +106,7 @@ redis.call("HINCRBY", KEYS[5], "requests:" .. ARGV[5], 1)
 redis.call("HINCRBY", KEYS[5], "prompt_tokens:" .. ARGV[5], ARGV[6])
 redis.call("HINCRBY", KEYS[5], "completion_tokens:" .. ARGV[5], ARGV[7])
 
--- Targets: what became of the tries, and the places that this request took.
-local function target(number) return KEYS[#KEYS - count + number] end
+-- Targets: what became of the tries.
 local changes, epochs = { 1 }, {}
 each(hold[10], function(epoch) epochs[#epochs + 1] = epoch end)
 local function changed(number, state, failed)
@@ -131,13 +149,5 @@ for number, sign, taken in string.gmatch(ARGV[14], "(%d+)([+-])(%d+)") do
   end
   redis.call("PEXPIRE", place, KEPT)
 end
-if hold[8] and count > 0 then -- else it is settled by the journal, which knows no targets
-  local place = target(tonumber(hold[8]))
-  if redis.call("HINCRBY", place, "busy", -1) <= 0 then redis.call("HDEL", place, "busy") end
-  each(hold[9], function(number)
-    if redis.call("HGET", target(number), "probe") == ARGV[1] then
-      redis.call("HDEL", target(number), "probe", "probe_ends")
-    end
-  end)
-end
+free_targets()
 return changes

@@ -99,6 +99,7 @@ def books(client: redis.Redis, ledger: Ledger, said: list[Mapping[str, Any]], **
         lease_ms=905_000,
         log_ms=200,
         readings={},
+        looks={},
     )
     return made._replace(**changes)
 
@@ -125,6 +126,11 @@ class Paper:
         """Yield those of an organization and kind, as the books read them."""
         texts = [json.dumps(line) for line in self.written if line["event"] == event]
         yield from filter(None, (journal.read(text, org) for text in texts))
+
+    def unstored(self, org: str, since: int) -> Iterator[events.Usage]:
+        """Yield the settlements of requests that were served without the store."""
+        marked = Paper(*(line for line in self.written if line.get("stored") == "no"))
+        return marked.lines(org, events.USAGE, since)
 
     def settled(self, org: str, request_ids: Collection[str], since: int) -> dict[str, events.Usage]:
         """Return the settlements of some requests."""

@@ -9,7 +9,7 @@ from shared.core import journal
 from shared.core.errors import BudgetExhausted
 from shared.core.policies import policy
 from shared.core.pricing import Worst
-from shared.edge.admission import Admission, Ask, Unprojected
+from shared.edge.admission import Admission, Ask, Unprojected, unstored
 from tests.books.rig import ORG, DeathError
 
 if TYPE_CHECKING:
@@ -54,6 +54,17 @@ class Till(NamedTuple):
         except DeathError:
             return False
         return True
+
+    def unstored(self, *, admitted: bool = False, settled: bool = False) -> None:
+        """Serve one without the store, which may have `admitted` it without an answer, or have been back in the end."""
+        ask = Ask(ORG, SCOPES, f"r{next(_NUMBER)}", LEASE, worst=Worst(WORST, 0, 0))
+        grant = unstored(ask, int(self.admission._clock() * 1000))
+        if admitted:
+            self._admit(ask)
+        usage: dict[str, Any] = {**PAYING, "event": "usage.v1", "outcome": "ok", "prompt": 1, "completion": 2}
+        self.paper.written.append(journal.used(usage, ask.request_id, grant.day, COST, stored=grant.stored))
+        if settled:
+            self.admission.settle(ask, grant, COST, usage)
 
     def spend_all(self) -> int:
         """Serve until one is refused; returns how many were served."""

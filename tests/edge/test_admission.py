@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from shared.core.breakers import Choice
 from shared.core.catalog import Tier
 from shared.core.errors import StoreUnavailable
-from shared.core.limits import Standing
+from shared.core.events import Usage
+from shared.core.limits import Standing, scopes
+from shared.core.policies import policy
+from shared.core.pricing import Worst
 from shared.edge.admission import Admission, Ask, Grant, connect
 from tests.edge.projecting import projected
 from tests.fakes.line import Line
@@ -211,3 +216,39 @@ def test_a_new_connection_signs_in_with_fresh_credentials(valkey: Valkey) -> Non
         admission.ping()
     assert tokens == []
     client.execute_command("ACL", "DELUSER", "app")
+
+
+def test_an_admission_that_comes_after_its_settlement_is_taken_back(admission: Admission, valkey: Valkey) -> None:
+    """Both were lost on the way and arrive in the wrong order: the settlement counts, and nothing stays held."""
+    record = {"tier": "pro", "limits": {"concurrency": 1}, "budget": {"total_nano": 100}}
+    admission.tell("default", f"key:{KEY}", 1, policy(record))
+    client = valkey.client()
+    client.set("{default}:open", 1)
+    late = ask("r")._replace(worst=Worst(60, 0, 0), lease=0.05, choice=Choice(("openai:one",), (1,)))
+    assert admission.settle(late, GRANT, 7, USED)
+    admission.admit(late)
+    spending = f"{{default}}:spend:key:{KEY}"
+    assert client.hget(spending, "r:t") == b"60"
+    time.sleep(0.06)
+    assert admission.reap("default") == 0
+    assert client.hgetall(spending) == {b"c:d:2026-11-21": b"7", b"c:m:2026-11": b"7", b"c:t": b"7"}
+    assert client.zcard("{default}:holds") == client.zcard(f"{{default}}:leases:key:{KEY}") == 0
+    assert client.hget("{default}:target:openai:one", "busy") is None
+    assert client.xlen("{default}:usage") == 1
+
+
+def test_a_replay_gives_back_what_is_held_in_every_scope(admission: Admission, valkey: Valkey) -> None:
+    """Also where an endpoint stands between organization and model, of which the journal says nothing."""
+    budget = policy({"budget": {"total_nano": 100}})
+    everybody = scopes("default", KEY, model="m", endpoint="route")
+    for scope in everybody:
+        admission.tell("default", scope, 1, policy({}) if scope.startswith("class:") else budget)
+    client = valkey.client()
+    client.set("{default}:open", 1)
+    grant = admission.admit(ask("r")._replace(scopes=everybody, worst=Worst(60, 0, 0)))
+    used = Usage("r", 1, "default", grant.day, KEY, model="m", outcome="ok", cost=7)
+    assert [admission.replay(used) for _ in range(2)] == [True, False]
+    for scope in (f"key:{KEY}", "org:default", "model:m"):
+        spent = client.hgetall(f"{{default}}:spend:{scope}")
+        assert spent == {f"c:d:{grant.day}".encode(): b"7", f"c:m:{grant.month}".encode(): b"7", b"c:t": b"7"}
+    assert client.zcard("{default}:holds") == 0

@@ -265,7 +265,7 @@ PLANTED = {
     "a budget off by one": ("admit", "reserved + amount > limit", "reserved + amount > limit + 1"),
     "a limit off by one": ("admit", "if used >= limit then", "if used > limit then"),
     "tokens forgotten": ("admit", '"sum", whole(tokens - freed)', '"sum", 0'),
-    "settled twice": ("settle", 'mark == "settled" then return { 0 } end', 'mark == "settled" then mark = false end'),
+    "settled twice": ("settle", 'done = mark == "settled"', 'done = false if mark == "settled" then mark = false end'),
     "a reservation that leaks": ("settle", '"r:" .. period, whole(-held)', '"r:" .. period, 0'),
     "a lease that leaks": ("settle", 'redis.call("ZREM", place(number, 1), ARGV[1])', ""),
     "a late settlement lost": ("settle", "cost, seq = cost - held, 2", "return { 0 }"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import boto3
 import pytest
@@ -19,6 +19,7 @@ from functions.authorizer import (
     RefusedError,
     Remembered,
     build,
+    chosen_by,
 )
 from shared.core import keys
 from shared.core.enrolment import Enrolment
@@ -120,6 +121,7 @@ def test_lets_a_good_key_in_and_says_whose_it_is() -> None:
         "",
         "blue",
         RECORD.hash[:16],
+        "",
     )
 
 
@@ -442,3 +444,25 @@ def test_is_built_without_connecting() -> None:
         "JWT_ISSUER": "https://nexus.example",
     }
     assert build(environment).usage_key_prefix == "stack"
+
+
+def test_what_an_organization_wants_of_a_lost_store_is_told() -> None:
+    """It is read once a minute for all of its keys; where it cannot be read, the key is good all the same."""
+
+    class Records:
+        asked: ClassVar[list[tuple[str, str]]] = []
+        broken = False
+
+        def item(self, org: str, name: str) -> dict[str, Any] | None:
+            self.asked.append((org, name))
+            if self.broken:
+                raise AwsError("dynamodb", "ProvisionedThroughputExceededException", "not now")
+            return {"on_store_loss": "serve"}
+
+    for broken, told in ((False, "serve"), (True, "")):
+        records = Records()
+        records.broken = broken
+        door = _authorizer(RECORD)._replace(on_store_loss=chosen_by(records))
+        for _ in range(2):
+            assert from_context(door.verdict(_event(_bearer(KEY)))["context"]).on_store_loss == told
+    assert Records.asked == [("default", "organization#default")] * 2

@@ -64,6 +64,22 @@ def test_an_organization_is_renamed(house: House) -> None:
     assert house.call("GET", "/admin/organizations/default").body["name"] == "Us"
 
 
+def test_an_organization_chooses_what_a_lost_store_means(house: House) -> None:
+    """Refusing is the default; its own administrators choose, the audit log has it, and nothing else is a choice."""
+    house.call("POST", "/admin/organizations", {"id": "acme", "name": "ACME"})
+    assert house.call("GET", "/admin/organizations/acme").body["on_store_loss"] == "refuse"
+    for name, caller in (("acme", STRANGER), ("default", BOSS)):
+        place = f"/admin/organizations/{name}"
+        assert house.call("PATCH", place, {"on_store_loss": "serve"}, caller=caller).body["on_store_loss"] == "serve"
+        assert house.call("PATCH", place, {"name": "x"}, caller=caller).body["on_store_loss"] == "serve"
+        assert house.call("PATCH", place, {"on_store_loss": "refuse"}, caller=caller).body["name"] == "x"
+    for wrong in ("Serve", "", None, True):
+        reply = house.call("PATCH", "/admin/organizations/acme", {"on_store_loss": wrong})
+        assert (reply.status, reply.error["param"]) == (400, "on_store_loss")
+    changes = [line for line in house.call("GET", "/admin/audit").body["data"] if line["action"] == "organization.edit"]
+    assert sorted(line["after"]["on_store_loss"] for line in changes) == ["refuse"] * 2 + ["serve"] * 4
+
+
 @pytest.mark.parametrize("name", ["", "A", "a-b", "a" * 21, 5])
 def test_an_id_that_is_none(house: House, name: object) -> None:
     """It becomes part of every key, so it is short and plain."""

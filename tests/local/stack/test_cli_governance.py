@@ -97,6 +97,11 @@ def profile(tmp_path: Path) -> Iterator[str]:
         ("organizations list --limit 5", "GET /admin/organizations?limit=5", None),
         ("organizations rename acme --name Acme", "PATCH /admin/organizations/acme", {"name": "Acme"}),
         (
+            "organizations set acme --on-store-loss serve",
+            "PATCH /admin/organizations/acme",
+            {"on_store_loss": "serve"},
+        ),
+        (
             "blocks create ip 10.0.0.0/8 --seconds 9",
             "POST /admin/blocks",
             {"kind": "ip", "id": "10.0.0.0/8", "seconds": 9},

@@ -113,6 +113,21 @@ def test_a_settlement_is_found_by_its_request(running: tuple[Emulator, Deploymen
     assert {number: used.cost for number, used in found.items()} == {"r6": 6}
 
 
+def test_what_the_store_did_not_hear_of_is_found(running: tuple[Emulator, Deployment]) -> None:
+    """By its mark alone, among all that it did hear of."""
+    emulator, deployment = running
+    name, group, _ = roles(running)["gateway"]
+    booked = {"event": events.USAGE, **PAYING, "org": "away", "outcome": "ok"}
+    with shipping(emulator.endpoint, log_groups(deployment)) as take:
+        for number in (1, 2, 3):
+            line = journal.used(booked, f"u{number}", "2026-11-21", number, stored=number != 2)
+            take(name, json.dumps(line))
+    aws = Aws(LOGS, AwsSettings(REGION, emulator.endpoint), lambda: sigv4.Credentials(*roles(running)["budgets"][2]))
+    found = [(used.request_id, used.cost) for used in Log(aws, group, print).unstored("away", 0)]
+    aws.drop()
+    assert found == [("u2", 2)]
+
+
 def test_nobody_else_may_read_it(running: tuple[Emulator, Deployment], log: object) -> None:
     """Not the gateway itself, and the books read no other function's."""
     assert log
