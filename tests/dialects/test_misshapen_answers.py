@@ -10,6 +10,7 @@ import pytest
 from shared.core.catalog import Provider, Target
 from shared.core.errors import UpstreamFailed
 from shared.dialects import anthropic, generate, openai, responses
+from shared.providers.adapter import Head
 from shared.providers.registry import adapter_for
 from tests.providers.exchange import DONE, events, piece, streaming
 from tests.providers.exchange import streamed as told
@@ -20,7 +21,9 @@ from tests.providers.wires.wire import HELLO, MOMENT, SECRET, Story
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from shared.dialects.dialect import Dialect
+    from shared.core.catalog import Kind
+    from shared.dialects.dialect import Dialect, Writer
+    from shared.providers.adapter import Adapter
 
 STORY = Story(texts=("Hi",), calls=(("c1", "f", {"a": 1}),), thoughts=("Hm",), finish="tool_calls")
 WRONG: tuple[Any, ...] = (None, {}, "x", 2**70, 1.5, True, [None], [["x"]], "\ud83d\n")
@@ -62,6 +65,32 @@ DIALECTS: dict[str, tuple[Dialect, dict[str, Any]]] = {
 }
 
 
+OTHERS: dict[str, tuple[Kind, Dialect, dict[str, Any], dict[str, Any]]] = {
+    "vectors": (
+        "embedding",
+        openai.EMBEDDINGS,
+        {"input": "x"},
+        {"data": [{"index": 0, "embedding": [0.5, 1]}], "model": "m", "usage": USAGE},
+    ),
+    "verdicts": (
+        "moderation",
+        openai.MODERATIONS,
+        {"input": "x"},
+        {"id": "1", "results": [{"flagged": False, "categories": {"a": False}, "category_scores": {"a": 0.1}}]},
+    ),
+    "rankings": (
+        "rerank",
+        openai.RERANK,
+        {"query": "q", "documents": ["a"]},
+        {"results": [{"index": 0, "relevance_score": 0.5, "document": {"text": "a"}}], "usage": USAGE},
+    ),
+}
+REFUSAL = {
+    "error": {"message": "m", "type": "t", "code": "c", "param": "p", "details": [{"reason": "r", "retryDelay": "3s"}]},
+    "message": "m",
+}
+
+
 def misshapen(value: Any) -> Iterator[Any]:
     """Yield `value` with each of its members, however deep, gone or replaced by something that has no place there."""
     yield from WRONG
@@ -74,13 +103,18 @@ def misshapen(value: Any) -> Iterator[Any]:
             yield from ([*value[:at], wrong, *value[at + 1 :]] for wrong in misshapen(inner))
 
 
-def answered(wire: str, dialect: str, body: bytes, *, stream: bool) -> bytes:
-    """Return what a client gets of this answer, or of its refusal."""
-    language, fields = DIALECTS[dialect]
-    request = language.parse(json.dumps({"model": "m", "stream": stream, **fields}).encode())
-    adapter = adapter_for(wire, "chat")(request, Target(wire, "m-1", max_output=99), Provider(wire, wire, "x"), MOMENT)
+def asked(wire: str, dialect: str, *, stream: bool, kind: Kind = "chat") -> tuple[Adapter, Writer]:
+    """Return the adapter that has sent the request of such a client, and what writes the answer."""
+    language, fields = DIALECTS[dialect] if kind == "chat" else OTHERS[dialect][1:3]
+    request = language.parse(json.dumps({"model": "m", **({"stream": True} if stream else {}), **fields}).encode())
+    adapter = adapter_for(wire, kind)(request, Target(wire, "m-1", max_output=99), Provider(wire, wire, "x"), MOMENT)
     adapter.request(SECRET)
-    writer = language.writer(request)
+    return adapter, language.writer(request)
+
+
+def answered(wire: str, dialect: str, body: bytes, *, stream: bool, kind: Kind = "chat") -> bytes:
+    """Return what a client gets of this answer, or of its refusal."""
+    adapter, writer = asked(wire, dialect, stream=stream, kind=kind)
     try:
         if not stream:
             return writer.whole(adapter.reply(body), adapter.usage)
@@ -108,6 +142,26 @@ def test_a_misshapen_event_is_no_mistake_of_ours(wire: str, dialect: str) -> Non
             data = events([*stream[:at], wrong, *stream[at + 1 :]], done=False) + end
             out = answered(wire, dialect, data, stream=True)
             assert {line.partition(b":")[0] for line in out.split(b"\n")} <= {b"", b"data", b"event"}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_other_misshapen_answers_are_no_mistake_of_ours(what: str) -> None:
+    """Vectors, verdicts and rankings."""
+    kind, *_, good = OTHERS[what]
+    for found in misshapen(good):
+        assert answered("openai", what, json.dumps(found).encode(), stream=False, kind=kind)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("wire", [*WIRES, "bedrock"])
+def test_a_misshapen_refusal_is_still_one(wire: str, dialect: str) -> None:
+    """With the status that its line has, but for what is our own trouble."""
+    adapter, _ = asked(wire, dialect, stream=False)
+    for found in (*misshapen(REFUSAL), *misshapen([REFUSAL])):  # Gemini's may come in a list
+        for status in (400, 429, 500):
+            error = adapter.error(Head(status, {}), json.dumps(found).encode())
+            assert error.status in {status, 502}
+            assert DIALECTS[dialect][0].envelope(error)
 
 
 @pytest.mark.parametrize("content", [[{"type": "text", "text": "Hi"}], ["H", {"text": "i"}, None]])
