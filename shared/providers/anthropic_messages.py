@@ -6,9 +6,11 @@ Thoughts go back as they came, signature and all, and only if it was this dialec
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from shared.core.errors import BadRequest
+from shared.providers import translating
 from shared.providers.translating import arguments, data_url, no_part, parts
 
 if TYPE_CHECKING:
@@ -22,26 +24,12 @@ Block = dict[str, Any]
 
 
 def conversation(found: list[dict[str, Any]], provider: Provider) -> tuple[list[Block], list[dict[str, Any]]]:
-    """Translate messages into the blocks of `system`, and turns of which no two neighbours are of one speaker.
+    """Translate messages into the blocks of `system`, and turns; raises as `translating.conversation` does."""
 
-    Raises:
-        BadRequest: a message holds what cannot be said; `param` is its path.
-    """
-    system: list[Block] = []
-    turns: list[dict[str, Any]] = []
-    for at, message in enumerate(found):
-        where = f"messages[{at}]"
-        if message["role"] in {"system", "developer"}:
-            system += _cached(message, _content(message, where, provider))
-            continue
-        speaker, blocks = _turn(message, where, provider)
-        if turns and turns[-1]["role"] == speaker:
-            turns[-1]["content"] += blocks
-        elif blocks:
-            turns.append({"role": speaker, "content": blocks})
-    if not turns:
-        raise BadRequest(f"The provider '{provider.name}' needs a message that says something.", param="messages")
-    return system, turns
+    def told(message: dict[str, Any], where: str) -> list[Block]:
+        return _cached(message, _content(message, where, provider))
+
+    return translating.conversation(found, provider, told, partial(_turn, provider=provider), "content")
 
 
 def _turn(message: dict[str, Any], where: str, provider: Provider) -> tuple[str, list[Block]]:

@@ -5,9 +5,11 @@ Bedrock fetches nothing: images and documents must come along. Where a cache sho
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from shared.core.errors import BadRequest
+from shared.providers import translating
 from shared.providers.translating import arguments, data_url, no_part, parts
 
 if TYPE_CHECKING:
@@ -27,26 +29,12 @@ Block = dict[str, Any]
 
 
 def conversation(found: list[dict[str, Any]], provider: Provider) -> tuple[list[Block], list[dict[str, Any]]]:
-    """Translate messages into the blocks of `system`, and turns of which no two neighbours are of one role.
+    """Translate messages into the blocks of `system`, and turns; raises as `translating.conversation` does."""
 
-    Raises:
-        BadRequest: a message holds what cannot be said; `param` is its path.
-    """
-    system: list[Block] = []
-    turns: list[dict[str, Any]] = []
-    for at, message in enumerate(found):
-        where = f"messages[{at}]"
-        if message["role"] in {"system", "developer"}:
-            system += _content(message, where, provider) + cache_point(message)
-            continue
-        role, blocks = _turn(message, where, provider)
-        if turns and turns[-1]["role"] == role:
-            turns[-1]["content"] += blocks
-        elif blocks:
-            turns.append({"role": role, "content": blocks})
-    if not turns:
-        raise BadRequest(f"The provider '{provider.name}' needs a message that says something.", param="messages")
-    return system, turns
+    def told(message: dict[str, Any], where: str) -> list[Block]:
+        return _content(message, where, provider) + cache_point(message)
+
+    return translating.conversation(found, provider, told, partial(_turn, provider=provider), "content")
 
 
 def cache_point(holder: dict[str, Any]) -> list[Block]:

@@ -7,10 +7,12 @@ that Google documents for calls that some other model made.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from shared.core import wire
 from shared.core.errors import BadRequest
+from shared.providers import translating
 from shared.providers.translating import arguments, data_url, no_part, parts
 
 if TYPE_CHECKING:
@@ -37,25 +39,14 @@ def conversation(
 
     `signed` says that the model takes no call of a function without a signature.
 
-    Raises:
-        BadRequest: a message holds what cannot be said; `param` is its path.
+    Raises as `translating.conversation` does.
     """
-    system: list[Part] = []
-    contents: list[dict[str, Any]] = []
     names: dict[str, str] = {}  # of functions, by the id of the call
-    for at, message in enumerate(found):
-        where = f"messages[{at}]"
-        if message["role"] in {"system", "developer"}:
-            system += _content(message, where, provider)
-            continue
-        role, content = _turn(message, where, provider, names, signed=signed)
-        if contents and contents[-1]["role"] == role:
-            contents[-1]["parts"] += content
-        elif content:
-            contents.append({"role": role, "parts": content})
-    if not contents:
-        raise BadRequest(f"The provider '{provider.name}' needs a message that says something.", param="messages")
-    return system, contents
+
+    def turn(message: dict[str, Any], where: str) -> tuple[str, list[Part]]:
+        return _turn(message, where, provider, names, signed=signed)
+
+    return translating.conversation(found, provider, partial(_content, provider=provider), turn, "parts")
 
 
 def _turn(

@@ -6,55 +6,22 @@ raises nothing; so the answer is checked to its last number and converted here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from shared.core.errors import GatewayError, UpstreamError
-from shared.core.usage import Usage, estimate, from_openai
-from shared.providers import openai, openai_errors, vectors
-
-if TYPE_CHECKING:
-    from shared.core.catalog import Provider, Target
-    from shared.core.embeddings import Embeddings
-    from shared.providers.adapter import Head, HttpRequest, Moment
+from shared.core.embeddings import Embeddings
+from shared.core.errors import UpstreamError
+from shared.core.usage import from_openai
+from shared.providers import vectors
+from shared.providers.openai_whole import OpenAIWhole
 
 
-class OpenAIEmbeddings:
-    """One list of vectors. It is never streamed."""
+class OpenAIEmbeddings(OpenAIWhole[Embeddings]):
+    """One list of vectors, in the order of the inputs."""
 
-    done = True
+    what = "Embeddings"
 
-    def __init__(self, asked: Embeddings, target: Target, provider: Provider, _moment: Moment) -> None:
-        self._asked = asked
-        self._target = target
-        self._provider = provider
-        self._secret = ""
-        self._said: Usage | None = None
-
-    @property
-    def usage(self) -> Usage:
-        """What the provider said; until then, an estimate by the size of the request."""
-        return self._said or Usage(prompt=estimate(self._asked.size), estimated=True)
-
-    def request(self, secret: str) -> HttpRequest:
-        """Forward the client's own body, with the model renamed."""
-        self._secret = secret
-        body = {**self._asked.raw, "model": self._target.model}
-        return openai.post(self._provider, "embeddings", secret, body, "application/json")
-
-    def check(self, head: Head) -> None:
-        """Refuse what is not JSON."""
-        openai.check(head, stream=False)
-
-    def error(self, head: Head, body: bytes) -> GatewayError:
-        """Translate a refusal."""
-        return openai_errors.from_answer(head, body, self._provider.name, self._secret)
-
-    def reply(self, body: bytes) -> dict[str, Any]:
-        """Check and convert the vectors, in the order of the inputs."""
-        found = openai.document(body)
-        if found.get("error"):
-            raise openai_errors.from_stream(found["error"], self._provider.name, self._secret)
-        return self._listed(found)
+    def _path(self) -> str:
+        return "embeddings"
 
     def _listed(self, found: dict[str, Any]) -> dict[str, Any]:
         self._said = from_openai(found.get("usage"))
@@ -66,14 +33,6 @@ class OpenAIEmbeddings:
             "data": [{"object": "embedding", "index": at, "embedding": one} for at, one in enumerate(encoded)],
             "model": model if model and isinstance(model, str) else self._asked.model,
         }
-
-    def chunk(self, _data: bytes) -> list[dict[str, Any]]:
-        """Refuse: there is no stream of vectors."""
-        raise UpstreamError("Embeddings are not streamed.")
-
-    def end(self) -> list[dict[str, Any]]:
-        """Refuse, as `chunk` does."""
-        raise UpstreamError("Embeddings are not streamed.")
 
     def _encoded(self, found: list[Any]) -> list[str] | list[list[float]]:
         packed = [vectors.pack(one) for one in found]

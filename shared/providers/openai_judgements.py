@@ -6,58 +6,25 @@ A verdict that is missing, or stands at the wrong text, looks like any other to 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from shared.core.errors import UpstreamError
-from shared.core.usage import Usage, estimate, from_openai
-from shared.providers import openai, openai_errors
-
-if TYPE_CHECKING:
-    from shared.core.catalog import Provider, Target
-    from shared.core.errors import GatewayError
-    from shared.core.judgements import Judgement
-    from shared.providers.adapter import Head, HttpRequest, Moment
+from shared.core.judgements import Judgement
+from shared.core.usage import from_openai
+from shared.providers.openai_whole import OpenAIWhole
 
 _PATHS = {"moderation": "moderations", "rerank": "rerank"}
 
 
-class OpenAIJudgements:
-    """One list of verdicts. It is never streamed."""
+class OpenAIJudgements(OpenAIWhole[Judgement]):
+    """One list of verdicts."""
 
-    done = True
+    what = "Verdicts"
 
-    def __init__(self, asked: Judgement, target: Target, provider: Provider, moment: Moment) -> None:
-        self._asked = asked
-        self._target = target
-        self._provider = provider
-        self._moment = moment
-        self._secret = ""
-        self._said: Usage | None = None
+    def _path(self) -> str:
+        return _PATHS[self._asked.kind]
 
-    @property
-    def usage(self) -> Usage:
-        """What the provider said; until then, an estimate by the size of the request."""
-        return self._said or Usage(prompt=estimate(self._asked.size), estimated=True)
-
-    def request(self, secret: str) -> HttpRequest:
-        """Forward the client's own body, with the model renamed."""
-        self._secret = secret
-        body = {**self._asked.raw, "model": self._target.model}
-        return openai.post(self._provider, _PATHS[self._asked.kind], secret, body, "application/json")
-
-    def check(self, head: Head) -> None:
-        """Refuse what is not JSON."""
-        openai.check(head, stream=False)
-
-    def error(self, head: Head, body: bytes) -> GatewayError:
-        """Translate a refusal."""
-        return openai_errors.from_answer(head, body, self._provider.name, self._secret)
-
-    def reply(self, body: bytes) -> dict[str, Any]:
-        """Check the verdicts."""
-        found = openai.document(body)
-        if found.get("error"):
-            raise openai_errors.from_stream(found["error"], self._provider.name, self._secret)
+    def _listed(self, found: dict[str, Any]) -> dict[str, Any]:
         results = found.get("results")
         if not isinstance(results, list) or not all(isinstance(one, dict) for one in results):
             raise UpstreamError("The provider answered without a list of results.")
@@ -68,14 +35,6 @@ class OpenAIJudgements:
         self._said = from_openai(found.get("usage"))
         known = {"id": f"{self._asked.kind}-{self._moment.request_id}", "model": self._asked.model}
         return known | {name: value for name, value in found.items() if value is not None}
-
-    def chunk(self, _data: bytes) -> list[dict[str, Any]]:
-        """Refuse: there is no stream of verdicts."""
-        raise UpstreamError("Verdicts are not streamed.")
-
-    def end(self) -> list[dict[str, Any]]:
-        """Refuse, as `chunk` does."""
-        raise UpstreamError("Verdicts are not streamed.")
 
 
 def _check_ranking(results: list[dict[str, Any]], count: int) -> None:

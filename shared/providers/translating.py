@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from shared.core.catalog import Provider
 
+    Turn = tuple[str, list[Any]]  # a role, and what it says
+
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 ALWAYS = frozenset({"model", "messages", "stream", "max_tokens", "max_completion_tokens"})
 _HINTS = frozenset({
@@ -58,6 +60,38 @@ def refuse_foreign(raw: Mapping[str, Any], takes: Collection[str], provider: Pro
 def no_part(where: str, kind: str, provider: Provider) -> BadRequest:
     """Return what to raise for a part of a message that the provider does not take."""
     return BadRequest(f"The provider '{provider.name}' takes no part of type '{kind}' here.", param=where)
+
+
+def conversation(
+    found: list[dict[str, Any]],
+    provider: Provider,
+    told: Callable[[dict[str, Any], str], list[Any]],
+    turn: Callable[[dict[str, Any], str], Turn],
+    member: str,
+) -> tuple[list[Any], list[dict[str, Any]]]:
+    """Part messages into instructions, which lose their place, and turns, of which no two neighbours have one role.
+
+    `told` translates instructions, `turn` any other message, each given the message and its path; a turn keeps what it
+    says as its `member`.
+
+    Raises:
+        BadRequest: nobody says anything; or a message holds what cannot be said, and `param` is its path.
+    """
+    system: list[Any] = []
+    turns: list[dict[str, Any]] = []
+    for at, message in enumerate(found):
+        where = f"messages[{at}]"
+        if message["role"] in {"system", "developer"}:
+            system += told(message, where)
+            continue
+        role, said = turn(message, where)
+        if turns and turns[-1]["role"] == role:
+            turns[-1][member] += said
+        elif said:
+            turns.append({"role": role, member: said})
+    if not turns:
+        raise BadRequest(f"The provider '{provider.name}' needs a message that says something.", param="messages")
+    return system, turns
 
 
 def parts(content: object) -> list[dict[str, Any]]:
