@@ -105,8 +105,7 @@ def _enough(members: list[Member], pending: int, request: Ensemble) -> bool:
     answers = _answers(members)
     if not request.early or len(answers) < request.quorum:
         return False
-    votes = {number: ballot.normalized(text) for number, text in answers.items()}
-    return request.strategy != "vote" or ballot.standing(votes, pending).decided
+    return request.strategy != "vote" or ballot.standing(answers, pending).decided
 
 
 def _answers(members: list[Member]) -> dict[int, str]:
@@ -126,8 +125,7 @@ def _chosen(members: list[Member], judge: Member | None, request: Ensemble) -> _
         said = f"{len(answers)} of {len(members)} members answered, and {request.quorum} must: see 'members'."
         raise QuorumMissed(said, details={"members": told})
     if judge is None:
-        votes = {number: ballot.normalized(text) for number, text in answers.items()}
-        leader, count, _ = ballot.standing(votes, 0)
+        leader, count, _ = ballot.standing(answers, 0)
         return _Chosen(answers[leader], "vote", leader, count)
     said = judge.ask(ensembles.judging(request, answers))
     if request.strategy == "synthesis":

@@ -43,12 +43,13 @@ def normalized(answer: str) -> str:
     return _number(signed) or plain
 
 
-def standing(votes: Mapping[int, str], pending: int) -> Standing:
-    """Count `votes` (voter's number -> normalized answer) while `pending` more may come.
+def standing(answers: Mapping[int, str], pending: int) -> Standing:
+    """Count the votes of `answers` (voter's number -> text), normalized, while `pending` more may come.
 
     Of answers with as many votes the one that the lowest number gave leads. `decided`: no vote that is still to come
     can change the leading answer.
     """
+    votes = {number: normalized(text) for number, text in answers.items()}
     if not votes:
         return Standing(-1, 0, decided=not pending)
     counts = Counter(votes.values())
