@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from shared.core import claims
 from shared.core.tokens import BadToken
-from shared.edge.jwks import Jwks, fetch
+from shared.edge.jwks import Jwks
+from shared.edge.jwks_fetch import fetch
 from shared.edge.signing import SigningKeys
 from shared.edge.verification import Verifier
 

@@ -5,7 +5,6 @@ It never raises: functions-framework answers an exception with a second response
 
 from __future__ import annotations
 
-import hmac
 import traceback
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gpu_service.asgi import ClientGone, Exchange, Response
+from gpu_service.callers import Callers
 from gpu_service.errors import NotReady
 from gpu_service.log import event
 from gpu_service.metrics import CONTENT_TYPE
 from gpu_service.tasks.answer import Streamed
 from gpu_service.tasks.routes import PATHS, invoke
-from shared.core.errors import MethodNotAllowed, NotFound, Unauthorized, envelope, headers, translate
+from shared.core.errors import MethodNotAllowed, NotFound, envelope, headers, translate
 
 if TYPE_CHECKING:
     import asyncio
@@ -45,7 +45,7 @@ class App:
     def __init__(self, fleet: Fleet, settings: Settings) -> None:
         self.fleet = fleet
         self._settings = settings
-        self._expected = settings.token.encode()
+        self._callers = Callers(settings)
         self._routes: Mapping[str, Mapping[str, Handler]] = {
             "/ping": {"GET": self._ready},
             "/health": {"GET": self._ready},
@@ -96,6 +96,8 @@ class App:
 
     async def _answered(self, exchange: Exchange) -> Response | Streamed:
         try:
+            if exchange.path not in KEYLESS:
+                await self._callers.check(exchange.every(b"authorization"), exchange.peer)
             return await self._handler(exchange)(exchange)
         except ClientGone:
             raise
@@ -107,8 +109,6 @@ class App:
             return Response(known.status, envelope(known), headers(known))
 
     def _handler(self, exchange: Exchange) -> Handler:
-        if exchange.path not in KEYLESS:
-            self._authorize(exchange)
         methods = self._routes.get(exchange.path)
         if methods is None:
             raise NotFound(f"There is nothing at {exchange.path}.")
@@ -118,15 +118,6 @@ class App:
                 f"{exchange.path} does not answer {exchange.method}.", headers={"allow": ", ".join(methods)}
             )
         return methods[method]
-
-    def _authorize(self, exchange: Exchange) -> None:
-        scheme, _, token = exchange.header(b"authorization").partition(b" ")
-        right = hmac.compare_digest(token.strip(), self._expected) and scheme.lower() == b"bearer"
-        if self._expected and not right:
-            raise Unauthorized(
-                "This service needs 'Authorization: Bearer <token>' with the token it was started with.",
-                headers={"www-authenticate": "Bearer"},
-            )
 
     async def _live(self, _exchange: Exchange) -> Response:
         return Response(200, _encode({"status": "live"}))

@@ -14,7 +14,7 @@ from shared.core.body import MAX_BYTES
 from shared.core.errors import TooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, MutableMapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
 
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -45,11 +45,13 @@ class Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._began = time.perf_counter()
-        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._pairs: Sequence[tuple[bytes, bytes]] = scope["headers"]
+        self._headers: dict[bytes, bytes] = dict(self._pairs)
         self._receive = receive
         self._send = send
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.peer: str | None = client[0] if (client := scope.get("client")) else None
         self.request_id = self._identity()
         self.facts: dict[str, float] = {}  # what the log shall know besides
         self.phases: dict[str, float] = {}  # seconds of what was done
@@ -57,6 +59,10 @@ class Exchange:
     def header(self, name: bytes) -> bytes:
         """Give the header `name` (lower case), b"" if there is none."""
         return self._headers.get(name, b"")
+
+    def every(self, name: bytes) -> list[bytes]:
+        """Give all headers called `name` (lower case)."""
+        return [value for key, value in self._pairs if key == name]
 
     @property
     def seconds(self) -> float:

@@ -25,8 +25,11 @@ _ENVIRONMENT: Final = f"""environment of `serve`:
   MODEL_STORE             where built and fetched models are (default: build/models beside the package)
                           With neither MODELS nor MODEL_DIR a models.toml or manifest.json in /opt/ml/model is taken.
   GPU_SERVICE_TOKEN       bearer token that callers must show (default: none; /ping and /health need it never)
-  GPU_SERVICE_AUTH        platform: SageMaker or Cloud Run checks callers; without it and without a token nothing but
-                          this machine's own address is listened on
+  GPU_SERVICE_AUTH        platform: SageMaker or Cloud Run checks callers; identity: a Google identity token opens the
+                          service, too; with neither and without a token this machine alone is answered
+  IDENTITY_AUDIENCE, IDENTITY_EMAILS
+                          of identity tokens: the service's URL that they are for, and the accounts that may call, with
+                          commas between them; IDENTITY_ISSUER and IDENTITY_JWKS_URL name another issuer than Google
   GPU_SERVICE_HOST, PORT  address (default: 127.0.0.1, 8080); SAGEMAKER_BIND_TO_PORT goes before PORT
   DEVICE                  auto, cpu or cuda (default: auto); cuda refuses to run on anything else
   INFERENCE_THREADS       cores that one run uses (default: 1, which does most per core)

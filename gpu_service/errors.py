@@ -1,9 +1,10 @@
 """What this service adds to the gateway's tree of errors.
 
 GatewayError
-├── Overloaded  503  as many requests are inside as may be
-├── NotReady    503  the model is not loaded, or could not be
-└── TooSlow     408  the client did not send its body in time
+├── Overloaded       503  as many requests are inside as may be
+├── NotReady         503  the model is not loaded, or could not be
+├── IdentityUnknown  503  the identity provider's keys cannot be had
+└── TooSlow          408  the client did not send its body in time
 """
 
 # ruff: noqa: N818, the tree names what happened, as shared/core/errors.py does
@@ -24,6 +25,13 @@ class NotReady(GatewayError):
 
     status = 503
     code = "not_ready"
+
+
+class IdentityUnknown(GatewayError):
+    """The identity provider's keys cannot be had, so nobody can say who calls."""
+
+    status = 503
+    code = "identity_unavailable"
 
 
 class TooSlow(GatewayError):

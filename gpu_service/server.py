@@ -19,9 +19,9 @@ import functions_framework.aio
 import uvicorn
 
 from gpu_service import main
+from gpu_service.guard import check_guard
 from gpu_service.log import event
 from gpu_service.model import ModelError
-from gpu_service.settings import check_guard
 from gpu_service.tasks.routes import PATHS
 
 if TYPE_CHECKING:

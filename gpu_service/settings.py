@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
+from gpu_service import guard
 from gpu_service.batching.limits import Limits
 from gpu_service.cpu import cores
 from gpu_service.model import MANIFEST, STORE
@@ -15,9 +16,9 @@ from shared.edge.settings import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gpu_service.guard import Identity
 
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-_GUARDS: Final = ("token", "platform")
+
 _SAGEMAKER: Final = Path("/opt/ml/model")  # where SageMaker unpacks a model's archive
 
 _MB: Final = 1024 * 1024
@@ -30,11 +31,11 @@ class Settings:
     """How to serve.
 
     `model_dir` is the one built model to serve, None for those of the file `models`; `store` holds what was built and
-    fetched for that file. `token` is the bearer token that callers must show, "" for none; `guard` is who checks them,
-    "token" or "platform". `threads` are the cores of one run, `workers` the runs at a time, `places` the requests
-    inside at a time; `batching` says how they share runs. The caches hold `cache_bytes` in memory and, if there is a
-    `cache_dir`, `cache_disk_bytes` in it. `body_seconds` is what a client has to send its body, `drain_seconds` what
-    is under way has after SIGTERM.
+    fetched for that file. `token` is the bearer token that callers must show, "" for none; `guard` is how they are
+    checked, "token", "identity" or "platform", and `identity` which identity tokens open the service besides.
+    `threads` are the cores of one run, `workers` the runs at a time, `places` the requests inside at a time; `batching`
+    says how they share runs. The caches hold `cache_bytes` in memory and, if there is a `cache_dir`, `cache_disk_bytes`
+    in it. `body_seconds` is what a client has to send its body, `drain_seconds` what is under way has after SIGTERM.
     """
 
     model_dir: Path | None
@@ -44,6 +45,7 @@ class Settings:
     port: int
     token: str
     guard: str
+    identity: Identity | None
     device: Device
     threads: int
     workers: int
@@ -70,9 +72,6 @@ class Settings:
         if device not in get_args(Device):
             raise SettingsError(f"DEVICE={device} is none of {', '.join(get_args(Device))}.")
         host, token = environment.get("GPU_SERVICE_HOST") or "127.0.0.1", environment.get("GPU_SERVICE_TOKEN", "")
-        guard = environment.get("GPU_SERVICE_AUTH") or "token"
-        if guard not in _GUARDS:
-            raise SettingsError(f"GPU_SERVICE_AUTH={guard} is none of {', '.join(_GUARDS)}.")
         return cls(
             model_dir=Path(directory) if directory else None,
             models=Path(models or PACKAGED),
@@ -80,7 +79,8 @@ class Settings:
             host=host,
             port=_number(environment, "SAGEMAKER_BIND_TO_PORT", port, least=0),
             token=token,
-            guard=guard,
+            guard=guard.way(environment),
+            identity=guard.identity(environment),
             device=cast("Device", device),
             threads=threads,
             workers=_number(environment, "INFERENCE_WORKERS", 1 if device == "cuda" else max(1, cores() // threads)),
@@ -93,20 +93,6 @@ class Settings:
             drain_seconds=_number(environment, "DRAIN_SECONDS", 7, least=2),
             access_log=_switch(environment, "ACCESS_LOG"),
         )
-
-
-def check_guard(settings: Settings) -> None:
-    """Hold the service to asking callers for something, wherever others than this machine can reach it.
-
-    Raises:
-        SettingsError: nobody would check who calls.
-    """
-    if settings.token or settings.guard == "platform" or settings.host in _LOOPBACK:
-        return
-    raise SettingsError(
-        f"GPU_SERVICE_HOST={settings.host} lets others in, and nobody checks who they are: set GPU_SERVICE_TOKEN, or "
-        "GPU_SERVICE_AUTH=platform where IAM does (SageMaker; Cloud Run without unauthenticated invocations)."
-    )
 
 
 def _batching(environment: Mapping[str, str]) -> Limits:

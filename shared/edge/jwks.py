@@ -1,4 +1,4 @@
-"""The public keys of an identity provider: fetched from the one configured address, kept, and never trusted further.
+"""The public keys of an identity provider: read from the one configured address, kept, and never trusted further.
 
 What a token says decides at most *that* the keys are read again, and that once a minute: never from where.
 """
@@ -8,23 +8,16 @@ from __future__ import annotations
 import json
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-
-from shared.core.errors import UpstreamFailed
-from shared.edge.http import Http
-from shared.providers.adapter import HttpRequest
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Mapping
 
 FRESH_SECONDS = 3600.0  # of wall time
 STALE_SECONDS = 86_400.0  # how long known keys serve on while the provider cannot be reached
 PAUSE_SECONDS = 60.0  # between two fetches, whatever tokens say and whatever failed
-LARGEST = 262_144  # bytes; Entra's, with certificates, are about 20,000
+LARGEST = 262_144  # bytes of the document; Entra's, with certificates, are about 20,000
 MOST_KEYS = 100
 PATIENCE_SECONDS = 3.0  # for the whole fetch: API Gateway waits for the authorizer
-_OK = 200
 
 
 class JwksUnavailableError(Exception):
@@ -78,25 +71,3 @@ def keys_of(document: bytes) -> dict[str, Mapping[str, Any]]:
         raise JwksUnavailableError("The identity provider did not answer with a set of keys.")
     usable = [entry for entry in entries if isinstance(entry, dict) and entry.get("use", "sig") == "sig"]
     return {entry["kid"]: entry for entry in usable if isinstance(entry.get("kid"), str)}
-
-
-def fetch(url: str, tls: Callable[[], ssl.SSLContext] | None = None) -> bytes:
-    """Return what `url` serves: over verified TLS, with no redirect followed, in a bounded time and size.
-
-    Raises:
-        JwksUnavailableError: it does not serve that.
-    """
-    address = urlsplit(url)
-    if address.scheme != "https" or not address.hostname:
-        raise JwksUnavailableError("The keys of an identity provider are fetched over https only.")
-    http = Http(tls=tls)
-    try:
-        with http.post(HttpRequest(url, {"accept": "application/json"}, b"", "GET"), PATIENCE_SECONDS) as answer:
-            if answer.head.status != _OK:
-                raise JwksUnavailableError(f"The identity provider answered with status {answer.head.status}.")
-            return answer.whole(LARGEST)
-    except UpstreamFailed as error:
-        cause = type(error.__cause__ or error).__name__
-        raise JwksUnavailableError(f"The identity provider cannot be reached: {cause}.") from error
-    finally:
-        http.drop()

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from shared.edge import jwks
+from shared.edge import jwks_fetch
 from shared.edge.jwks import FRESH_SECONDS, LARGEST, PAUSE_SECONDS, STALE_SECONDS, Jwks, JwksUnavailableError, keys_of
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def trusting(certificate: Path) -> Callable[[], ssl.SSLContext]:
 
 def test_fetches_over_tls(idp: str, trusting: Callable[[], ssl.SSLContext]) -> None:
     """What the configured address serves, its query included."""
-    assert jwks.fetch(f"{idp}/keys?v=1", trusting) == GOOD
+    assert jwks_fetch.fetch(f"{idp}/keys?v=1", trusting) == GOOD
     assert Idp.seen == ["/keys?v=1"]
 
 
@@ -107,14 +107,14 @@ def test_fetches_over_tls(idp: str, trusting: Callable[[], ssl.SSLContext]) -> N
 def test_takes_nothing_but_a_plain_answer(idp: str, trusting: Callable[[], ssl.SSLContext], path: str) -> None:
     """No redirect is followed, no error page read, and no more than fits a set of keys."""
     with pytest.raises(JwksUnavailableError):
-        jwks.fetch(f"{idp}{path}", trusting)
+        jwks_fetch.fetch(f"{idp}{path}", trusting)
     assert Idp.seen == [path]
 
 
 def test_trusts_no_certificate_that_nobody_signed(idp: str) -> None:
     """With the system's authorities the server above is a stranger, and is sent no request."""
     with pytest.raises(JwksUnavailableError, match="SSL"):
-        jwks.fetch(f"{idp}/keys")
+        jwks_fetch.fetch(f"{idp}/keys")
     assert Idp.seen == []
 
 
@@ -124,7 +124,7 @@ def test_trusts_no_certificate_that_nobody_signed(idp: str) -> None:
 def test_fetches_over_https_only(url: str) -> None:
     """Nothing else is even connected to."""
     with pytest.raises(JwksUnavailableError, match="https only"):
-        jwks.fetch(url)
+        jwks_fetch.fetch(url)
 
 
 class World:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,7 +20,7 @@ from gpu_service.settings import Settings
 from gpu_service.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, MutableMapping, Sequence
+    from collections.abc import Callable, MutableMapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -67,10 +68,11 @@ class Client:
         method: str,
         path: str,
         body: object = b"",
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
         *,
         gone: asyncio.Event | None = None,
         stalls: bool = False,
+        peer: str | None = None,
     ) -> Heard:
         """Make one request; the client leaves when `gone` is set, and never sends its last chunk if it `stalls`."""
         heard = Heard()
@@ -92,8 +94,10 @@ class Client:
             else:
                 heard.body += message["body"]
 
-        pairs = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-        scope = {"type": "http", "method": method, "path": path, "headers": pairs}
+        listed = headers.items() if isinstance(headers, Mapping) else headers or ()
+        pairs = [(name.encode(), value.encode()) for name, value in listed]
+        client = (peer, 50_000) if peer else None
+        scope = {"type": "http", "method": method, "path": path, "headers": pairs, "client": client}
         await self.app(scope, receive, send)
         return heard
 

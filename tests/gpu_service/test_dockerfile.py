@@ -10,7 +10,8 @@ import shlex
 import pytest
 
 from gpu_service import cli, driver, specs
-from gpu_service.settings import Settings, check_guard
+from gpu_service.guard import check_guard
+from gpu_service.settings import Settings
 from shared.edge.settings import SettingsError
 from tests.gpu_service.process import ROOT
 
