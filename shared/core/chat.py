@@ -23,7 +23,7 @@ from shared.core.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -147,6 +147,21 @@ def read(raw: dict[str, Any], data: bytes) -> Chat:
         unbounded=_unbounded(fields, parts),
         caching=may_cache(data),
     )
+
+
+def refuse_strange(given: Mapping[str, Any], known: Collection[str]) -> None:
+    """Refuse members of a chat completion in a request of another dialect, whose members are those that are `known`.
+
+    They would go along unread, and nothing would bound what they cost: several answers, say, or much longer ones.
+
+    Raises:
+        BadRequest: there is one.
+    """
+    for name in ChatFields.__struct_fields__:
+        if name not in known and given.get(name) is not None:
+            raise BadRequest(
+                f"The field '{name}' is one of chat completions, and not of this path. Remove it.", param=name
+            )
 
 
 def may_cache(data: bytes) -> bool:

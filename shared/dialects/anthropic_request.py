@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.core import body
-from shared.core.chat import Chat, may_cache
+from shared.core.chat import Chat, may_cache, refuse_strange
 from shared.core.errors import BadRequest
 from shared.core.fields import typed
 from shared.core.usage import estimate
@@ -39,6 +39,7 @@ def parse(data: bytes) -> Chat:
         TooLarge: the body is too large.
     """
     given = body.parse(data)
+    refuse_strange(given, _KNOWN)
     fields = typed(given, MessagesFields)
     talk = _conversation(fields)
     raw = {name: value for name, value in given.items() if name not in _KNOWN and name not in _NATIVE}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shared.core import body
-from shared.core.chat import USUAL_TIERS, Chat, may_cache
+from shared.core.chat import USUAL_TIERS, Chat, may_cache, refuse_strange
 from shared.core.errors import BadRequest
 from shared.core.fields import typed
 from shared.dialects import responses_shapes as shapes
@@ -13,8 +13,10 @@ from shared.dialects.responses_input import Conversation
 
 NAME = "responses"
 LOGPROBS = "message.output_text.logprobs"
-_PASSED = ("temperature", "top_p", "parallel_tool_calls", "service_tier", "user", "safety_identifier")
-_CACHING = ("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention")
+_PASSED = frozenset({
+    *("temperature", "top_p", "parallel_tool_calls", "service_tier", "user", "safety_identifier", "moderation"),
+    *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
+})  # fmt: skip
 _MEMORY = {  # what takes one, and what to do instead
     "previous_response_id": "send the earlier items in 'input'",
     "conversation": "send the earlier items in 'input'",
@@ -27,7 +29,7 @@ _KNOWN = frozenset({
     *shapes.ResponsesFields.__struct_fields__,
     *_MEMORY,
     *("background_options", "max_tool_calls", "stream_options", "image", "access_programs"),
-}) - frozenset({*_PASSED, *_CACHING})  # fmt: skip
+}) - _PASSED  # fmt: skip
 
 
 def parse(data: bytes) -> Chat:
@@ -39,6 +41,7 @@ def parse(data: bytes) -> Chat:
     """
     given = body.parse(data)
     _refuse_memory(given)
+    refuse_strange(given, _KNOWN | _PASSED)
     fields = typed(given, shapes.ResponsesFields)
     talk = _conversation(fields)
     raw = {name: value for name, value in given.items() if name not in _KNOWN and value is not None}

@@ -102,7 +102,9 @@ class OpenAIChat:
         raw = openai_plain.plain(self._chat.raw) if self._chat.extended else self._chat.raw
         body = {**raw, "model": self._target.model}
         if "max_tokens" in body and _OWN in self._provider.base_url:  # whose newer models refuse the older name
-            body.setdefault("max_completion_tokens", body.pop("max_tokens"))
+            older = body.pop("max_tokens")
+            if body.get("max_completion_tokens") is None:  # a null bounds nothing
+                body["max_completion_tokens"] = older
         if self._chat.stream:  # a stream without usage could not be billed
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         if self._target.quirks or self._provider.ignores:

@@ -71,6 +71,15 @@ def test_every_field_has_its_place() -> None:
     assert made.native[1]["system"] == "Be brief."
 
 
+@pytest.mark.parametrize("field", ["n", "max_completion_tokens", "web_search_options", "prediction", "modalities"])
+def test_members_of_a_chat_are_none_of_a_message(field: str) -> None:
+    """Passed on unread, ten answers would be asked for where the price of one was reserved."""
+    with pytest.raises(BadRequest) as refused:
+        parsed(**{field: 10})
+    assert refused.value.param == field
+    assert parsed(**{field: None}).max_tokens == 9
+
+
 def test_a_turn_of_tools_becomes_calls_and_answers() -> None:
     """Thoughts stay with their proof; answers come before what the user says beside them."""
     picture = {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}, "cache_control": CACHE}

@@ -78,6 +78,15 @@ def test_every_field_has_its_place() -> None:
     assert parsed(include=["message.output_text.logprobs"]).raw["logprobs"] is True
 
 
+@pytest.mark.parametrize("field", ["n", "max_completion_tokens", "max_tokens", "web_search_options", "modalities"])
+def test_members_of_a_chat_are_none_of_a_response(field: str) -> None:
+    """Passed on unread, ten answers would be asked for where the price of one was reserved."""
+    with pytest.raises(BadRequest) as refused:
+        parsed(max_output_tokens=9, **{field: 10})
+    assert refused.value.param == field
+    assert parsed(moderation={"model": "m"}, **{field: None}).raw["moderation"] == {"model": "m"}
+
+
 def test_items_become_turns() -> None:
     """What the model thought, said and called is one message, until a tool or somebody else has the word."""
     thoughts = [{"type": "reasoning.text", "text": "hm", "signature": "s"}]

@@ -47,6 +47,8 @@ def test_openai_itself_is_told_the_bound_by_its_newer_name() -> None:
     """Its newer models refuse the older one, which is all that some others know."""
     assert json.loads(adapter(max_tokens=5).request(SECRET).body)["max_completion_tokens"] == 5
     assert "max_tokens" not in json.loads(adapter(max_tokens=5).request(SECRET).body)
+    unsaid = adapter(max_tokens=5, max_completion_tokens=None)  # which would bound nothing
+    assert json.loads(unsaid.request(SECRET).body)["max_completion_tokens"] == 5
     elsewhere = msgspec.structs.replace(PROVIDER, base_url="http://127.0.0.1:1/v1")
     assert json.loads(adapter(provider=elsewhere, max_tokens=5).request(SECRET).body)["max_tokens"] == 5
 
