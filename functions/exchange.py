@@ -16,6 +16,7 @@ from shared.core.errors import (
     UpstreamRateLimited,
     UpstreamUnavailable,
 )
+from shared.dialects.dialect import speaks
 from shared.edge.answer import HungUpError
 from shared.edge.race import first_of
 from shared.edge.response import ClientGone
@@ -144,12 +145,41 @@ def _exchange(asked: Asked, begun: Answer | None, call: Call, gateway: Gateway, 
             found = adapter.reply(body)
             _bill(call, reply, writer)
             return writer.whole(found, adapter.usage)
-        while not adapter.done and (data := waited(call, answer.read)):
-            call.hear()
-            reply.push(b"".join(map(writer.chunk, adapter.chunk(data))))
-        last = b"".join(map(writer.chunk, adapter.end()))
+        held = _passed_on(adapter, answer, writer, call, reply, hold=gateway.hold)
+        last = held + b"".join(map(writer.chunk, adapter.end()))
+        call.hear()
         _bill(call, reply, writer)
         return last + writer.end(adapter.usage)
+
+
+def _passed_on(adapter: Adapter, answer: Answer, writer: Writer, call: Call, reply: Reply, *, hold: float) -> bytes:
+    """Push what a stream says as it comes; returns what is held back of one that has ended without a word.
+
+    The start of an answer (a role, an empty block, a ping) is held back until there is a word, so that what fails
+    between the two can still be served by another target; after `hold` seconds it leaves, before a client gives up.
+    """
+    held, spoken, until = b"", False, 0.0
+    while not adapter.done:
+        if held and not _comes(answer, until, call) and time.monotonic() >= until:
+            reply.push(held)
+            held, spoken = b"", True
+        if not (data := waited(call, answer.read)):
+            break
+        chunks = adapter.chunk(data)
+        if spoken := spoken or any(map(speaks, chunks)):
+            call.hear()
+        until = until or time.monotonic() + hold
+        held += b"".join(map(writer.chunk, chunks))
+        if spoken:
+            reply.push(held)
+            held = b""
+    return held
+
+
+def _comes(answer: Answer, until: float, call: Call) -> bool:
+    """Tell whether more comes before `until`, in monotonic seconds, or before the target's time is over."""
+    end = min(until, answer.until)
+    return time.monotonic() < end and waited(call, lambda: first_of([answer], end)) is not None
 
 
 def _bill(call: Call, reply: Reply, writer: Writer) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from shared.core.principals import Principal
     from shared.edge.admission import Grant
 
+HOLD_SECONDS = 5.0  # what fails fails sooner; plain HTTP clients wait no longer for a byte, by default
 ASKED = 3  # times that admission is asked: the store may not know the caller, nor the authorizer who that is by now
 
 
@@ -110,6 +111,7 @@ class Gateway(NamedTuple):
     telemetry: Telemetry
     signer: Signer
     pause: Callable[[float], None] = time.sleep
+    hold: float = HOLD_SECONDS  # that the start of a stream waits for its first word
 
     @property
     def catalog(self) -> Catalog:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     Request = Chat | Embeddings | Judgement
 
 
+_FILLED = frozenset({"text", "thinking"})  # blocks of Anthropic's that what follows fills
+
+
 class Writer(Protocol):
     """Writes one answer, whole or streamed; it owns what it is given and may change it. One instance per try."""
 
@@ -46,6 +49,24 @@ class Writer(Protocol):
 
     def failed(self, error: Exception) -> bytes:
         """Render `error` as the last event of a stream that has begun."""
+
+
+def speaks(found: Mapping[str, Any]) -> bool:
+    """Tell whether a chunk has something of an answer in it: a word, a call, a reason to stop.
+
+    A role, an empty block or a ping says only that there may be an answer.
+    """
+    event = found.get("native")
+    if event is None:
+        return any(_said(choice) for choice in found["choices"])
+    if event.get("type") != "content_block_start":
+        return event.get("type") not in {"message_start", "ping"}
+    block = event.get("content_block")
+    return not (isinstance(block, dict) and block.get("type") in _FILLED and not block.get(block["type"]))
+
+
+def _said(choice: Mapping[str, Any]) -> bool:
+    return bool(choice["finish_reason"]) or any(value for name, value in choice["delta"].items() if name != "role")
 
 
 def named(found: dict[str, object], names: Mapping[str, str]) -> dict[str, object]:

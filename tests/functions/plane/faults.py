@@ -19,6 +19,7 @@ TRIES = 3
 JSON, EVENTS = "application/json", "text/event-stream"
 ECHO = json.dumps({"error": {"message": f"Incorrect API key provided: {SECRET}"}}).encode()
 HI = b"data: " + chunk("Hi") + b"\n\n"
+ROLE = b"data: " + chunk("") + b"\n\n"  # how OpenAI begins: somebody speaks, and says nothing yet
 
 
 class Fault(NamedTuple):
@@ -127,6 +128,8 @@ BEFORE: dict[str, Fault] = {
     "nothing": Fault(said(b"", b""), 502),
     "an error": Fault(said(ECHO, b"data: " + ECHO + b"\n\n"), 502),
     "an error event": Fault(said(ECHO, b"event: error\ndata: " + ECHO + b"\n\n"), 502),
+    "an error behind a role": Fault(said(ECHO, ROLE + b"data: " + ECHO + b"\n\n"), 502),
+    "an end behind a role": Fault(said(b"{", ROLE), 502),
     "half JSON": Fault(said(json.dumps(ANSWER).encode()[:50], HI[:40]), 502),
     "bad JSON": Fault(said(b"{nonsense", b"data: {nonsense\n\n"), 502),
     "deep JSON": Fault(said(b"[" * 9999, b"data: " + b"[" * 9999 + b"\n\n"), 502),
@@ -147,6 +150,7 @@ BEFORE: dict[str, Fault] = {
     "a hang before the head": Fault(raw(b"", close=False), 504, hangs=True),
     "a hang in the head": Fault(raw(b"HTTP/1.1 200 OK\r\n", close=False), 504, hangs=True),
     "a hang in the body": Fault(began(b": ", close=False), 504, hangs=True),
+    "a hang behind a role": Fault(began(ROLE, close=False), 504, hangs=True),
     "a trickle": Fault(endless, 504, hangs=True),
 }
 

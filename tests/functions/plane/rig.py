@@ -131,6 +131,10 @@ class Rig:
         gateway = build({**self.environment, "VALKEY_PORT": str(port)})
         return replace(self, gateway=gateway._replace(telemetry=self.gateway.telemetry, pause=self.gateway.pause))
 
+    def waiting(self, seconds: float) -> Rig:
+        """The same with a gateway that waits no longer for the first word of a stream that has begun."""
+        return replace(self, gateway=self.gateway._replace(hold=seconds))
+
     def call(self, method: str, resource: str, body: Any = None, **options: Any) -> Client:
         """Send one event through the gateway; `client`, `context`, `identity` and further members of it are options."""
         client = options.pop("client", None) or Client()

@@ -41,6 +41,9 @@ def exception(kind: str) -> bytes:
     return bedrock.frame({"message": "no"}, message_type="exception", exception_type=kind)
 
 
+EMPTY = gemini.event({"candidates": [{"content": {"role": "model", "parts": [{"text": ""}]}, "index": 0}]})
+
+
 class Fault(NamedTuple):
     """What a model's provider streams, each time, and the status that stands for what becomes of it."""
 
@@ -58,11 +61,16 @@ def before(model: str, status: int, *stream: bytes, fails: int = TRIES) -> Fault
 BEFORE = {
     "overloaded": before("claude", 503, overloaded()),
     "overloaded behind a start and a ping": before("claude", 503, *CLAUDE[:2], overloaded()),
+    "overloaded behind an empty block": before("claude", 503, *CLAUDE[:3], overloaded()),
+    "limited behind a start": before("claude", 429, CLAUDE[0], overloaded("rate_limit_error"), fails=0),
+    "cut behind an empty block": before("claude", 502, *CLAUDE[:3]),
     "limited": before("claude", 429, overloaded("rate_limit_error"), fails=0),
     "another error": before("claude", 502, overloaded("api_error")),
     "nothing but pings": before("claude", 502, *CLAUDE[:2]),
     "no candidates": before("gemini", 502, gemini.event({"candidates": []})),
     "an error at first": before("gemini", 503, unwell("UNAVAILABLE")),
+    "an error behind an empty candidate": before("gemini", 503, EMPTY, unwell("UNAVAILABLE")),
+    "cut behind an empty candidate": before("gemini", 502, EMPTY),
     "exhausted": before("gemini", 429, unwell("RESOURCE_EXHAUSTED"), fails=0),
     "throttled": before("nova", 429, exception("throttlingException"), fails=0),
     "not ready": before("nova", 503, NOVA[0], exception("modelNotReadyException")),
@@ -89,8 +97,6 @@ GOOD = {
     "signs of life": ("gemini", [p for one in GEMINI for p in (gemini.WIRE.unknown, one)]),
 }
 
-STARTED = ("overloaded behind a start and a ping", "nothing but pings")  # which a client of Anthropic's has heard
-
 each_language = pytest.mark.parametrize("name", LANGUAGES)
 
 
@@ -111,10 +117,8 @@ def state(rig: Rig, model: str) -> tuple[str, int, int]:
     return use["outcome"], int(fails or 0), len(rig.upstream.requests)
 
 
-@pytest.mark.parametrize(
-    ("fault", "name"),
-    [(fault, name) for fault in BEFORE for name in LANGUAGES if (fault in STARTED) <= (name != "messages")],
-)
+@each_language
+@pytest.mark.parametrize("fault", BEFORE)
 def test_a_fault_before_the_first_word(rig: Rig, fault: str, name: str) -> None:
     """It is a status, as other targets are asked; a limit does not count as a failure."""
     model, frames, status, fails = BEFORE[fault]
@@ -122,17 +126,6 @@ def test_a_fault_before_the_first_word(rig: Rig, fault: str, name: str) -> None:
     client = ask(rig, LANGUAGES[name], model, stream=True)
     assert (client.status, client.json["error"]["type"]) == (status, kind(LANGUAGES[name], status))
     assert state(rig, model) == (CODES[status], fails, TRIES)
-
-
-@pytest.mark.parametrize("fault", STARTED)
-def test_a_start_that_was_passed_on_has_begun_the_answer(rig: Rig, fault: str) -> None:
-    """Where both sides speak Anthropic's language each event leaves as it comes, so this is an event too."""
-    model, frames, status, _ = BEFORE[fault]
-    streams(rig, model, frames)
-    client = ask(rig, LANGUAGES["messages"], model, stream=True)
-    assert (client.status, client.body.count(b"event: message_start\n")) == (200, 1)
-    assert client.body.split(b"\n\n")[-2].startswith(b"event: error\n")
-    assert state(rig, model) == (CODES[status], 1, 1)
 
 
 @each_language
