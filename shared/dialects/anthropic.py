@@ -98,8 +98,10 @@ class MessagesWriter(Writer):
         return {"stop_reason": "tool_use" if called and reason == "end_turn" else reason, "stop_sequence": None}
 
     def _native(self, event: dict[str, Any]) -> bytes:
-        said = event.get("type")
-        kind = said if isinstance(said, str) and said.isascii() and said.isprintable() else "ping"
+        """Pass an event on, also of a type that is new; one without any says nothing, and strict SDKs break at it."""
+        kind = event.get("type")
+        if not isinstance(kind, str) or not (kind.isascii() and kind.isprintable()):
+            return b""
         if kind == "message_start":
             event = {**event, "message": self._completed(event.get("message"))}
         if kind == _ENDING or self._held:

@@ -184,6 +184,17 @@ class Rig:
         """How many requests hold a slot."""
         return int(self.valkey.zcard(f"{{default}}:leases:key:{KEY}"))
 
+    def settled(self) -> dict[str, str]:
+        """The one settlement: it is what the key's budget has lost, and nothing is held any more."""
+        [use] = self.usage()
+        found = self.valkey.hgetall(f"{{default}}:spend:key:{KEY}")
+        spend = {name.decode(): int(value) for name, value in found.items()}
+        assert (self.leases(), self.valkey.zcard("{default}:holds")) == (0, 0)
+        assert not [name for name, value in spend.items() if name.startswith("r:") and value]
+        assert spend.get("c:t", 0) == int(use["cost"])
+        assert self.lines[-1]["settled"] is True
+        return use
+
 
 @dataclass
 class Aws:

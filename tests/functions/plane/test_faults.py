@@ -16,7 +16,7 @@ import pytest
 from shared.core.pricing import NANO
 from tests.functions.plane.faults import BEFORE, ODD, SECRET, TRIES, WHILE, refused
 from tests.functions.plane.languages import LANGUAGES, VECTORS, ask, kind, said
-from tests.functions.plane.rig import KEY, item
+from tests.functions.plane.rig import item
 
 if TYPE_CHECKING:
     from tests.functions.plane.languages import Language
@@ -41,12 +41,7 @@ def frail(rig: Rig) -> Rig:
 
 def settled(rig: Rig) -> dict[str, str]:
     """Return the one settlement: nothing is held any more, and nothing tells our key."""
-    [use] = rig.usage()
-    spend = {name.decode(): int(value) for name, value in rig.valkey.hgetall(f"{{default}}:spend:key:{KEY}").items()}
-    assert (rig.leases(), rig.valkey.zcard("{default}:holds")) == (0, 0)
-    assert not [name for name, value in spend.items() if name.startswith("r:") and value]
-    assert spend.get("c:t", 0) == int(use["cost"])
-    assert rig.lines[-1]["settled"] is True
+    use = rig.settled()
     assert SECRET not in json.dumps([rig.lines, use])
     return use
 
