@@ -118,6 +118,7 @@ class NexusStack(Stack):
         outputs = {
             "BaseUrl": api.url,
             "AdminFunction": functions["admin"].function.function_name,
+            "GatewayRole": functions[manifest.GATEWAY].role.role_name,
             "DirectoryTable": stores.directory.table_name,
             "PepperSecret": stores.pepper.secret_arn,
             "ProvidersSecret": stores.providers.secret_arn,

@@ -17,6 +17,7 @@ from shared.edge.admission import Admission, Stale, Unprojected, connect, unstor
 from shared.edge.aws import DYNAMODB, SECRETS, Aws, AwsError, credentials_from, valkey_login
 from shared.edge.directory import BrokenRecordError, Directory
 from shared.edge.http import Http
+from shared.edge.identity import Identities
 from shared.edge.report import Report
 from shared.edge.secrets import Secrets
 from shared.edge.settings import GatewaySettings
@@ -108,6 +109,7 @@ class Gateway(NamedTuple):
     admission: Admission
     directory: Directory
     providers: Providers
+    identities: Identities
     telemetry: Telemetry
     signer: Signer
     pause: Callable[[float], None] = time.sleep
@@ -117,6 +119,16 @@ class Gateway(NamedTuple):
     def catalog(self) -> Catalog:
         """The catalog that is live."""
         return self.shelf.catalog
+
+    def key(self, provider: Provider) -> str:
+        """Return what `provider` is called with; raises as `Providers.key` and `Identities.token` do."""
+        return self.identities.token(provider) if provider.identity else self.providers.key(provider)
+
+    def another(self, provider: Provider, tried: Collection[str], *, refused: bool) -> str:
+        """Return something else that it may be called with, "" if there is nothing; `tried` was refused or limited."""
+        if provider.identity:
+            return self.identities.another(provider, tried) if refused else ""
+        return self.providers.another(provider, tried, refused=refused)
 
     def renew(self, org: str) -> None:
         """Have the catalog that is live, as far as the stores can be reached."""
@@ -267,7 +279,8 @@ def build(environment: Mapping[str, str]) -> Gateway:
     store, login = settings.valkey, valkey_login(settings.valkey, settings.aws, credentials)
     connection = connect(store.host, store.port, tls=store.tls, credentials=login)
     admission, http = Admission(connection, presets=limits.fingerprint(catalog.tiers)), Http()
-    for connected in (secrets, directory, admission, http):
+    identities = Identities(settings.google, settings.aws.region, credentials)
+    for connected in (secrets, directory, admission, http, identities):
         snapshot.register_before_snapshot(connected.drop)
     telemetry, records = Telemetry(settings.stage), Directory(directory, settings.directory_table)
     shelf = Shelf(catalog, environment, admission=admission, directory=records)
@@ -277,6 +290,7 @@ def build(environment: Mapping[str, str]) -> Gateway:
         admission=admission,
         directory=records,
         providers=Providers(shelf, Secrets(secrets), settings.providers_secret),
+        identities=identities,
         telemetry=telemetry,
         signer=Signer(settings.aws.region, credentials),
     )

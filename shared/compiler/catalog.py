@@ -33,7 +33,11 @@ _ENTRIES: dict[str, type[BaseModel]] = {
     "tiers": schema.Tier,
     "resilience": schema.Resilience,
 }
-_INNER: dict[str, type[BaseModel]] = {"targets": schema.Target, "models": schema.Member}
+_INNER: dict[str, type[BaseModel]] = {
+    "identity": schema.Identity,
+    "models": schema.Member,
+    "targets": schema.Target,
+}
 
 
 def compile_catalog(source: Source, prices: Prices) -> bytes:

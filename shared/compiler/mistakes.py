@@ -24,6 +24,11 @@ def _providers(parsed: schema.File) -> Iterator[Mistake]:
     stand_ins = [name for name, provider in parsed.providers.items() if provider.stand_in]
     for name in stand_ins[1:]:
         yield ("providers", name, "stand_in"), f"'{stand_ins[0]}' stands in already; there is only one"
+    for name, provider in parsed.providers.items():
+        if provider.identity and (provider.dialect != "openai" or provider.api_version):
+            yield ("providers", name, "identity"), "is for services of dialect 'openai' (without api_version)"
+        if provider.identity and provider.secret:
+            yield ("providers", name, "identity"), "takes the place of the secret; leave one of the two out"
 
 
 def _models(parsed: schema.File) -> Iterator[Mistake]:

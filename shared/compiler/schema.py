@@ -30,6 +30,20 @@ class Entry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Identity(Entry):
+    """As whom a Cloud Run service is called."""
+
+    workload_identity_provider: Annotated[
+        str, Field(pattern=r"^projects/\d+/locations/global/workloadIdentityPools/[a-z0-9-]+/providers/[a-z0-9-]+$")
+    ]
+    service_account: Annotated[str, Field(pattern=r"^[a-z0-9-]+@[a-z0-9.-]+\.gserviceaccount\.com$")]
+    audience: Annotated[str, Field(pattern=r"^[\x21-\x7e]{0,512}$")] = ""
+
+    def compiled(self) -> catalog.Identity:
+        """Return it as the hot path reads it."""
+        return catalog.Identity(**self.model_dump())
+
+
 class Provider(Entry):
     """Who answers, and by which settings its targets are asked that say nothing else."""
 
@@ -42,6 +56,7 @@ class Provider(Entry):
     quirks: list[Quirk] = []
     ignores: list[Annotated[str, Field(pattern=r"^[a-z_]+$")]] = []
     region: str = ""
+    identity: Identity | None = None
     connect_seconds: Seconds = _SIMPLE.connect
     first_chunk_seconds: Seconds = _SIMPLE.first_chunk
     total_seconds: Seconds = _SIMPLE.total
@@ -74,7 +89,9 @@ class Provider(Entry):
     def compiled(self, name: str) -> catalog.Provider:
         """Return it as the hot path reads it."""
         known = set(catalog.Provider.__struct_fields__) & set(type(self).model_fields)
-        return catalog.Provider(name=name, **(self.model_dump(include=known) | {"ignores": tuple(self.ignores)}))
+        identity = self.identity.compiled() if self.identity else None
+        given = self.model_dump(include=known) | {"ignores": tuple(self.ignores), "identity": identity}
+        return catalog.Provider(name=name, **given)
 
 
 class Target(Entry):

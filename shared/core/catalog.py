@@ -15,6 +15,14 @@ Priority = Literal["cheap", "balanced", "quality"]
 FILE = "catalog.json"  # its name in the task root
 
 
+class Identity(msgspec.Struct, frozen=True):
+    """As whom a service at Google Cloud is called: the gateway's role at AWS stands for a service account there."""
+
+    workload_identity_provider: str  # projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/NAME
+    service_account: str
+    audience: str = ""  # for whom the tokens are; "": scheme and host of the provider's address, as Cloud Run wants it
+
+
 class Provider(msgspec.Struct, frozen=True):
     """Who answers. `base_url` is final once the edge has put the value of `base_url_env`, if set, in its place."""
 
@@ -26,6 +34,7 @@ class Provider(msgspec.Struct, frozen=True):
     stand_in: bool = False  # serves chat models whose own providers have no credentials
     api_version: str = ""  # of Azure's form of OpenAI's dialect; "" is OpenAI's own form
     ignores: tuple[str, ...] = ()  # fields of a request that are left out where it cannot serve them, not refused
+    identity: Identity | None = None  # what opens it is a token of this identity, and no secret
 
 
 class Timeouts(msgspec.Struct, frozen=True):

@@ -111,10 +111,26 @@ class TokensSettings(NamedTuple):
         )
 
 
+class GoogleSettings(NamedTuple):
+    """Where Google exchanges tokens, and where it writes them for service accounts."""
+
+    sts_url: str
+    iam_url: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> GoogleSettings:
+        """Read the optional `GOOGLE_STS_URL` and `GOOGLE_IAM_URL`."""
+        return cls(
+            environment.get("GOOGLE_STS_URL") or "https://sts.googleapis.com",
+            environment.get("GOOGLE_IAM_URL") or "https://iamcredentials.googleapis.com",
+        )
+
+
 class GatewaySettings(NamedTuple):
     """What the gateway needs; base URLs of providers are named by the catalog, not here."""
 
     aws: AwsSettings
+    google: GoogleSettings
     stage: str
     directory_table: str
     providers_secret: str
@@ -129,6 +145,7 @@ class GatewaySettings(NamedTuple):
         """
         return cls(
             aws=AwsSettings.from_env(environment),
+            google=GoogleSettings.from_env(environment),
             stage=_text(environment, "STAGE"),
             directory_table=_text(environment, "DIRECTORY_TABLE"),
             providers_secret=_text(environment, "PROVIDERS_SECRET"),

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 in the two forms we send: a signed JSON call, and the token that opens ElastiCache.
+"""AWS Signature Version 4 in the two forms we send: signed headers, and the token that opens ElastiCache.
 
 botocore is the judge of both in the tests; importing it would cost more than the whole authorizer.
 """
@@ -47,12 +47,15 @@ def headers(
     named: Mapping[str, str],
     *,
     now: float,
+    method: str = "POST",
     path: str = "/",
+    query: str = "",
 ) -> dict[str, str]:
-    """Return the headers of a signed POST to `host`: those in `named` (lower case), and the signature's own.
+    """Return the headers of a signed request to `host`: those in `named` (lower case), and the signature's own.
 
     `path` is as it is sent, its parts escaped: every service but S3 wants them escaped once more where it is signed.
-    `now` is in epoch seconds; AWS refuses what is more than five minutes off its own clock.
+    `query` is sorted by name, and escaped. `now` is in epoch seconds; AWS refuses what is more than five minutes off
+    its own clock.
     """
     stamp = _stamp(now)
     signed = {**named, "host": host, "x-amz-date": stamp}
@@ -60,7 +63,8 @@ def headers(
         signed["x-amz-security-token"] = credentials.token
     names = ";".join(sorted(signed))
     lines = "".join(f"{name}:{' '.join(signed[name].split())}\n" for name in sorted(signed))
-    request = f"POST\n{quote(path, safe='/-_.~')}\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
+    place = path if scope.service == "s3" else quote(path, safe="/-_.~")
+    request = f"{method}\n{place}\n{query}\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
     signature = _sign(credentials, scope, stamp, request)
     claim = f"{credentials.access_key}/{_reach(scope, stamp)}"
     signed["authorization"] = f"{_ALGORITHM} Credential={claim}, SignedHeaders={names}, Signature={signature}"

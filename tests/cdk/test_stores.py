@@ -94,6 +94,6 @@ def test_the_stores_bill_has_a_ceiling(of_type: Select) -> None:
 def test_the_outputs_say_what_an_operator_needs_next(template: Mapping[str, Any]) -> None:
     """Where to send requests, what makes the first key, where data and credentials lie."""
     secrets = {"PepperSecret", "ProvidersSecret", "SigningSecret"}
-    wanted = {"BaseUrl", "AdminFunction", "DirectoryTable", "JwtIssuer", *secrets}
+    wanted = {"BaseUrl", "AdminFunction", "DirectoryTable", "GatewayRole", "JwtIssuer", *secrets}
     assert wanted <= template["Outputs"].keys()
     assert not str(template["Outputs"]["BaseUrl"]["Value"]["Fn::Join"][1][-1]).endswith("/")

@@ -204,3 +204,39 @@ def test_lines_of_fields() -> None:
     assert lines.of(("k", "l", "deeper")) == 8
     assert lines.of(("b", "c.d", "i")) == 2
     assert lines.of(("nowhere",)) == 1
+
+
+IDENTITY = """
+[providers.local.identity]
+workload_identity_provider = "projects/1/locations/global/workloadIdentityPools/aws/providers/nexus"
+service_account = "caller@project.iam.gserviceaccount.com"
+"""
+
+
+def test_an_identity_at_google_is_compiled(tmp_path: Path) -> None:
+    """With its audience, or without."""
+    for more, audience in (("", ""), ('audience = "https://x.run.app"\n', "https://x.run.app")):
+        identity = decode(compiled(SMALL + IDENTITY + more, tmp_path)).providers["local"].identity
+        assert identity is not None
+        assert identity.workload_identity_provider.endswith("/aws/providers/nexus")
+        assert (identity.service_account, identity.audience) == ("caller@project.iam.gserviceaccount.com", audience)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "complaint"),
+    [
+        ("projects/1/", "projects/one/", 19, "identity.workload_identity_provider: "),
+        ("service_account =", "account =", 18, "identity.service_account: is missing; add it"),
+        ("service_account =", "account =", 20, "the fields are workload_identity_provider, service_account, audience"),
+        ("caller@project.iam", "caller@x/../y.iam", 20, "identity.service_account: "),
+        ("stand_in = true", 'secret = "KEY"', 18, "identity: takes the place of the secret; leave one of the two out"),
+        ('dialect = "openai"', 'dialect = "gemini"', 18, "identity: is for services of dialect 'openai'"),
+    ],
+)
+def test_a_mistake_in_an_identity_is_told_with_its_line(
+    tmp_path: Path, old: str, new: str, line: int, complaint: str
+) -> None:
+    """As any other."""
+    with pytest.raises(SourceError) as caught:
+        compiled((SMALL + IDENTITY).replace(old, new), tmp_path)
+    assert [told for told in str(caught.value).splitlines() if f"catalog.toml:{line}: " in told and complaint in told]

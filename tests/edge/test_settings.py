@@ -9,6 +9,7 @@ from shared.edge.settings import (
     AuthorizerSettings,
     AwsSettings,
     GatewaySettings,
+    GoogleSettings,
     SettingsError,
     TokensSettings,
     ValkeySettings,
@@ -39,6 +40,9 @@ AWS = AwsSettings("eu-west-1", None)
 VALKEY = ValkeySettings("cache.local", 6379, tls=True, user="nexus", cache="nexus-cache")
 
 
+GOOGLE = GoogleSettings("https://sts.googleapis.com", "https://iamcredentials.googleapis.com")
+
+
 def test_reads_what_each_function_needs() -> None:
     """Values arrive typed; nothing is read that the function does not use."""
     secrets = ("arn:pepper", "nexus-1", "arn:signing")
@@ -52,7 +56,7 @@ def test_reads_what_each_function_needs() -> None:
         ISSUER,
         VALKEY,
     )
-    assert GatewaySettings.from_env(ENVIRONMENT) == (AWS, "dev", "directory", "arn:providers", VALKEY)
+    assert GatewaySettings.from_env(ENVIRONMENT) == (AWS, GOOGLE, "dev", "directory", "arn:providers", VALKEY)
     assert AdminSettings.from_env(ENVIRONMENT) == (
         AWS,
         "dev",
