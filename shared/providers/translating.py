@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from shared.core import wire
 from shared.core.errors import BadRequest
+from shared.core.fields import typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -45,8 +48,27 @@ _NEUTRAL: dict[str, tuple[object, ...]] = {
 }
 
 
+class _Marked(Struct):
+    cache_control: dict[str, Any] | None = None
+
+
+class _Message(_Marked):
+    content: str | list[_Marked] | None = None
+    tool_calls: list[_Marked] | None = None
+    reasoning_details: list[dict[str, Any]] | None = None
+
+
+class _Beside(Struct):
+    """What a chat holds beside OpenAI's own members: clients may send it too, and no other shape looks at it."""
+
+    messages: list[_Message]
+    thinking: dict[str, Any] | None = None
+    tools: list[_Marked] | None = None
+
+
 def refuse_foreign(raw: Mapping[str, Any], takes: Collection[str], provider: Provider) -> None:
-    """Raise BadRequest for the first field that the provider cannot serve; `takes` are those that are translated."""
+    """Raise BadRequest for the first field that is no translatable one; `takes` are those that are translated."""
+    typed(raw, _Beside)
     for name, value in raw.items():
         if value is None or name in takes or name in ALWAYS or name in _HINTS or name in provider.ignores:
             continue
