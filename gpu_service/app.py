@@ -5,6 +5,7 @@ It never raises: functions-framework answers an exception with a second response
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,10 @@ from gpu_service.log import event
 from gpu_service.metrics import CONTENT_TYPE
 from gpu_service.tasks.answer import Streamed
 from gpu_service.tasks.routes import PATHS, invoke
+from gpu_service.watchdog import Watchdog, leave
 from shared.core.errors import MethodNotAllowed, NotFound, envelope, headers, translate
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from gpu_service.asgi import Receive, Scope, Send
@@ -42,8 +43,10 @@ _encode = msgspec.json.Encoder().encode
 class App:
     """Answers every path of the service."""
 
-    def __init__(self, fleet: Fleet, settings: Settings) -> None:
+    def __init__(self, fleet: Fleet, settings: Settings, leave: Callable[[float], None] = leave) -> None:
         self.fleet = fleet
+        self.watchdog = Watchdog(fleet, settings.patience, partial(leave, settings.drain_seconds))
+        self._watching: asyncio.Task[None] | None = None
         self._settings = settings
         self._callers = Callers(settings)
         self._routes: Mapping[str, Mapping[str, Handler]] = {
@@ -84,14 +87,18 @@ class App:
 
     def start(self) -> asyncio.Task[Any]:
         """Begin to load the model, if nobody has."""
+        if self._watching is None:
+            self._watching = asyncio.get_running_loop().create_task(self.watchdog.watch())
         return self.fleet.start()
 
     def stop(self) -> None:
-        """End the streams that are still open, each with a last event that says why."""
+        """End what is still open, each with an answer or a last event that says why."""
         self.fleet.stop()
 
     def close(self) -> None:
         """Stop what has not begun."""
+        if self._watching is not None:
+            self._watching.cancel()
         self.fleet.close()
 
     async def _answered(self, exchange: Exchange) -> Response | Streamed:
@@ -120,6 +127,8 @@ class App:
         return methods[method]
 
     async def _live(self, _exchange: Exchange) -> Response:
+        if self.fleet.is_stuck:
+            raise NotReady("A run of the model does not end.", retry_after=1)
         return Response(200, _encode({"status": "live"}))
 
     async def _ready(self, _exchange: Exchange) -> Response:

@@ -42,6 +42,10 @@ _ENVIRONMENT: Final = f"""environment of `serve`:
   TARGET_LATENCY_MS       what 95 of 100 rows shall take at most (default: 1000); who would miss it is told when
                           to come back
   DEADLINE_MS             after how long a request that has not begun is given up (default: 10000)
+  STUCK_FACTOR, STUCK_MIN_MS, STUCK_MAX_SECONDS
+                          a run that takes so many times what was predicted (default: 20), but from 10000 ms to 300 s,
+                          is stuck: the service is neither ready nor live, and its requests get 504 at their deadline
+  STUCK_GRACE_MS          after how much longer the process ends, if the run has not (default: 10000)
   AUTO_TUNE               off: the bounds alone decide on the size of a run and the wait for it (default: on)
   CACHE_MB                memory for results that were computed before (default: 64; 0: none)
   CACHE_DIR, CACHE_DISK_MB

@@ -14,7 +14,7 @@ from gpu_service.heads import finished
 from gpu_service.model import GRAPH, TOKENIZER, Manifest, ModelError
 from gpu_service.prepare import Prepared
 from gpu_service.reference import Reference
-from gpu_service.session import CUDA, open_session
+from gpu_service.session import CUDA, Interrupts, open_session
 from gpu_service.slices import slices
 from gpu_service.tokens import Cut, Row, Tokens
 
@@ -52,6 +52,7 @@ class Engine:
     ) -> None:
         self._session = session
         self._tokens = tokens
+        self._interrupts = Interrupts()
         self.manifest = manifest
         self.spec = spec or specs.Spec(task="embedding", source=".")
 
@@ -135,8 +136,13 @@ class Engine:
     def run(self, rows: Sequence[Row]) -> NDArray[np.float32]:
         """Compute the results of `rows` in one padded batch; a result does not depend on its neighbours."""
         lengths = [len(row) for row in rows]
-        outputs = self._session.run(None, self._feeds(rows, self._shape(len(rows), max(lengths))))
+        feeds = self._feeds(rows, self._shape(len(rows), max(lengths)))
+        outputs = self._session.run(None, feeds, self._interrupts.options())
         return finished(outputs[0][: len(rows)], lengths, self.spec)
+
+    def interrupt(self, thread: int) -> None:
+        """Let the run that `thread` waits for end with an error after the kernel that it is in."""
+        self._interrupts.end(thread)
 
     def _feeds(self, rows: Sequence[Row], shape: tuple[int, int]) -> dict[str, NDArray[Any]]:
         if self._tokens is None:

@@ -2,8 +2,9 @@
 
 GatewayError
 ├── Overloaded       503  as many requests are inside as may be
-├── NotReady         503  the model is not loaded, or could not be
+├── NotReady         503  the model is not loaded, could not be, or is about to be started anew
 ├── IdentityUnknown  503  the identity provider's keys cannot be had
+├── Stuck            504  the run that a request is in does not end
 └── TooSlow          408  the client did not send its body in time
 """
 
@@ -21,7 +22,7 @@ class Overloaded(GatewayError):
 
 
 class NotReady(GatewayError):
-    """The model is not loaded, or could not be."""
+    """The model is not loaded, could not be, or is about to be started anew."""
 
     status = 503
     code = "not_ready"
@@ -32,6 +33,13 @@ class IdentityUnknown(GatewayError):
 
     status = 503
     code = "identity_unavailable"
+
+
+class Stuck(GatewayError):
+    """The run that a request is in does not end."""
+
+    status = 504
+    code = "run_timeout"
 
 
 class TooSlow(GatewayError):

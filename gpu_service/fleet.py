@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from gpu_service.cache import Caches
 from gpu_service.engine import Engine
+from gpu_service.errors import NotReady
 from gpu_service.generation.decoder import Decoder
 from gpu_service.generation.service import Generation
 from gpu_service.log import event
@@ -17,7 +19,7 @@ from gpu_service.telemetry import Telemetry
 from shared.core.errors import BadRequest, UnknownModel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from gpu_service.settings import Settings
     from gpu_service.specs import Spec, Task
@@ -59,9 +61,31 @@ class Fleet:
 
     @property
     def state(self) -> str:
-        """`failed` if one model is, `ready` if all are, `starting` until then."""
+        """`failed` if one model is, `stuck` if a run of one does not end, `ready` if all are, `starting` until then."""
+        if self.is_stuck:
+            return "stuck"
         states = {service.state for service in self._services.values()}
         return next((state for state in ("failed", "starting") if state in states), "ready")
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a run does not end."""
+        now = time.perf_counter()
+        return any(service.runs.stuck(now) for service in self._services.values())
+
+    def stuck(self, now: float) -> list[str]:
+        """Deal with runs that do not end; gives the models that they are of."""
+        return [name for name, service in self._services.items() if service.stuck(now)]
+
+    def forgive(self, seconds: float) -> None:
+        """Allow all runs so much more time: the process stood still."""
+        for service in self._services.values():
+            service.runs.forgive(seconds)
+
+    def abandon(self, models: Iterable[str]) -> None:
+        """Give up all requests of `models`."""
+        for name in models:
+            self._services[name].abandon(NotReady("A run of the model does not end, and it is started anew."))
 
     def start(self) -> asyncio.Task[None]:
         """Begin to load the models, once; the task raises `ModelError` if one of them cannot be served."""
@@ -129,10 +153,9 @@ class Fleet:
         return self.names[0]
 
     def stop(self) -> None:
-        """End the answers that are still being generated: the process is about to end."""
+        """Give up what is still under way: the process is about to end."""
         for service in self._services.values():
-            if isinstance(service, Generation):
-                service.stop()
+            service.stop()
 
     def close(self) -> None:
         """Stop what has not begun."""

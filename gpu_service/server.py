@@ -23,6 +23,7 @@ from gpu_service.guard import check_guard
 from gpu_service.log import event
 from gpu_service.model import ModelError
 from gpu_service.tasks.routes import PATHS
+from gpu_service.watchdog import force
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -109,7 +110,11 @@ def serve(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)  # uvicorn drains first, and then sends itself the signal again
     event("listening", host=settings.host, port=listener.getsockname()[1])
-    server.run(sockets=[listener])
+    try:
+        server.run(sockets=[listener])
+    finally:
+        if app.watchdog.left:
+            force()
     return int(front.failed)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from gpu_service.batching.batcher import Batcher
 from gpu_service.cache import Found
 from gpu_service.engine import Engine
+from gpu_service.errors import NotReady
 from gpu_service.loading import Loading
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gpu_service.cache import Cache, Caches
+    from gpu_service.runs import Runs
     from gpu_service.settings import Settings
     from gpu_service.telemetry import Telemetry
     from gpu_service.tokens import Row
@@ -45,7 +47,13 @@ class Service(Loading[Engine]):
         self._caches = caches
         self._cache: Cache | None = None
         self._batcher: Batcher[Row, NDArray[np.float32]] = Batcher(
-            self._run, settings.batching, workers=settings.workers, places=settings.places, meter=self._meter
+            self._run,
+            settings.batching,
+            workers=settings.workers,
+            places=settings.places,
+            meter=self._meter,
+            patience=settings.patience,
+            interrupt=self._interrupt,
         )
 
     @property
@@ -75,6 +83,23 @@ class Service(Loading[Engine]):
         phases = {"queue": began - tokenized, "tokenize": tokenized - arrived, "inference": ended - began}
         return Computed(found.results, phases, sum(map(len, made)), found.hits)
 
+    @property
+    def runs(self) -> Runs:
+        """What is under way."""
+        return self._batcher.runs
+
+    def stuck(self, now: float) -> bool:
+        """Deal with runs that do not end; tells whether there are any."""
+        return self._batcher.stuck(now)
+
+    def abandon(self, error: Exception) -> None:
+        """Give up all requests."""
+        self._batcher.abandon(error)
+
+    def stop(self) -> None:
+        """Give up what is left: the process is about to end."""
+        self._batcher.abandon(NotReady("The service is shutting down."))
+
     def close(self) -> None:
         """Stop what has not begun."""
         super().close()
@@ -96,6 +121,9 @@ class Service(Loading[Engine]):
         found = engine.run(rows)
         self._telemetry.ran(engine.manifest.name, [len(row) for row in rows], time.perf_counter() - began)
         return found
+
+    def _interrupt(self, thread: int) -> None:
+        self.start().result().interrupt(thread)
 
     def _meter(self) -> float:
         """On a CPU the worker's own thread computes, and its clock stands still while others have the core."""

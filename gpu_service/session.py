@@ -7,6 +7,7 @@ asked afterwards where it runs.
 from __future__ import annotations
 
 import sys
+import threading
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,23 @@ if TYPE_CHECKING:
 _CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
 _ARENA: Final = {"arena_extend_strategy": "kSameAsRequested"}  # the other doubles; the shapes are few and come again
+
+
+class Interrupts:
+    """ONNX Runtime's way to end a run from another thread, for the threads that share a session."""
+
+    def __init__(self) -> None:
+        self._options: dict[int, Any] = {}
+
+    def options(self) -> Any:  # noqa: ANN401 - onnxruntime publishes no types
+        """Give the options for this thread's next run."""
+        found = self._options[threading.get_ident()] = onnxruntime.RunOptions()
+        return found
+
+    def end(self, thread: int) -> None:
+        """Let the run of `thread` end with an error after the kernel that it is in."""
+        if (options := self._options.get(thread)) is not None:
+            options.terminate = True
 
 
 def open_session(path: Path, *, threads: int, device: Device) -> Any:  # noqa: ANN401 - onnxruntime publishes no types

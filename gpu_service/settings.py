@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
 from gpu_service import guard
-from gpu_service.batching.limits import Limits
+from gpu_service.batching.limits import Limits, Patience
 from gpu_service.cpu import cores
 from gpu_service.model import MANIFEST, STORE
 from gpu_service.specs import PACKAGED
@@ -34,8 +34,9 @@ class Settings:
     fetched for that file. `token` is the bearer token that callers must show, "" for none; `guard` is how they are
     checked, "token", "identity" or "platform", and `identity` which identity tokens open the service besides.
     `threads` are the cores of one run, `workers` the runs at a time, `places` the requests inside at a time; `batching`
-    says how they share runs. The caches hold `cache_bytes` in memory and, if there is a `cache_dir`, `cache_disk_bytes`
-    in it. `body_seconds` is what a client has to send its body, `drain_seconds` what is under way has after SIGTERM.
+    says how they share runs, `patience` when one of these is stuck. The caches hold `cache_bytes` in memory and, if
+    there is a `cache_dir`, `cache_disk_bytes` in it. `body_seconds` is what a client has to send its body,
+    `drain_seconds` what is under way has after SIGTERM.
     """
 
     model_dir: Path | None
@@ -51,6 +52,7 @@ class Settings:
     workers: int
     places: int
     batching: Limits
+    patience: Patience
     cache_bytes: int
     cache_dir: Path | None
     cache_disk_bytes: int
@@ -86,6 +88,7 @@ class Settings:
             workers=_number(environment, "INFERENCE_WORKERS", 1 if device == "cuda" else max(1, cores() // threads)),
             places=_number(environment, "MAX_REQUESTS", 256),
             batching=_batching(environment),
+            patience=_patience(environment),
             cache_bytes=_number(environment, "CACHE_MB", 64, least=0) * _MB,
             cache_dir=Path(folder) if (folder := environment.get("CACHE_DIR")) else None,
             cache_disk_bytes=_number(environment, "CACHE_DISK_MB", 1024) * _MB,
@@ -116,6 +119,16 @@ def _batching(environment: Mapping[str, str]) -> Limits:
         target_latency=_number(environment, "TARGET_LATENCY_MS", 1000) / 1000,
         deadline=_number(environment, "DEADLINE_MS", 10_000) / 1000,
         tune=_switch(environment, "AUTO_TUNE"),
+    )
+
+
+def _patience(environment: Mapping[str, str]) -> Patience:
+    known = Patience()
+    return Patience(
+        factor=float(_number(environment, "STUCK_FACTOR", int(known.factor))),
+        least=_number(environment, "STUCK_MIN_MS", int(known.least * 1000)) / 1000,
+        most=float(_number(environment, "STUCK_MAX_SECONDS", int(known.most))),
+        grace=_number(environment, "STUCK_GRACE_MS", int(known.grace * 1000)) / 1000,
     )
 
 

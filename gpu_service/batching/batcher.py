@@ -2,7 +2,8 @@
 
 A worker asks for a batch when it has nothing to do, so requests join until the very moment a run begins. The event loop
 never computes, and hears of a whole batch at once. A run that fails is split in two until the row that makes it fail
-stands alone: its request gets the error, all others their results.
+stands alone: its request gets the error, all others their results. A run that does not end is no row's fault: who is in
+it is told at his deadline, and nothing new is taken until it has ended.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast
 
 from gpu_service.batching.policy import FOREVER, Policy
-from gpu_service.batching.ticket import Batch, Ticket
-from gpu_service.errors import Overloaded
+from gpu_service.batching.ticket import Batch, Row, Ticket
+from gpu_service.errors import NotReady, Overloaded, Stuck
+from gpu_service.runs import Runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence, Sized
 
-    from gpu_service.batching.limits import Limits
+    from gpu_service.batching.limits import Limits, Patience
 
 R = TypeVar("R", bound="Sized")
 T = TypeVar("T")
@@ -53,7 +55,8 @@ class Batcher(Generic[R, T]):
 
     `work` computes one result per row; several threads call it at once. A row is as long as `len` says. Threads begin
     with the first request, so that a process may fork before. `meter` is the clock that tells what a run costs: that of
-    the thread, where the work is done on it, knows nothing of what neighbours on the machine take.
+    the thread, where the work is done on it, knows nothing of what neighbours on the machine take. `interrupt` asks the
+    run of a thread to end, after it has tried the `patience`.
     """
 
     def __init__(
@@ -64,8 +67,12 @@ class Batcher(Generic[R, T]):
         workers: int = 1,
         places: int = 256,
         meter: Callable[[], float] = time.perf_counter,
+        patience: Patience | None = None,
+        interrupt: Callable[[int], None] = lambda _thread: None,
     ) -> None:
         self.policy = Policy(limits, workers=workers)
+        self.runs = Runs(patience, interrupt)
+        self._jobs: set[Job[R, T]] = set()
         self._work = work
         self._meter = meter
         self._places = places
@@ -81,7 +88,10 @@ class Batcher(Generic[R, T]):
 
         Raises:
             Overloaded: it would wait past the target; `retry_after` is when it would not.
+            NotReady: a run does not end.
         """
+        if self.runs.stuck(time.perf_counter()):
+            raise NotReady("A run of the model does not end; nothing was computed for this request.", retry_after=5)
         with self._turn:
             if tokens:
                 self._refuse_late(tokens)
@@ -98,6 +108,7 @@ class Batcher(Generic[R, T]):
 
         Raises:
             Overloaded: it would wait past the target, or nothing of it had begun by the deadline.
+            Stuck: it had begun, and its run does not end.
             Exception: what `work` raised for one of the rows alone.
         """
         loop = self._loop = asyncio.get_running_loop()
@@ -110,13 +121,27 @@ class Batcher(Generic[R, T]):
             self.policy.offer(job, now)
             self._turn.notify()
         timer = loop.call_later(deadline, self._expire)
+        self._jobs.add(job)
         try:
             return await job.future
         finally:
+            self._jobs.discard(job)
             timer.cancel()
             if not job.over:
                 with self._turn:
                     self.policy.drop(job)
+
+    def stuck(self, now: float) -> bool:
+        """Ask runs that are stuck to end, and give up their requests at their deadline; call it on the event loop."""
+        found = self.runs.interrupt(now)
+        for job in {job for run in found for job in run.requests if job.expires <= now}:
+            self._give_up(job, Stuck("The run of the model that this request is in does not end."))
+        return bool(found)
+
+    def abandon(self, error: Exception) -> None:
+        """Give up all requests; call it on the event loop."""
+        for job in tuple(self._jobs):
+            self._give_up(job, error)
 
     def close(self) -> None:
         """Let the threads end after the runs under way; what waits is never begun."""
@@ -143,7 +168,7 @@ class Batcher(Generic[R, T]):
     def _serve(self) -> None:
         while batch := self._next():
             before = self._meter()
-            outcomes = self._attempt([cast("Job[R, T]", row.ticket).rows[row.place] for row in batch.rows])
+            outcomes = self._attempt(batch.rows)
             busy = self._meter() - before
             broken = {row.ticket for row, outcome in zip(batch.rows, outcomes, strict=True) if _is_error(outcome)}
             with self._turn:
@@ -167,10 +192,12 @@ class Batcher(Generic[R, T]):
                 self._turn.wait(None if found == FOREVER else found)
         return None
 
-    def _attempt(self, rows: list[R]) -> list[Any]:
+    def _attempt(self, rows: Sequence[Row]) -> list[Any]:
         """Give a result or an exception per row."""
+        run, padded = None, len(rows) * max(row.size for row in rows)
         try:
-            results = self._work(rows)
+            with self.runs.of({row.ticket for row in rows}, self.policy.cost, padded) as run:
+                results = self._work([cast("Job[R, T]", row.ticket).rows[row.place] for row in rows])
             if len(results) != len(rows):
                 raise RuntimeError(f"The model gave {len(results)} results for {len(rows)} rows.")  # noqa: TRY301
             return list(results)
@@ -178,6 +205,8 @@ class Batcher(Generic[R, T]):
             if _is_memory(error):
                 with self._turn:
                     self.policy.shrink()
+            if run is not None and run.interrupted:
+                return [Stuck("The run of the model that this request was in took far too long.")] * len(rows)
             if len(rows) == 1:
                 return [error if isinstance(error, Exception) else RuntimeError(f"The run ended with {error!r}.")]
         half = len(rows) // 2
@@ -201,6 +230,11 @@ class Batcher(Generic[R, T]):
             if not job.left:
                 job.over = True
                 _settle(job)
+
+    def _give_up(self, job: Job[R, T], error: Exception) -> None:
+        with self._turn:
+            self.policy.drop(job)
+        _fail(job, error)
 
     def _expire(self) -> None:
         """Give up who has waited too long, even if no worker ever asks again."""

@@ -32,6 +32,7 @@ class Cost:
     def __init__(self, fixed: float = _FIXED, per_token: float = _PER_TOKEN) -> None:
         self._fixed, self._slope = fixed, per_token * _UNIT
         self._pace = 1.0
+        self.runs = 0  # that it has learned from
         self._start()
 
     @property
@@ -60,6 +61,7 @@ class Cost:
     def learn(self, padded: int, seconds: float, busy: float | None = None) -> None:
         """Take note that a run of so many padded tokens took `seconds`, and kept a processor `busy` for that long."""
         seconds, busy = max(seconds, _LEAST), max(seconds if busy is None else busy, _LEAST)
+        self.runs += 1
         raw = self._raw(padded)
         self._pace += _PACE * (_bounded(seconds / raw, self._pace) - self._pace)
         self._drift += _PACE * (_bounded(busy / raw, self._drift) - self._drift)

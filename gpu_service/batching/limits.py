@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+_GUESS: Final = 10.0  # times as long as predicted is what a guess allows besides
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +27,20 @@ class Limits:
     target_latency: float = 1.0
     deadline: float = 10.0
     tune: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """When a run counts as stuck: after `factor` times what was predicted, but from `least` to `most` seconds.
+
+    After `grace` more seconds the process ends, if it has not recovered.
+    """
+
+    factor: float = 20.0
+    least: float = 10.0
+    most: float = 300.0
+    grace: float = 10.0
+
+    def bound(self, expected: float, *, known: bool = True) -> float:
+        """Give the seconds that a run may take which is `expected` to take so many, by a guess unless `known`."""
+        return min(self.most, max(self.least, self.factor * expected * (1 if known else _GUESS)))

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from gpu_service.generation.template import Template
 from gpu_service.model import TOKENIZER, ModelError
-from gpu_service.session import open_session
+from gpu_service.session import Interrupts, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +37,7 @@ class Decoder:
 
     def __init__(self, session: Any, tokenizer: Tokenizer, prepared: Prepared, template: Template | None) -> None:  # noqa: ANN401 - onnxruntime publishes no types
         self._session = session
+        self._interrupts = Interrupts()
         self.tokenizer = tokenizer
         self.manifest, self.spec = prepared.manifest, prepared.spec
         self.template = template
@@ -102,6 +103,10 @@ class Decoder:
         for states in self._states.values():
             states[target] = states[source]
 
+    def interrupt(self, thread: int) -> None:
+        """Let the run that `thread` waits for end with an error after the kernel that it is in."""
+        self._interrupts.end(thread)
+
     def _run(self, ids: NDArray[np.int64], mask: NDArray[np.int64], first: int, behind: int) -> NDArray[np.floating]:
         binding = self._session.io_binding()
         binding.bind_output("logits")
@@ -110,7 +115,7 @@ class Decoder:
         for name, view in self._bound(first, behind).items():
             binding.bind_ortvalue_input(_PAST + name, view)
             binding.bind_ortvalue_output(_PRESENT + name, view)
-        self._session.run_with_iobinding(binding)
+        self._session.run_with_iobinding(binding, self._interrupts.options())
         logits: NDArray[np.floating] = binding.get_outputs()[0].numpy()[:, -1]
         return logits
 

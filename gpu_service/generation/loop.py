@@ -12,13 +12,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from gpu_service.errors import NotReady, Overloaded
+from gpu_service.batching.cost import Cost
+from gpu_service.errors import NotReady, Overloaded, Stuck
 from gpu_service.generation.sampling import Sampler
 from gpu_service.generation.scheduler import Scheduler, Sequence
 from gpu_service.generation.text import Text
+from gpu_service.runs import Runs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
     from collections.abc import Sequence as Listed
 
     import numpy as np
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from gpu_service.generation.decoder import Decoder
     from gpu_service.generation.scheduler import Reading
     from gpu_service.telemetry import Telemetry
+
+    Logits = NDArray[np.floating]
 
 _ENDING: Final = "The service is shutting down."
 _FAREWELL: Final = 2.0  # seconds that `close` waits for the step under way
@@ -72,6 +76,11 @@ class Job:
         self.cancel()
         self.pieces.put_nowait(Piece("", "stop", len(self.sequence.tokens)))
 
+    def fail(self, error: Exception) -> None:
+        """Give up, and tell why."""
+        self.cancel()
+        self.pieces.put_nowait(error)
+
     async def __aiter__(self) -> AsyncIterator[Piece]:
         """Give the pieces as they come, up to the one with `finish`; whoever leaves early cancels."""
         try:
@@ -90,9 +99,17 @@ class Generator:
     """Generates for at most `places` requests at a time. The thread begins with the first of them."""
 
     def __init__(
-        self, decoder: Decoder, *, places: int, telemetry: Telemetry, scheduler: Scheduler | None = None
+        self,
+        decoder: Decoder,
+        *,
+        places: int,
+        telemetry: Telemetry,
+        scheduler: Scheduler | None = None,
+        runs: Runs | None = None,
     ) -> None:
         self._decoder = decoder
+        self._runs = runs or Runs(None, decoder.interrupt)
+        self._cost = Cost()
         self._telemetry = telemetry
         self._places = places
         self._scheduler = scheduler or Scheduler(slots=decoder.spec.slots, chunk=decoder.spec.prefill)
@@ -120,8 +137,10 @@ class Generator:
 
         Raises:
             Overloaded: as many requests are inside as may be.
-            NotReady: the service is shutting down.
+            NotReady: the service is shutting down, or a run does not end.
         """
+        if self._runs.stuck(time.perf_counter()):
+            raise NotReady("A run of the model does not end; nothing was generated for this request.", retry_after=5)
         text = Text(self._decoder.tokenizer.decode, wish.stops)
         sampler = Sampler(temperature=wish.temperature, top_p=wish.top_p, seed=wish.seed)
         job = Job(wish, Sequence(wish.prompt), sampler, text)
@@ -138,6 +157,20 @@ class Generator:
                 self._thread.start()
             self._turn.notify()
         return job
+
+    def stuck(self, now: float) -> bool:
+        """Ask a run that is stuck to end, and tell who is in it; call it on the event loop."""
+        found = self._runs.interrupt(now)
+        for job in [job for run in found for job in run.requests if not job.sequence.is_over]:
+            job.fail(_stuck())
+        return bool(found)
+
+    def abandon(self, error: Exception) -> None:
+        """Give up all requests; call it on the event loop."""
+        with self._turn:
+            jobs = list(self._jobs.values())
+        for job in jobs:
+            job.fail(error)
 
     def stop(self) -> None:
         """End all answers after the step under way: whoever waits is told that the service is shutting down."""
@@ -173,25 +206,31 @@ class Generator:
         self._tell()
 
     def _read(self, reading: Reading) -> None:
-        sequence = reading.sequence
-        try:
-            logits = self._decoder.read(reading.slot, reading.chunk, sequence.read)
-        except Exception as error:  # noqa: BLE001 - whatever it is, its request hears of it
-            self._fail([sequence], error)
-            return
-        if self._scheduler.has_read(reading):
+        sequence, ids = reading.sequence, reading.chunk
+        logits = self._run([sequence], len(ids), lambda: self._decoder.read(reading.slot, ids, sequence.read))
+        if logits is not None and self._scheduler.has_read(reading):
             self._take(sequence, logits)
 
     def _continue(self, sequences: list[Sequence]) -> None:
-        try:
-            tokens = [sequence.tokens[-1] for sequence in sequences]
-            found = self._decoder.proceed(tokens, [sequence.held for sequence in sequences])
-        except Exception as error:  # noqa: BLE001 - as above
-            self._fail(sequences, error)
+        tokens, held = [one.tokens[-1] for one in sequences], [one.held for one in sequences]
+        found = self._run(sequences, len(tokens), lambda: self._decoder.proceed(tokens, held))
+        if found is None:
             return
         for sequence, logits in zip(sequences, found, strict=True):
             if not sequence.is_over:
                 self._take(sequence, logits)
+
+    def _run(self, sequences: list[Sequence], tokens: int, work: Callable[[], Logits]) -> Logits | None:
+        """Do the `work` for `sequences`; if it fails they hear why, and nothing is returned."""
+        jobs, run, began = [self._jobs[sequence] for sequence in sequences], None, time.perf_counter()
+        try:
+            with self._runs.of(jobs, self._cost, tokens) as run:
+                found = work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, its requests hear of it
+            self._fail(sequences, _stuck() if run is not None and run.interrupted else error)
+            return None
+        self._cost.learn(tokens, time.perf_counter() - began)
+        return found
 
     def _take(self, sequence: Sequence, logits: NDArray[np.floating]) -> None:
         """Choose the next token of a sequence, and see whether it is the last."""
@@ -228,6 +267,10 @@ class Generator:
         news, self._news = self._news, []
         if news and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_deliver, news)
+
+
+def _stuck() -> Stuck:
+    return Stuck("The run of the model that this answer is in does not end.")
 
 
 def _deliver(news: list[tuple[Job, Piece | Exception]]) -> None:

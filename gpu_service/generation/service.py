@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from gpu_service.generation.decoder import Decoder
 from gpu_service.generation.loop import Generator
 from gpu_service.loading import Loading
+from gpu_service.runs import Runs
 from shared.core.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Generation(Loading[Decoder]):
     def __init__(self, settings: Settings, *, load: Callable[[], Decoder], telemetry: Telemetry) -> None:
         super().__init__(load)
         self._places = settings.places
+        self.runs = Runs(settings.patience, lambda thread: self.start().result().interrupt(thread))
         self._telemetry = telemetry
         self._generator: Generator | None = None
 
@@ -68,8 +70,17 @@ class Generation(Loading[Decoder]):
         """
         decoder = await self.engine()
         if self._generator is None:
-            self._generator = Generator(decoder, places=self._places, telemetry=self._telemetry)
+            self._generator = Generator(decoder, places=self._places, telemetry=self._telemetry, runs=self.runs)
         return self._generator.submit(wish)
+
+    def stuck(self, now: float) -> bool:
+        """Deal with runs that do not end; tells whether there are any."""
+        return self._generator is not None and self._generator.stuck(now)
+
+    def abandon(self, error: Exception) -> None:
+        """Give up all requests."""
+        if self._generator is not None:
+            self._generator.abandon(error)
 
     def stop(self) -> None:
         """End the answers that are being generated; each is told why."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gpu_service.batching.batcher import Batcher
 from gpu_service.batching.limits import Limits
-from gpu_service.errors import Overloaded
+from gpu_service.errors import NotReady, Overloaded, Stuck
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -164,6 +165,57 @@ def test_a_caller_that_leaves_costs_nothing() -> None:
 
     assert with_batcher(model, situation) == ["STAYER"]
     assert model.runs == [["first"], ["stayer"]]
+
+
+def test_a_run_that_does_not_end_is_no_rows_fault() -> None:
+    """Asked to end it fails: all four in it get 504 and none is run again. Nobody hears of it before his deadline."""
+    model, hangs, asked = Model(held=True), ["row-01", POISON, "row-02", "row-03"], list[int]()
+
+    async def situation() -> tuple[list[Any], list[str]]:
+        batcher: Batcher[str, str] = Batcher(model, Limits(), interrupt=asked.append)
+        try:
+            task = asyncio.create_task(batcher.run(hangs))
+            await asyncio.to_thread(model.begun.acquire)
+            assert not batcher.stuck(time.perf_counter())
+            batcher.runs.forgive(-1000)
+            assert batcher.stuck(time.perf_counter())
+            with pytest.raises(NotReady), batcher.admit():
+                pass
+            assert len(asked) == 1
+            model.released.set()
+            [found] = await asyncio.gather(task, return_exceptions=True)
+            return [found], (await batcher.run(["next"])).results
+        finally:
+            batcher.close()
+
+    found, following = asyncio.run(situation())
+    assert [type(one) for one in found] == [Stuck]
+    assert following == ["NEXT"]
+    assert [sorted(run) for run in model.runs] == [sorted(hangs), ["next"]]
+
+
+def test_who_is_in_a_run_that_never_ends_hears_of_it_at_his_deadline() -> None:
+    """Not before, as it may still end; who is in the line behind it is told to come back, as always."""
+    model = Model(held=True)
+
+    async def situation(batcher: Batcher[str, str]) -> list[Any]:
+        tasks = [asyncio.create_task(batcher.run(["first"]))]
+        await asyncio.to_thread(model.begun.acquire)
+        tasks.append(asyncio.create_task(batcher.run(["second"])))
+        await asyncio.sleep(0)
+        now = time.perf_counter()
+        batcher.runs.forgive(-1000)
+        assert batcher.stuck(now)
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in tasks)
+        assert batcher.stuck(now + 31)
+        await asyncio.sleep(0)
+        assert [task.done() for task in tasks] == [True, False]
+        batcher.abandon(NotReady("gone"))
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [type(one) for one in with_batcher(model, situation, deadline=30)] == [Stuck, NotReady]
+    model.released.set()
 
 
 def test_two_workers_run_at_a_time() -> None:

@@ -122,6 +122,9 @@ class Held:
         self.begun.release()
         return self._decoder.proceed(tokens, held)
 
+    def interrupt(self, _thread: int) -> None:
+        """It heeds nothing."""
+
     def reaches(self, count: int) -> None:
         """Wait until `count` runs have begun."""
         for _ in range(count):
