@@ -42,6 +42,7 @@ class Books(NamedTuple):
         log_ms: Until the log shows what was written, at the latest.
         readings: The log as far as it has been read for a closure, which is given with it, where time was up.
         looks: The searches for what was served without the store, where time was up.
+        used: Who had something to be booked when their books were kept last.
     """
 
     counters: Counters
@@ -56,6 +57,7 @@ class Books(NamedTuple):
     log_ms: int
     readings: dict[str, tuple[str, Reading]]
     looks: dict[str, Look]
+    used: set[str]
 
     def keep(self, org: str, more: Callable[[], bool]) -> int:
         """Do all there is to do, while `more()` says so; return the ms until a closed organization may open, or 0.
@@ -85,6 +87,10 @@ class Books(NamedTuple):
             reaped += done
         drained = drain(org, self.counters, self.ledger, more)
         thresholds.look(org, self.counters, self.ledger, self.say)
+        if reaped or drained.booked:
+            self.used.add(org)
+        else:
+            self.used.discard(org)
         if reaped or drained != Drained():
             level = "ERROR" if drained.broken else "INFO"
             self.say({"level": level, "event": EVENT, "org": org, "reaped": reaped, **drained._asdict()})

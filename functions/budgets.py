@@ -1,4 +1,7 @@
-"""The function that keeps the books: started each minute, for every organization. Two at once do no harm."""
+"""The function that keeps the books: started each minute, for every organization. Two at once do no harm.
+
+Those that are in use it looks at once more in the middle of the minute, so that a loss of the store is noticed soon.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,10 @@ from shared.edge.settings import BudgetsSettings
 from shared.edge.telemetry import Telemetry, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 SPARE_MS: Final = 10_000  # of the invocation, for the step that is under way
+MIDDLE_MS: Final = 28_000  # of the invocation are left then
 
 
 class Clerk(NamedTuple):
@@ -39,20 +43,35 @@ class Clerk(NamedTuple):
         Raises:
             Exception: the last failure there was; it kept nobody else's books from being kept.
         """
-        waiting: dict[str, int] = {}
-        failure: Exception | None = None
-        for org in turns(self.directory, time.time()):
+        failures: list[Exception] = []
+
+        def keep(org: str) -> int:
             try:
-                waiting[org] = self.books.keep(org, lambda: left_ms() > SPARE_MS)
+                return self.books.keep(org, lambda: left_ms() > SPARE_MS)
             except Exception as error:  # noqa: BLE001 - it is raised below, when all others have had their turn
                 self.telemetry.fault(error, request_id)
-                failure = error
-        for org, milliseconds in sorted(waiting.items(), key=lambda item: item[1]):
-            if 0 < milliseconds < left_ms() - SPARE_MS:
-                self.pause(milliseconds / 1000)
-                self.books.keep(org, lambda: left_ms() > SPARE_MS)
-        if failure:
-            raise failure
+                failures.append(error)
+                return 0
+
+        self._round(turns(self.directory, time.time()), keep, left_ms)
+        used, early = sorted(self.books.used), left_ms() - MIDDLE_MS
+        if used:
+            if early > 0:
+                self.pause(early / 1000)
+            self._round(used, keep, left_ms)
+        if failures:
+            raise failures[-1]
+
+    def _round(self, orgs: Iterable[str], keep: Callable[[str], int], left_ms: Callable[[], int]) -> None:
+        """Keep the books of `orgs`, and once more of those that may open soon, when they may."""
+        began = left_ms()
+        opening = {org: began - left_ms() + wait for org in orgs if (wait := keep(org))}  # ms from the beginning
+        for org, due in sorted(opening.items(), key=lambda item: item[1]):
+            wait = due - (began - left_ms())
+            if wait < left_ms() - SPARE_MS:
+                if wait > 0:
+                    self.pause(wait / 1000)
+                keep(org)
 
 
 def handler(_event: Mapping[str, Any], context: Any) -> None:  # noqa: ANN401 - Lambda's
@@ -94,5 +113,6 @@ def build(environment: Mapping[str, str]) -> Clerk:
         log_ms=settings.log_delay_s * 1000,
         readings={},
         looks={},
+        used=set(),
     )
     return Clerk(books, directory, Telemetry(settings.stage))

@@ -43,7 +43,7 @@ def is_lost(state: State, cursor: Cursor) -> bool:
 
 def close(org: str, cursor: Cursor, counters: Counters, ledger: Ledger, say: Say) -> str:
     """Close, and have the stream read again from its start; return the mark of the closure."""
-    mark = counters.close(org)
+    mark = counters.close(org, cursor.whole)
     if cursor.closed != mark and ledger.rewind(org, cursor, mark):
         say({"level": "ERROR", "event": events.SECURITY, "reason": "store_lost", "org": org, "closed_at": int(mark)})
     return mark

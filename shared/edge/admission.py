@@ -16,7 +16,7 @@ from shared.core.events import EXPIRED, USAGE
 from shared.core.limits import HOUR, MINUTE, Standing
 from shared.core.pricing import Worst
 from shared.edge.asking import Ask, Grant, Stale, Unprojected, Who, unstored
-from shared.edge.names import Names, holds, live, names, opened, policy
+from shared.edge.names import Names, closure, holds, live, names, opened, policy
 from shared.edge.refusals import refuse
 from shared.edge.report import NO_TRIES, Report, listed
 from shared.edge.store import Script, Store, connect
@@ -168,6 +168,7 @@ class Admission:
             StoreUnavailable: it could not. Who keeps the books opens it within a minute.
         """
         self._store.call("SET", opened(org), "1", "NX")
+        self._store.call("DEL", closure(org))
 
     def live_catalog(self, org: str) -> int:
         """Return the version of the live catalog, -1 where Valkey does not know it.

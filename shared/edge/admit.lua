@@ -1,11 +1,11 @@
 #!lua
 -- Decide on one request, in all its scopes at once: everything or nothing, on this store's own clock. A refusal writes
--- nothing at all.
+-- nothing at all, but when it is the first to see that the organization is not open.
 --
 -- KEYS  1 the request's hold (hash)   2 all holds (sorted set: request id -> end in milliseconds)
 --       3 the mark that the organization's books are open (missing: its counters and policies may have been lost)
---       4 which catalog is live (hash)
---       5 and on, six for each scope, the key's first: policy (hash)   log of admissions (list of microseconds, oldest
+--       4 which catalog is live (hash)   5 the mark of a closure: when somebody first saw that 3 is missing, ms
+--       6 and on, six for each scope, the key's first: policy (hash)   log of admissions (list of microseconds, oldest
 --       first)   admissions by tokens (sorted set: request id -> microseconds)   their tokens (hash, and their `sum`)
 --       leases (sorted set: request id -> end in milliseconds)   spending (hash, nano-dollars, `c:<period>` committed,
 --       `r:<period>` reserved)
@@ -39,7 +39,7 @@
 -- A window is half open: an admission counts until exactly its length has passed. Entries leave the log when the longest
 -- limited window has passed them, so the log never holds more than that window's limit, at some 11 bytes each.
 
-local FIRST, EACH, NAMES = 5, 6, 23
+local FIRST, EACH, NAMES = 6, 6, 23
 local STALE = 60000 -- ms after which a latency says nothing any more, so that one request finds it out anew
 local KEPT = 1800000 -- ms that a target is remembered; longer than it can rest
 local CONCURRENCY_WAIT = 1000000 -- a slot may come free at any moment: worth a try in a second
@@ -112,10 +112,14 @@ for number = 1, named do
 end
 local open
 local function is_open()
-  if open == nil then open = redis.call("EXISTS", KEYS[3]) == 1 end
+  if open == nil then
+    open = redis.call("EXISTS", KEYS[3]) == 1
+    -- From now on nothing is spent here, so who keeps the books need not wait from when they look themselves.
+    if not open then redis.call("SET", KEYS[5], whole(milliseconds), "NX") end
+  end
   return open
 end
-if missing[1] and (preset_missing or not is_open()) then return { "unprojected", unpack(missing) } end
+if missing[1] and (not is_open() or preset_missing) then return { "unprojected", unpack(missing) } end
 for _, scope in ipairs(scopes) do
   if scope.state ~= "active" then return { "revoked", scope.number } end
   if (scope.blocked_until or 0) > seconds then return { "blocked", scope.number, scope.blocked_until } end

@@ -1,7 +1,8 @@
 """Valkey as the books see it: the stream of usage, whether an organization is open, and what its scopes have spent.
 
 Valkey counts and forgets; the ledger knows. `{org}:open` says that the counters hold all that the ledger holds. It is
-lost with them, and `{org}:closure`, the millisecond at which somebody noticed, stands in its place until they are back.
+lost with them, and `{org}:closure`, the millisecond at which somebody noticed, stands in its place until they are back:
+the first request that comes, or who keeps the books.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from redis.credentials import CredentialProvider
 
 from shared.core import periods
 from shared.edge.admission import SETTLED_SECONDS
-from shared.edge.names import holds, names
+from shared.edge.names import closure, holds, names, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -50,6 +51,7 @@ class Counters:
         self._client: Any = client  # redis-py types the answers of a client for all of its modes at once
         self._rebuild: Any = self._script("rebuild")
         self._hold: Any = self._script("hold")
+        self._close: Any = self._script("close")
 
     def today(self) -> str:
         """Return the day by the store's clock, which decides what period money belongs to."""
@@ -66,7 +68,7 @@ class Counters:
             last = self._client.xinfo_stream(_usage(org))["last-generated-id"]
         except redis.ResponseError:  # there is no such key
             last = ""
-        return State(self._client.exists(_open(org)) == 1, last)
+        return State(self._client.exists(opened(org)) == 1, last)
 
     def read(self, org: str, after: str, most: int) -> list[tuple[str, dict[str, str]]]:
         """Return up to `most` events later than the id `after`, oldest first."""
@@ -80,15 +82,17 @@ class Counters:
 
     def open_new(self, org: str) -> None:
         """Open an organization that was never open."""
-        self._client.set(_open(org), OPEN)
-
-    def close(self, org: str) -> str:
-        """Close an organization, or find it closed; return the mark of this closure: when it was noticed, in ms."""
         with self._client.pipeline(transaction=True) as together:
-            together.set(_closure(org), self.now(), nx=True)
-            together.delete(_open(org))
-            together.get(_closure(org))
-            mark: str = together.execute()[-1]
+            together.set(opened(org), OPEN)
+            together.delete(closure(org))
+            together.execute()
+
+    def close(self, org: str, whole: int = 0) -> str:
+        """Close an organization, or find it closed; return the mark of this closure: when it was noticed, in ms.
+
+        It was open at `whole`, in epoch ms: a mark from before that is of a closure that is over.
+        """
+        mark: str = self._close(keys=[closure(org), opened(org)], args=[self.now(), whole])
         return mark
 
     def restore(self, org: str, mark: str, last: str, spent: Mapping[str, Mapping[str, int]]) -> bool:
@@ -110,7 +114,7 @@ class Counters:
         """
         known = names(org, held.scopes)
         spending = [known.topup[2 * number - 1] for number in payers]
-        keys = [_closure(org), known.settled(held.request_id), known.hold(held.request_id), holds(org), *spending]
+        keys = [closure(org), known.settled(held.request_id), known.hold(held.request_id), holds(org), *spending]
         numbers, money = " ".join(map(str, payers)), [held.held, held.day, periods.month_of(held.day)]
         arguments = [mark, held.request_id, *money, "\n".join(held.scopes), numbers, held.ends]
         return bool(self._hold(keys=keys, args=arguments))
@@ -149,7 +153,7 @@ class Counters:
         return self._client.register_script(Path(__file__).with_name(f"{name}.lua").read_text())
 
     def _run(self, org: str, mark: str, last: str, spent: Mapping[str, Mapping[str, int]]) -> bool:
-        keys = [_closure(org), _usage(org), _open(org), *(_spend(org, scope) for scope in spent)]
+        keys = [closure(org), _usage(org), opened(org), *(_spend(org, scope) for scope in spent)]
         arguments: list[str | int] = [mark, last]
         for sums in spent.values():
             arguments += [len(sums), *(part for period, cost in sums.items() for part in (f"c:{period}", cost))]
@@ -190,14 +194,6 @@ def _tag(org: str) -> str:
 
 def _usage(org: str) -> str:
     return f"{_tag(org)}:usage"
-
-
-def _open(org: str) -> str:
-    return f"{_tag(org)}:open"
-
-
-def _closure(org: str) -> str:
-    return f"{_tag(org)}:closure"
 
 
 def _spend(org: str, scope: str) -> str:

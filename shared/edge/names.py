@@ -39,7 +39,10 @@ def names(org: str, scopes: tuple[str, ...], targets: tuple[str, ...] = ()) -> N
     per_scope = [{kind: f"{tag}:{kind}:{scope}" for kind in kinds} | {"policy": policy(org, scope)} for scope in scopes]
     return Names(
         tag=tag,
-        admit=(holds(org), opened(org), live(org), *(known[kind] for known in per_scope for kind in kinds)),
+        admit=(
+            *(holds(org), opened(org), live(org), closure(org)),
+            *(known[kind] for known in per_scope for kind in kinds),
+        ),
         settle=(
             holds(org),
             f"{tag}:usage",
@@ -64,6 +67,11 @@ def holds(org: str) -> str:
 def opened(org: str) -> str:
     """Name the mark that counters and policies are complete."""
     return f"{{{org}}}:open"
+
+
+def closure(org: str) -> str:
+    """Name the mark that they may not be: when somebody first saw that, in epoch ms."""
+    return f"{{{org}}}:closure"
 
 
 def live(org: str) -> str:

@@ -12,8 +12,11 @@ import pytest
 
 from cdk.local.emulator import start
 from cdk.local.valkey import valkey_server
-from shared.edge import counters
+from shared.edge import admission, counters
 from shared.edge.settings import ValkeySettings
+from tests.books.loss import EARLIER, keeper
+from tests.books.rig import ORG, Paper, always
+from tests.books.till import Till
 from tests.fakes.books import Tables
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     import redis
 
     from cdk.local.valkey import Valkey
+    from functions.books import Books
     from shared.edge.ledger import Ledger
 
 
@@ -63,3 +67,31 @@ def store(_valkey: Valkey) -> Iterator[redis.Redis]:
     with counters.connect(settings, None) as client:
         client.flushall()
         yield client
+
+
+@pytest.fixture
+def paper() -> Paper:
+    """An empty log."""
+    return Paper()
+
+
+@pytest.fixture
+def till(_valkey: Valkey, store: redis.Redis, paper: Paper) -> Iterator[Till]:
+    """A gateway on an empty store, and its log."""
+    assert store.ping()
+    connection = admission.connect(_valkey.host, _valkey.port)
+    connection.socket_timeout = 5.0  # nobody waits here, and a busy machine is no outage
+    gate = admission.Admission(connection)
+    yield Till(gate, paper)
+    gate.drop()
+
+
+@pytest.fixture
+def kept(store: redis.Redis, ledger: Ledger, till: Till) -> Books:
+    """The books of an open organization, with some requests in the ledger."""
+    made = keeper(store, ledger, till)
+    made.keep(ORG, always)
+    for _ in range(EARLIER):
+        till.request()
+    made.keep(ORG, always)
+    return made

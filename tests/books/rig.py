@@ -100,6 +100,7 @@ def books(client: redis.Redis, ledger: Ledger, said: list[Mapping[str, Any]], **
         log_ms=200,
         readings={},
         looks={},
+        used=set(),
     )
     return made._replace(**changes)
 

@@ -90,6 +90,45 @@ def test_it_does_not_wait_beyond_its_time(kept: Books, tables: Tables, store: re
     assert pauses == []
 
 
+def test_who_is_in_use_is_looked_at_twice_a_minute(kept: Books, tables: Tables, store: redis.Redis) -> None:
+    """In the middle of it; a minute in which nobody has used anything is over at once, and costs next to nothing."""
+    listed(tables, "acme")
+    pauses: list[float] = []
+    cost = settle(store, 2)
+
+    def pause(seconds: float) -> None:
+        nonlocal cost
+        pauses.append(seconds)
+        cost += settle(store, 3)
+
+    working = clerk(kept, tables, [])._replace(pause=pause)
+    working.work(plenty, "r1")
+    assert pauses == [30.0]
+    assert kept.ledger.sums("acme", "org", "t")["acme"].cost == cost
+    pauses.clear()
+    working._replace(pause=pauses.append).work(plenty, "r2")
+    assert pauses == []
+
+
+def test_one_that_fails_when_it_may_open_keeps_nobody_else_closed(
+    kept: Books, tables: Tables, store: redis.Redis
+) -> None:
+    """Each has its second turn, whatever becomes of the others'."""
+    working = clerk(kept, tables, [])
+    listed(tables, "acme", "other")
+    working.work(plenty, "r1")
+    store.flushall()
+
+    def pause(seconds: float) -> None:
+        time.sleep(seconds)
+        for org in ("acme", "default"):
+            store.set(f"{{{org}}}:usage", "not a stream")
+
+    with pytest.raises(Exception, match="WRONGTYPE"):
+        working._replace(pause=pause).work(plenty, "r2")
+    assert store.get("{other}:open")
+
+
 def test_it_names_the_variable_that_is_missing() -> None:
     """Nothing is connected to by building it."""
     with pytest.raises(SettingsError, match="AWS_REGION"):

@@ -7,23 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from functions.overdue import Overdue
-from shared.edge.admission import Admission, connect
-from tests.books.rig import ORG, Death, Paper, Shelf, always, books, deaths, mortal
-from tests.books.test_flush import agreed, reopen
-from tests.books.till import ANN, COST, LEASE, TEAM, Till
+from tests.books.loss import agreed, keeper, reopen
+from tests.books.rig import ORG, Death, Paper, always, deaths, mortal
+from tests.books.till import COST, LEASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import redis
 
-    from cdk.local.valkey import Valkey
     from functions.books import Books
     from shared.core.events import Usage
     from shared.edge.ledger import Ledger
+    from tests.books.till import Till
 
-LOG_MS = 40
 SERVES = {"sk": f"organization#{ORG}", "on_store_loss": "serve"}
 CHOSEN_AGAIN = {**SERVES, "on_store_loss": "refuse"}
 
@@ -45,22 +42,14 @@ def _each_minute(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def till(_valkey: Valkey, store: redis.Redis) -> Iterator[Till]:
-    """A gateway on an empty store, and its log."""
-    assert store.ping()
-    connection = connect(_valkey.host, _valkey.port)
-    connection.socket_timeout = 5.0  # nobody waits here, and a busy machine is no outage
-    admission = Admission(connection)
-    yield Till(admission, Counting())
-    admission.drop()
+def paper() -> Paper:
+    """An empty log."""
+    return Counting()
 
 
-def keeper(store: redis.Redis, ledger: Ledger, till: Till, *records: Any) -> Books:
+def keeping(store: redis.Redis, ledger: Ledger, till: Till, *records: Any) -> Books:
     """The books of an open organization with one request."""
-    gate, lease_ms = till.admission, int(LEASE * 1000)
-    overdue = Overdue(gate, till.paper, lease_ms, print, lambda: 0)
-    shelf, hands = Shelf(TEAM, ANN, *records), {"reap": overdue.reap, "replay": gate.replay, "tell": gate.tell}
-    made = books(store, ledger, [], directory=shelf, log=till.paper, lease_ms=lease_ms, log_ms=LOG_MS, **hands)
+    made = keeper(store, ledger, till, *records)
     made.keep(ORG, always)
     till.request()
     made.keep(ORG, always)
@@ -70,7 +59,7 @@ def keeper(store: redis.Redis, ledger: Ledger, till: Till, *records: Any) -> Boo
 @pytest.mark.parametrize("record", [SERVES, CHOSEN_AGAIN], ids=["serves", "did serve"])
 def test_it_is_booked_once(store: redis.Redis, ledger: Ledger, till: Till, record: Any) -> None:
     """By user, team and all other scopes; also where the organization has chosen otherwise meanwhile."""
-    kept = keeper(store, ledger, till, record)
+    kept = keeping(store, ledger, till, record)
     for _ in range(3):
         till.unstored()
     for _ in range(3):
@@ -82,7 +71,7 @@ def test_it_is_booked_once(store: redis.Redis, ledger: Ledger, till: Till, recor
 
 def test_nobody_looks_for_what_cannot_be(store: redis.Redis, ledger: Ledger, till: Till) -> None:
     """An organization that has never chosen costs no search; neither does one whose id begins like the other's."""
-    kept = keeper(store, ledger, till, {**SERVES, "sk": f"organization#{ORG}2"}, {"sk": f"organization#{ORG}"})
+    kept = keeping(store, ledger, till, {**SERVES, "sk": f"organization#{ORG}2"}, {"sk": f"organization#{ORG}"})
     kept.keep(ORG, always)
     assert isinstance(till.paper, Counting)
     assert till.paper.searched == 0
@@ -97,7 +86,7 @@ def test_what_the_store_knows_of_it_counts_once(
     store: redis.Redis, ledger: Ledger, till: Till, how: str, *, late: bool
 ) -> None:
     """It admitted the request and nobody heard, or was back when it ended; looked for at once, or when it is due."""
-    kept = keeper(store, ledger, till, SERVES)
+    kept = keeping(store, ledger, till, SERVES)
     till.unstored(**{how: True})
     if late:
         time.sleep(LEASE + 0.01)
@@ -108,7 +97,7 @@ def test_what_the_store_knows_of_it_counts_once(
 
 def test_a_line_that_comes_late_is_found(store: redis.Redis, ledger: Ledger, till: Till) -> None:
     """The ledger is never called whole for times that the log does not show yet, nor for what is not booked."""
-    kept = keeper(store, ledger, till, SERVES)._replace(log_ms=60_000)
+    kept = keeping(store, ledger, till, SERVES)._replace(log_ms=60_000)
     kept.keep(ORG, always)
     cursor = ledger.cursor(ORG)
     assert cursor is not None
@@ -121,7 +110,7 @@ def test_a_line_that_comes_late_is_found(store: redis.Redis, ledger: Ledger, til
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_flush_loses_nothing_of_it(store: redis.Redis, ledger: Ledger, till: Till, when: str) -> None:
     """Before it is found, and after it."""
-    kept = keeper(store, ledger, till, SERVES)
+    kept = keeping(store, ledger, till, SERVES)
     till.unstored()
     if when == "after":
         kept.keep(ORG, always)
@@ -134,7 +123,7 @@ def test_a_flush_loses_nothing_of_it(store: redis.Redis, ledger: Ledger, till: T
 
 def test_whatever_dies_it_is_booked_once(store: redis.Redis, ledger: Ledger, till: Till) -> None:
     """At every call of the store and the ledger."""
-    kept = keeper(store, ledger, till, SERVES)
+    kept = keeping(store, ledger, till, SERVES)
     served = 0
 
     def attempt(death: Death) -> None:
@@ -151,7 +140,7 @@ def test_whatever_dies_it_is_booked_once(store: redis.Redis, ledger: Ledger, til
 
 def test_a_search_goes_on_where_time_was_up(store: redis.Redis, ledger: Ledger, till: Till) -> None:
     """The ledger is called whole when it has come to its end, and what was found is not found again."""
-    kept = keeper(store, ledger, till, SERVES)
+    kept = keeping(store, ledger, till, SERVES)
     for _ in range(150):
         till.unstored()
     before = ledger.cursor(ORG)

@@ -147,6 +147,7 @@ def test_the_longest_wait_decides(admission: Admission, client: Store) -> None:
 
 def test_a_refusal_writes_nothing(admission: Admission, client: Store) -> None:
     """Refused by window, concurrency, revocation, age or as unknown: not a byte and not a lifetime changes."""
+    admission.open_new("default")
     project(admission, Tier(requests_per_minute=2, requests_per_hour=50, concurrency=9))
     for number in range(2):
         admission.admit(ask(f"r{number}"))

@@ -1,0 +1,64 @@
+"""Books that are kept over a loss of the store, and what they must have come to in the end."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from functions.overdue import Overdue
+from shared.core import periods
+from tests.books.rig import ORG, Shelf, always, books
+from tests.books.till import ANN, LEASE, SCOPES, TEAM
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import redis
+
+    from functions.books import Books
+    from shared.edge.ledger import Ledger
+    from tests.books.till import Till
+
+LOG_MS: Final = 40
+EARLIER: Final = 3  # requests that were booked before anything happened
+
+
+def keeper(store: redis.Redis, ledger: Ledger, till: Till, *records: Mapping[str, Any]) -> Books:
+    """The books, with all that the function is made of but AWS; `records` are in the directory, too."""
+    gate, lease_ms = till.admission, int(LEASE * 1000)
+    overdue = Overdue(gate, till.paper, lease_ms, print, lambda: 0)
+    shelf, hands = Shelf(TEAM, ANN, *records), {"reap": overdue.reap, "replay": gate.replay, "tell": gate.tell}
+    return books(store, ledger, [], directory=shelf, log=till.paper, lease_ms=lease_ms, log_ms=LOG_MS, **hands)
+
+
+def reopen(kept: Books) -> None:
+    """Keep the books until the organization is open again."""
+    while wait := kept.keep(ORG, always):
+        time.sleep(wait / 1000)
+
+
+def close(kept: Books) -> None:
+    """Have a loss noticed, and no more."""
+    assert kept._replace(log_ms=3_600_000).keep(ORG, always) > 0
+
+
+def settle_down(kept: Books) -> None:
+    """Keep the books until nothing can be under way."""
+    reopen(kept)
+    time.sleep(LEASE + 0.01)
+    kept.keep(ORG, always)
+
+
+def agreed(kept: Books, store: redis.Redis) -> int:
+    """What was spent: the ledger and the counters say the same of every scope and period, and nothing is reserved."""
+    said: set[int] = set()
+    today = kept.counters.today()
+    for scope in SCOPES:
+        kind, _, name = scope.partition(":")
+        found: Any = store.hgetall(f"{{{ORG}}}:spend:{scope}")
+        assert {field for field in found if field[0] == "r"} == set()
+        for period in periods.periods(today):
+            said |= {int(found[f"c:{period}"]), kept.ledger.sums(ORG, kind, period)[name].cost}
+    [cost] = said
+    assert not store.keys(f"{{{ORG}}}:hold*")
+    return cost
