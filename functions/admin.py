@@ -30,6 +30,7 @@ from functions import (
     control,
     inference_openapi,
 )
+from functions.callers import confirmed
 from functions.key_requests import NewKey
 from functions.networks import refuse_blocked
 from functions.requests import told
@@ -93,7 +94,7 @@ def serve(event: Mapping[str, Any], context: Any, control: Control) -> dict[str,
             return _openapi(context.aws_request_id)
         caller = principals.from_context(event["requestContext"].get("authorizer") or {})
         line.key_id = caller.key_id
-        caller = control.keyring.confirm(caller, control.now())
+        caller = confirmed(control.registry, caller, control.now())
         caller.require("observe" if event["path"].rstrip("/") == USAGE else "administer")
         refuse_blocked(control.registry.find(caller.org, "org"), _address(event), control.now())
         content = _content(event)
@@ -156,7 +157,7 @@ def _bootstrap(event: Mapping[str, Any], control: Control) -> dict[str, Any]:
 
 def _visit(event: Mapping[str, Any], control: Control, caller: Principal, content: bytes) -> Visit:
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    return Visit(control, caller.org, caller.key_id, headers, content, _address(event))
+    return Visit(control, caller.org, caller.key_id, headers, content, _address(event), caller.user)
 
 
 def _address(event: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from functions.block_requests import NewBlock
 from functions.registry import Unknown
 from functions.scopes import scope
 from functions.visit import Cursor, Limit, answer, checked_cursor, listed
+from shared.core.errors import BadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +47,8 @@ def _block(wanted: NewBlock) -> Response[str]:
     target = _target(visit, f"{wanted.kind}:{wanted.id}")
     if wanted.kind == "ip":
         networks.refuse_own(target.text.removeprefix("ip:"), visit.address)
+    if wanted.id == {"key": visit.who, "user": visit.user}.get(wanted.kind):
+        raise BadRequest(f"You call with this {wanted.kind} yourself: you could not end this block.", param="id")
     until = int(visit.control.now()) + wanted.seconds
     block = {**_place(visit, target), "until": until, "reason": wanted.reason, "created_at": int(visit.control.now())}
     _set(visit, target, block, "block.create")

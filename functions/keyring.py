@@ -11,8 +11,7 @@ from functions.registry import Exists, Unknown
 from functions.usd import told_budget
 from functions.visit import Repeat
 from shared.core import enrolment, keys
-from shared.core.errors import BadRequest, Unauthorized
-from shared.core.principals import is_token
+from shared.core.errors import BadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from functions.projection import Projection
     from functions.registry import Change, Item, Registry
     from functions.visit import Visit
-    from shared.core.principals import Principal
 
 DAY = 86400  # seconds
 _REVOCATION_MISSED = (
@@ -56,27 +54,6 @@ class Keyring(NamedTuple):
     projection: Projection
     pepper: Callable[[], str]
     chance: Callable[[int], bytes] = secrets.token_bytes
-
-    def confirm(self, caller: Principal, now: float) -> Principal:
-        """Return the caller as the Directory has it now: the authorizer remembers a key for a minute.
-
-        A token's user may be one of another issuer, of whom the Directory knows nothing.
-
-        Raises:
-            Unauthorized: the key is revoked, rotated, or gone; the user may no longer call.
-            StoreUnavailable: the Directory cannot be reached.
-        """
-        if not is_token(caller.key_id):
-            known = self.registry.find(caller.org, f"key#{caller.key_id}")
-            if known is None or known["revoked"]:
-                raise Unauthorized("This API key is revoked.")
-            if caller.secret and caller.secret not in _marks(known, now):
-                raise Unauthorized("This API key was rotated: use its new secret.")
-            return caller._replace(role=known["role"])
-        user = self.registry.find(caller.org, f"user#{caller.user}") if caller.user else None
-        if user and (user.get("disabled") or user.get("deleted")):
-            raise Unauthorized("This user may no longer call.")
-        return caller._replace(role=user["role"]) if user else caller
 
     def make(self, visit: Visit, wanted: NewKey) -> Made:
         """Make a key; nobody can ever see it again, unless the same request is repeated under its Idempotency-Key.
@@ -256,12 +233,6 @@ def shown(known: Item) -> dict[str, Any]:
         "api_gateway_key": own.id if own and own.tier == known["tier"] else None,
         "version": known.get("version", 1),
     }
-
-
-def _marks(known: Item, now: float) -> set[str]:
-    """Return how the secrets are told that open a key now."""
-    before = known.get("previous_hash") if now < known.get("previous_until", 0) else None
-    return {keys.mark(digest) for digest in (known["hash"], before) if digest}
 
 
 def _teller(visit: Visit, action: str) -> Callable[[Item | None, Item], Change]:
