@@ -32,6 +32,7 @@ variables that `nexus local` understands:
   OPENAI_API_KEY OPENAI_BASE_URL       where chat goes; models of a provider with neither are answered by one
   ANTHROPIC_API_KEY ANTHROPIC_BASE_URL called `simulated`
   GEMINI_API_KEY GEMINI_BASE_URL
+  MODELS                               a models.toml of your own for the GPU service, instead of the embedder alone
   NEXUS_STREAM_SECONDS                 how long an answer may take (900, as deployed), and so how long budgets stay
                                        closed after the store has lost its data
 

@@ -35,16 +35,23 @@ class Service(NamedTuple):
 
 
 async def start_gpu_service(token: str, logs: Logs) -> Service:
-    """Serve embeddings; the model is made first where set-up has not done it."""
-    log = logs.path("gpu_service")
-    if not (ROOT / MODEL / "manifest.json").exists():
+    """Serve embeddings, or what the file in `MODELS` names; our own model is made first where set-up has not done it."""
+    log, own = logs.path("gpu_service"), _own_models()
+    if not own and not (ROOT / MODEL / "manifest.json").exists():
         builder = _start("The model's builder", ["gpu_service", "build", "--out", str(MODEL)], log, {})
         try:
             await builder.until((ROOT / MODEL / "manifest.json").exists, seconds=BUILD_SECONDS)
         finally:
             builder.stop()
-    environment = {"MODEL_DIR": str(ROOT / MODEL), "GPU_SERVICE_TOKEN": token, "ACCESS_LOG": "off", "DEVICE": "cpu"}
+    served = own or {"MODEL_DIR": str(ROOT / MODEL)}
+    environment = {**served, "GPU_SERVICE_TOKEN": token, "ACCESS_LOG": "off", "DEVICE": "cpu"}
     return await _serve("The GPU service", ["gpu_service", "serve"], "/health/ready", log, environment)
+
+
+def _own_models() -> dict[str, str]:
+    """Return where somebody's own models are named and kept, if they say so."""
+    names = ("MODELS", "MODEL_STORE") if os.environ.get("MODELS") else ()
+    return {name: str(Path(os.environ[name]).absolute()) for name in names if os.environ.get(name)}
 
 
 async def start_simulated(logs: Logs) -> Service:

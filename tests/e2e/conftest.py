@@ -19,6 +19,7 @@ import httpx2
 import openai
 import pytest
 
+from tests.e2e import own_models
 from tests.e2e.stack import Stack, end, start, start_provider
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _started(folder: Path, guarded: int) -> dict[str, Any]:
     try:
         upstream, provider = start_provider(folder, guarded)
         (folder / "1-provider.pid").write_text(str(provider))
-        stack = start(folder, folder / "state", guarded, upstream)
+        stack = start(folder, folder / "state", guarded, upstream, more=own_models.written(folder / "models"))
         (folder / "2-stack.pid").write_text(str(stack.process))
     except RuntimeError as error:
         return {"failure": str(error)}

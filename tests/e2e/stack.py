@@ -27,6 +27,7 @@ DOWN = "nobody-home"
 THRICE = "three-targets"  # each try goes to another target, so that no pause is made between them
 PRICED = "three-prices"  # the same, each has another price, and a second one is asked where the first is slow
 EMBEDDING = "all-MiniLM-L6-v2"
+OWN = {"tiny-ranker": "rerank", "tiny-moderator": "moderation", "tiny-llama": "chat"}  # by the GPU service, for real
 START_SECONDS = 90.0
 PATIENT = "[resilience]\nbreaker_failures = 1000\n"  # tests of single faults do not shut one another out
 
@@ -58,6 +59,16 @@ owned_by = "acme"
 """
 
 
+_OWN = "".join(
+    f"""
+[models.{name}]
+kind = "{kind}"
+targets = ["gpu_service"]
+owned_by = "acme"
+"""
+    for name, kind in OWN.items()
+)
+
 _started: dict[int, subprocess.Popen[bytes]] = {}
 
 
@@ -82,7 +93,7 @@ class Stack:
 def catalog(folder: Path, more: str = "") -> Path:
     """Write the shipped catalog, with `more` and some models: one's name has a slash, another's provider is down."""
     path = folder / "catalog.toml"
-    path.write_text((ROOT / "shared/data/catalog.toml").read_text() + _MORE_MODELS + more)
+    path.write_text((ROOT / "shared/data/catalog.toml").read_text() + _MORE_MODELS + _OWN + more)
     return path
 
 
