@@ -7,7 +7,6 @@ import contextlib
 import ctypes
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.02
 WATCH_SECONDS = 0.25
+_TAKEN = "already in use"  # however each program begins that sentence
 _PR_SET_PDEATHSIG = 1
 
 
@@ -26,13 +26,18 @@ class LocalError(Exception):
     """Something a person can put right; its message is one sentence that says what and how."""
 
 
-class Child:
-    """One process in a session of its own, with its output in a log file."""
+class PortTakenError(LocalError):
+    """A child could not have the port that was free when it was chosen."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+
+class Child:
+    """One process in a session of its own, with its output in a log file, from its byte `begin` on."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path, begin: int = 0) -> None:
         self.name = name
         self.process = process
         self.log = log
+        self._begin = begin
 
     @classmethod
     def start(
@@ -47,6 +52,7 @@ class Child:
         """Start `command`; a signal typed at the terminal does not reach it, the end of this process does."""
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
+            begin = output.tell()
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -57,14 +63,19 @@ class Child:
                 start_new_session=True,
                 preexec_fn=die_with_parent(),  # noqa: PLW1509 - one system call, which takes no lock
             )
-        return cls(name, process, log)
+        return cls(name, process, log, begin)
 
     async def until(self, ready: Callable[[], bool], *, seconds: float, hint: str = "") -> None:
-        """Wait until `ready`; a child that ends or dawdles is a LocalError with the last line of its log."""
+        """Wait until `ready`; a child that ends or dawdles is a LocalError with the last line of its log.
+
+        Raises:
+            PortTakenError: it ended because somebody else has its port.
+        """
         deadline = time.monotonic() + seconds
         while not ready():
             if self.process.poll() is not None and not ready():  # it may have been its last act
-                raise LocalError(f"{self.name} ended while starting ({self.last_words()}).{hint and ' ' + hint}")
+                kind = PortTakenError if _TAKEN in self._said().lower() else LocalError
+                raise kind(f"{self.name} ended while starting ({self.last_words()}).{hint and ' ' + hint}")
             if time.monotonic() > deadline:
                 raise LocalError(f"{self.name} was not ready after {seconds:.0f} s; its log is {self.log}.")
             await asyncio.sleep(POLL_SECONDS)
@@ -81,11 +92,14 @@ class Child:
 
     def last_words(self) -> str:
         """Return the last line of the log, or the exit status when it said nothing."""
-        with contextlib.suppress(OSError):
-            lines = self.log.read_text(errors="replace").split("\n")
-            if words := next((line.strip() for line in reversed(lines) if line.strip()), ""):
-                return words[-300:]
-        return f"exit status {self.process.poll()}"
+        words = next((line.strip() for line in reversed(self._said().split("\n")) if line.strip()), "")
+        return words[-300:] or f"exit status {self.process.poll()}"
+
+    def _said(self) -> str:
+        with contextlib.suppress(OSError), self.log.open("rb") as file:
+            file.seek(self._begin)
+            return file.read().decode(errors="replace")
+        return ""
 
 
 def stop_all(children: Iterable[Child], grace: float = 4.0) -> None:
@@ -100,13 +114,6 @@ def stop_all(children: Iterable[Child], grace: float = 4.0) -> None:
     for process in alive:
         _signal(process, signal.SIGKILL)
         process.wait()
-
-
-def free_port() -> int:
-    """Return a loopback port nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

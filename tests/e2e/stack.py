@@ -129,7 +129,7 @@ def start(
     """
     ready = folder / "ready.json"
     ready.unlink(missing_ok=True)
-    command = [NEXUS, "local", "--port", str(free_port()), "--state-dir", str(state), "--ready-file", str(ready)]
+    command = [NEXUS, "local", "--port", "0", "--state-dir", str(state), "--ready-file", str(ready)]
     if upstream:
         command += ["--catalog", str(catalog(folder, lines))]
     process = keep(command, guarded, folder / "nexus.log", environment(upstream) | dict(more or {}))
