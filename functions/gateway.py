@@ -162,6 +162,7 @@ _ROUTES: dict[str, dict[str, Callable[[Visit], None]]] = {
     "/v1/moderations": {"POST": _infer(openai.MODERATIONS)},
     "/v1/rerank": {"POST": _infer(openai.RERANK)},
     "/api/llm/generate": {"POST": _infer(registry.GENERATE)},
+    "/v1/completions": {"POST": _infer(registry.COMPLETIONS)},
     "/v1/responses": {"POST": _infer(registry.RESPONSES)},
     "/v1/messages": {"POST": _infer(registry.MESSAGES)},
     "/v1/messages/count_tokens": {"POST": _count_tokens},

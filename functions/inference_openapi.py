@@ -11,12 +11,14 @@ from shared.core.embeddings import EmbeddingsFields
 from shared.core.ensembles import EnsembleFields
 from shared.core.judgements import ModerationFields, RerankFields
 from shared.dialects.anthropic_shapes import CountTokensFields, MessagesFields
+from shared.dialects.completions import CompletionsFields
 from shared.dialects.generate import GenerateFields
 from shared.dialects.responses_shapes import ResponsesFields
 from shared.dialects.route import RouteFields
 
 TAKES: Final[dict[str, tuple[type[msgspec.Struct], str]]] = {  # by path: the shape, and what comes of it
     "/v1/chat/completions": (ChatFields, "A chat completion, as OpenAI has it"),
+    "/v1/completions": (CompletionsFields, "A text that goes on, as OpenAI had it before there were chats"),
     "/v1/responses": (ResponsesFields, "A response, as OpenAI has it; nothing is stored"),
     "/v1/embeddings": (EmbeddingsFields, "Vectors, as OpenAI has them"),
     "/v1/moderations": (ModerationFields, "Verdicts on texts, as OpenAI has them"),

@@ -272,7 +272,7 @@ FUNCTIONS: Final[dict[str, Function]] = {
 }
 
 INFERENCE: Final = (
-    *("/v1/chat/completions", "/v1/embeddings", "/v1/moderations", "/v1/rerank", "/v1/responses"),
+    *("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/moderations", "/v1/rerank"),
     *("/v1/messages", "/v1/messages/count_tokens", "/api/llm/generate", "/api/ai/ensemble", "/api/ai/route"),
 )
 ROUTES: Final = (

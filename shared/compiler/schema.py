@@ -20,7 +20,9 @@ Limit = Annotated[int, Field(ge=0, le=1_000_000_000, strict=True)]
 Weight = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Seconds = Annotated[float, Field(gt=0, le=900, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]
-Quirk = Literal["max-tokens", "no-developer", "no-stream-usage", "sampling", "thinking-always", "thinking-budget"]
+Quirk = Literal[
+    "completions", "max-tokens", "no-developer", "no-stream-usage", "sampling", "thinking-always", "thinking-budget"
+]
 Name = Annotated[str, Field(pattern=r"^[\w.:/@+-]{1,128}$")]
 
 

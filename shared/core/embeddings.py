@@ -7,12 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from shared.core import body
-from shared.core.errors import BadRequest
+from shared.core import body, inputs
 from shared.core.fields import typed
 
 MAX_INPUTS = 2048
-MAX_TOKEN = 2**31 - 1
 
 
 class Embeddings(msgspec.Struct, frozen=True):
@@ -50,35 +48,8 @@ def parse(data: bytes) -> Embeddings:
     return Embeddings(
         raw=raw,
         model=fields.model,
-        inputs=_inputs(fields.input),
+        inputs=inputs.listed(fields.input, "input", MAX_INPUTS),
         encoding_format=fields.encoding_format or "float",
         dimensions=fields.dimensions,
         size=len(data),
-    )
-
-
-def _inputs(given: str | list[Any]) -> list[str] | list[list[int]]:
-    """Bring the four shapes of `input` (text, texts, tokens, arrays of tokens) into two."""
-    if isinstance(given, str):
-        given = [given]
-    if given and type(given[0]) is int:
-        given = [given]
-    if not 1 <= len(given) <= MAX_INPUTS:
-        raise BadRequest(f"'input' must hold 1 to {MAX_INPUTS} items; it holds {len(given)}.", param="input")
-    shape = type(given[0])
-    for position, item in enumerate(given):
-        if type(item) is not shape or not _is_input(item):
-            raise BadRequest(
-                "'input' must be a text, an array of texts, an array of token ids, or an array of such arrays, "
-                f"none of them empty; item {position} breaks that.",
-                param=f"input[{position}]",
-            )
-    return given
-
-
-def _is_input(item: object) -> bool:
-    if isinstance(item, str):
-        return bool(item)
-    return (
-        isinstance(item, list) and bool(item) and all(type(token) is int and 0 <= token <= MAX_TOKEN for token in item)
     )

@@ -2,6 +2,7 @@
 
     GatewayError
     ├── BadRequest              400  a field of the request is wrong; `param` names it
+    │   ├── Misplaced           400  a field of another path, under the name that it has there
     │   ├── UnpricedModel       400  a budget applies, and nobody knows what this may cost
     │   ├── Unsupported         400  the model cannot do what `param` asks for
     │   └── ContextTooLong      400  the prompt and the answer do not fit into the model's context
@@ -82,6 +83,10 @@ class BadRequest(GatewayError):
     status = 400
     type = "invalid_request_error"
     code = "invalid_request"
+
+
+class Misplaced(BadRequest):
+    """A field stands in the request that another path takes; `param` is its name there."""
 
 
 class UnpricedModel(BadRequest):

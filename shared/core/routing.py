@@ -231,7 +231,7 @@ def _native(groups: list[Group], wanted: Needs) -> list[Group]:
     """Keep those that get the client's own request, if it asks for what no translation of it can say."""
     if not wanted.native_only:
         return groups
-    able = _only(groups, lambda one: one.provider.dialect == wanted.native)
+    able = _only(groups, lambda one: wanted.native in (one.provider.dialect, *one.target.quirks))
     if not able:
         raise Unsupported(
             f"'{wanted.native_only}' asks for what no provider of the model '{_first(groups)}' can do. Leave that out, "

@@ -140,7 +140,7 @@ def _body(error: Exception) -> dict[str, object]:
     """Return the error object, with the types that Anthropic has."""
     known = errors.translate(error)
     kind = "billing_error" if isinstance(known, errors.BudgetExhausted) else _TYPES.get(known.status, known.type)
-    return named(errors.body(known), _FIELDS) | {"type": kind}
+    return named(known, _FIELDS) | {"type": kind}
 
 
 def _stopped_at(choice: dict[str, Any]) -> str | None:

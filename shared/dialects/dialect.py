@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from shared.core import errors
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -69,10 +71,11 @@ def _said(choice: Mapping[str, Any]) -> bool:
     return bool(choice["finish_reason"]) or any(value for name, value in choice["delta"].items() if name != "role")
 
 
-def named(found: dict[str, object], names: Mapping[str, str]) -> dict[str, object]:
-    """Return an error object that names the client's own field where it named that of the hub."""
+def named(error: Exception, names: Mapping[str, str]) -> dict[str, object]:
+    """Return an error object that names the client's own field where the error names that of the hub."""
+    found = errors.body(error)
     param = found["param"]
-    own = names.get(param) if isinstance(param, str) else None
+    own = names.get(param) if isinstance(param, str) and not isinstance(error, errors.Misplaced) else None
     if own is None:
         return found
     return {**found, "param": own, "message": str(found["message"]).replace(f"'{param}'", f"'{own}'")}

@@ -7,10 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shared.dialects import anthropic, generate, responses  # noqa: F401 - the zips hold what an import names
+    from shared.dialects import anthropic, completions, generate, responses  # noqa: F401 - the zips hold what an import names
 
 MESSAGES, COUNT_TOKENS = "anthropic.MESSAGES", "anthropic.count"
 RESPONSES, GENERATE = "responses.RESPONSES", "generate.GENERATE"
+COMPLETIONS = "completions.COMPLETIONS"
 
 
 @cache

@@ -74,7 +74,7 @@ class ResponsesWriter(Writer):
         self._count -= len(self._events)
         self._events.clear()  # those of a chunk that could not be told to its end
         self._emit("response.failed", response={**self._response("failed"), "error": failure})
-        body = named(errors.body(known), _FIELDS)
+        body = named(known, _FIELDS)
         told = {name: body[name] for name in ("code", "message", "param")}
         self._emit("error", **told, error=body)
         return self._told()
@@ -160,7 +160,7 @@ def counted(usage: Usage) -> dict[str, Any]:
 
 def envelope(error: Exception) -> bytes:
     """Render an error as a whole body."""
-    return encode({"type": "error", "error": named(errors.body(error), _FIELDS)})
+    return encode({"type": "error", "error": named(error, _FIELDS)})
 
 
 RESPONSES = Dialect(parse, ResponsesWriter, envelope)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.dialects import calls
+from shared.dialects.logprobs import tokens
 from shared.dialects.responses_input import seal
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Output:
                 part=self._part.shape,
                 **self._place(item),
             )
-        part, found = self._part, _logprobs(logprobs)
+        part, found = self._part, tokens(logprobs)
         part.told.append(text)
         part.logprobs += found
         more = {"logprobs": found} if kind == "output_text" else {}
@@ -210,25 +211,3 @@ def _goes_on(last: dict[str, Any], detail: dict[str, Any]) -> bool:
     """Tell whether `detail` is the next piece of the same thought."""
     kinds = {last.get("type", "reasoning.text"), detail.get("type", "reasoning.text")}
     return kinds == {"reasoning.text"} and not last.get("signature") and last.get("index") == detail.get("index")
-
-
-def _logprobs(found: object) -> list[dict[str, Any]]:
-    """Return the probabilities of a piece of text as this API has them, with every member."""
-    return [
-        {**_token(one), "top_logprobs": [_token(top) for top in _objects(one, "top_logprobs")]}
-        for one in _objects(found, "content")
-    ]
-
-
-def _objects(found: object, name: str) -> list[dict[str, Any]]:
-    """Return the objects in a member that should be a list of them."""
-    inner = found.get(name) if isinstance(found, dict) else None
-    return [one for one in inner if isinstance(one, dict)] if isinstance(inner, list) else []
-
-
-def _token(found: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "token": found.get("token") or "",
-        "bytes": found.get("bytes") or [],
-        "logprob": found.get("logprob") or 0.0,
-    }

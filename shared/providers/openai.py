@@ -13,7 +13,7 @@ from urllib.parse import quote
 from shared.core import sse, wire
 from shared.core.errors import GatewayError, UpstreamError
 from shared.core.usage import Usage, estimate, from_openai
-from shared.providers import openai_choices, openai_errors, openai_plain, openai_quirks
+from shared.providers import openai_choices, openai_completions, openai_errors, openai_plain, openai_quirks
 from shared.providers.adapter import HttpRequest
 from shared.providers.openai_choices import Choice
 
@@ -69,6 +69,7 @@ class OpenAIChat:
         self._target = target
         self._provider = provider
         self._moment = moment
+        self._continues = openai_completions.served(chat, target)  # a text, and answers no chat
         self._secret = ""
         self._decoder = sse.Decoder()
         self._done = False
@@ -99,17 +100,13 @@ class OpenAIChat:
             BadRequest: that has a field which means nothing to OpenAI.
         """
         self._secret = secret
-        raw = openai_plain.plain(self._chat.raw) if self._chat.extended else self._chat.raw
-        body = {**raw, "model": self._target.model}
-        if "max_tokens" in body and _OWN in self._provider.base_url:  # whose newer models refuse the older name
-            older = body.pop("max_tokens")
-            if body.get("max_completion_tokens") is None:  # a null bounds nothing
-                body["max_completion_tokens"] = older
+        body = {**self._body(), "model": self._target.model}
         if self._chat.stream:  # a stream without usage could not be billed
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         if self._target.quirks or self._provider.ignores:
             body = openai_quirks.adapted(body, self._target, self._provider)
-        return post(self._provider, "chat/completions", secret, body, _EVENTS if self._chat.stream else _JSON)
+        path = "completions" if self._continues else "chat/completions"
+        return post(self._provider, path, secret, body, _EVENTS if self._chat.stream else _JSON)
 
     def check(self, head: Head) -> None:
         """Refuse what is not what was asked for."""
@@ -123,6 +120,7 @@ class OpenAIChat:
         """Repair a whole answer."""
         found = document(body)
         self._refuse_error(found)
+        found = openai_completions.as_chat(found, "message") if self._continues else found
         choices = found.get("choices")
         if not isinstance(choices, list) or not choices:
             raise UpstreamError("The provider answered without a choice.")
@@ -161,6 +159,16 @@ class OpenAIChat:
             told.append({**self._usage_chunk, **self._common, "choices": []})
         return told
 
+    def _body(self) -> dict[str, Any]:
+        if self._continues:
+            return openai_completions.body(self._chat)
+        body = dict(openai_plain.plain(self._chat.raw) if self._chat.extended else self._chat.raw)
+        if "max_tokens" in body and _OWN in self._provider.base_url:  # whose newer models refuse the older name
+            older = body.pop("max_tokens")
+            if body.get("max_completion_tokens") is None:  # a null bounds nothing
+                body["max_completion_tokens"] = older
+        return body
+
     def _fail(self, error: GatewayError) -> None:
         self._failure, self._done = error, True
 
@@ -186,6 +194,7 @@ class OpenAIChat:
         if usage:
             self._said = from_openai(usage) or self._said
             self._usage_chunk = found
+        found = openai_completions.as_chat(found, "delta") if self._continues else found
         choices = found.get("choices")
         pieces = choices if isinstance(choices, list) else []
         repaired: list[dict[str, Any]] = []
@@ -221,7 +230,7 @@ class OpenAIChat:
         id_, created, model = found.get("id"), found.get("created"), found.get("model")
         return {
             "id": id_ if id_ and isinstance(id_, str) else f"chatcmpl-{self._moment.request_id}",
-            "object": kind,
+            "object": openai_completions.OBJECT if self._continues else kind,
             "created": int(created) if isinstance(created, int | float) else self._moment.now,
             "model": model if model and isinstance(model, str) else self._chat.model,
         }

@@ -9,7 +9,7 @@ import pytest
 
 from shared.core.catalog import Provider, Target
 from shared.core.errors import UpstreamFailed
-from shared.dialects import anthropic, generate, openai, responses
+from shared.dialects import anthropic, completions, generate, openai, responses
 from shared.providers.adapter import Head
 from shared.providers.registry import adapter_for
 from tests.providers.exchange import DONE, events, piece, streaming
@@ -62,6 +62,7 @@ DIALECTS: dict[str, tuple[Dialect, dict[str, Any]]] = {
     "messages": (anthropic.MESSAGES, {"messages": HELLO, "max_tokens": 9}),
     "responses": (responses.RESPONSES, {"input": "x"}),
     "generate": (generate.GENERATE, {"prompt": "x"}),
+    "completions": (completions.COMPLETIONS, {"prompt": "x", "echo": True}),
 }
 
 

@@ -34,6 +34,9 @@ LANGUAGES = {
         b"event: message_stop\n",
         ((503, "overloaded_error"), (504, "timeout_error")),
     ),
+    "completions": Language(
+        "/v1/completions", {"prompt": "Hello", "max_tokens": 9}, b'data: {"error":', b"data: [DONE]\n\n"
+    ),
     "generate": Language(
         "/api/llm/generate", {"prompt": "Hello", "max_tokens": 9}, b'data: {"error":', b"data: [DONE]\n\n"
     ),

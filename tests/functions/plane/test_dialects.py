@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     from tests.functions.plane.rig import Rig
 
 MESSAGES, RESPONSES, GENERATE = "/v1/messages", "/v1/responses", "/api/llm/generate"
+COMPLETIONS = "/v1/completions"
 DIALECTS: dict[str, dict[str, Any]] = {
     MESSAGES: {"max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]},
     RESPONSES: {"input": "Hello"},
     GENERATE: {"prompt": "Hello"},
+    COMPLETIONS: {"prompt": "Hello", "max_tokens": 100},
 }
-LAST = {MESSAGES: b"event: message_stop\n", RESPONSES: b"event: response.completed\n", GENERATE: b"data: [DONE]"}
-FAILED = {MESSAGES: b"event: error\n", RESPONSES: b"event: error\n", GENERATE: b'data: {"error":'}
+EVENTS_LAST = {MESSAGES: b"event: message_stop\n", RESPONSES: b"event: response.completed\n"}
+LAST = dict.fromkeys((GENERATE, COMPLETIONS), b"data: [DONE]") | EVENTS_LAST
+FAILED = dict.fromkeys((GENERATE, COMPLETIONS), b'data: {"error":') | dict.fromkeys(EVENTS_LAST, b"event: error\n")
 BEYOND_PRICE: dict[str, tuple[str, dict[str, Any]]] = {
     "a document": (
         MESSAGES,
@@ -121,7 +124,7 @@ def test_a_page_instead_of_an_answer_is_an_error(rig: Rig, path: str) -> None:
 def test_a_budget_bounds_the_answer(rig: Rig, path: str) -> None:
     """The provider is asked for no longer an answer than was granted, and no more is held than that may cost."""
     rig.aws.item = item(budget={"total_nano": NANO})
-    client = ask(rig, path, fields={"max_tokens": 50, "max_output_tokens": 50})
+    client = ask(rig, path, fields={"max_output_tokens" if path == RESPONSES else "max_tokens": 50})
     assert client.status == 200
     asked = rig.upstream.requests[-1].json
     assert asked["max_tokens"] == 50
