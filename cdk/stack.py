@@ -15,8 +15,8 @@ from cdk.constructs.function import Function
 from cdk.constructs.log import log_arns, log_group
 from cdk.constructs.stores import Stores
 from cdk.constructs.valkey import Valkey
-from cdk.upstreams import roaming, upstreams
-from shared import manifest
+from cdk.upstreams import CALLED, unnamed, upstreams
+from shared import grants, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,7 +97,7 @@ class NexusStack(Stack):
             origins=config.cors_origins,
         )
 
-    def _ip_sets(self, config: Config, api: Api) -> dict[manifest.Resource, Data]:
+    def _ip_sets(self, config: Config, api: Api) -> dict[grants.Resource, Data]:
         """Build the firewall before the door, if there is to be one, and say where its sets of networks are."""
         if not config.waf:
             return {"ipsets": Data([], {})}
@@ -129,7 +129,7 @@ class NexusStack(Stack):
             CfnOutput(self, name, value=value)
 
 
-def _data(stores: Stores, valkey: Valkey, journal: LogGroup) -> dict[manifest.Resource, Data]:
+def _data(stores: Stores, valkey: Valkey, journal: LogGroup) -> dict[grants.Resource, Data]:
     """Say where each resource of the manifest is."""
     return {
         "audit": Data([stores.audit.table_arn], {"AUDIT_TABLE": stores.audit.table_name}),
@@ -152,12 +152,12 @@ def _data(stores: Stores, valkey: Valkey, journal: LogGroup) -> dict[manifest.Re
     }
 
 
-def _called(config: Config) -> dict[manifest.Resource, Data]:
+def _called(config: Config) -> dict[grants.Resource, Data]:
     """Say what of AWS the catalog has as targets."""
     return {resource: Data(arns, {}) for resource, arns in upstreams(compile_catalog(config.catalog_file)).items()}
 
 
-def _plans(api: Api) -> dict[manifest.Resource, Data]:
+def _plans(api: Api) -> dict[grants.Resource, Data]:
     """Say where the usage plans are, and the API keys in them."""
     root = f"arn:{Aws.PARTITION}:apigateway:{Aws.REGION}::"
     plans = [f"{root}/usageplans/{plan}/keys" for plan in api.plans.values()]
@@ -169,7 +169,7 @@ def _plans(api: Api) -> dict[manifest.Resource, Data]:
     }
 
 
-def _environment(spec: manifest.Function, config: Config, data: Mapping[manifest.Resource, Data]) -> dict[str, str]:
+def _environment(spec: manifest.Function, config: Config, data: Mapping[grants.Resource, Data]) -> dict[str, str]:
     """Set what the manifest promises to `spec`; a promise that nothing here keeps is a KeyError."""
     known = {
         "AWS_LAMBDA_EXEC_WRAPPER": "/var/task/bootstrap",
@@ -196,16 +196,16 @@ def _environment(spec: manifest.Function, config: Config, data: Mapping[manifest
     return {**{name: known[name] for name in sorted(spec.environment)}, **chosen}
 
 
-def _chosen(spec: manifest.Function, data: Mapping[manifest.Resource, Data]) -> list[manifest.Grant]:
+def _chosen(spec: manifest.Function, data: Mapping[grants.Resource, Data]) -> list[grants.Grant]:
     """Return the optional grants of `spec` for which there is something here."""
     return [grant for grant in spec.optional_grants if data[grant.resource].arns]
 
 
-def _grant(function: Function, spec: manifest.Function, data: Mapping[manifest.Resource, Data], key_arn: str) -> None:
+def _grant(function: Function, spec: manifest.Function, data: Mapping[grants.Resource, Data], key_arn: str) -> None:
     """Allow exactly what the manifest says; the key only for what the stores do on the function's behalf."""
     for grant in (*spec.grants, *_chosen(spec, data)):
         function.allow(grant.resource.capitalize(), grant.actions, data[grant.resource].arns)
     services = sorted({grant.actions[0].partition(":")[0] for grant in spec.grants if grant.key_actions})
     through = {"kms:ViaService": [f"{service}.{Aws.REGION}.{Aws.URL_SUFFIX}" for service in services]}
-    excuse(function, roaming(function, data["bedrock"].arns))
+    excuse(function, unnamed(function, [arn for resource in CALLED for arn in data[resource].arns]))
     function.allow("Key", spec.key_actions, [key_arn], {"StringEquals": through})

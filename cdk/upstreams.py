@@ -18,19 +18,25 @@ if TYPE_CHECKING:
 
     from constructs import Construct
 
-    from shared import manifest
-    from shared.core.catalog import Target
+    from shared import grants
+    from shared.core.catalog import Storage, Target
 
 ANYWHERE: Final = (
     "An inference profile has AWS choose the region for each request, so its one model must be allowed in every region."
 )
+FOLDER: Final = (
+    "What is laid down in a folder of S3 for an asynchronous endpoint, or by it, has a name of its own each time."
+)
+CALLED: Final[tuple[grants.Resource, ...]] = (
+    "asyncanswers", "asyncbuckets", "asyncendpoints", "asyncrequests", "bedrock", "sagemaker",
+)  # fmt: skip
 _PROFILE = re.compile(r"^(?:us|us-gov|eu|apac|au|ca|jp|global)\.")
 
 
-def upstreams(catalog: bytes) -> dict[manifest.Resource, list[str]]:
+def upstreams(catalog: bytes) -> dict[grants.Resource, list[str]]:
     """Return the ARNs of what the targets of a compiled catalog are, by the manifest's resource."""
     known = decode(catalog)
-    found: dict[manifest.Resource, set[str]] = {"bedrock": set(), "sagemaker": set()}
+    found: dict[grants.Resource, set[str]] = {resource: set() for resource in CALLED}
     for model in known.models.values():
         for target in model.targets:
             provider = known.providers[target.provider]
@@ -38,14 +44,33 @@ def upstreams(catalog: bytes) -> dict[manifest.Resource, list[str]]:
                 found["bedrock"].update(_models(target))
             if provider.dialect == "sagemaker":
                 found["sagemaker"].add(_endpoint(target))
+            if provider.dialect == "sagemaker-async" and provider.storage:
+                found["asyncendpoints"].add(_endpoint(target))
+                _store(provider.storage, found)
     return {resource: sorted(arns) for resource, arns in found.items()}
 
 
-def roaming(scope: Construct, arns: Iterable[str]) -> dict[str, str]:
-    """Return cdk-nag's rules that ARNs in every region break, each with the reason why they may."""
-    found = [Stack.of(scope).resolve(arn)["Fn::Join"][1] for arn in arns if ":*:" in arn]
-    plain = ["".join(f"<{part['Ref']}>" if isinstance(part, dict) else part for part in parts) for parts in found]
-    return {f"AwsSolutions-IAM5[Resource::{arn}]": ANYWHERE for arn in plain}
+def unnamed(scope: Construct, arns: Iterable[str]) -> dict[str, str]:
+    """Return cdk-nag's rules that ARNs in every region, or of a whole folder, break: each with why they may."""
+    wide = {arn: ANYWHERE if ":*:" in arn else FOLDER for arn in arns if "*" in arn}
+    return {f"AwsSolutions-IAM5[Resource::{_plain(scope, arn)}]": reason for arn, reason in wide.items()}
+
+
+def _plain(scope: Construct, arn: str) -> str:
+    """Write an ARN as cdk-nag does."""
+    parts = Stack.of(scope).resolve(arn)["Fn::Join"][1]
+    return "".join(f"<{part['Ref']}>" if isinstance(part, dict) else part for part in parts)
+
+
+def _store(storage: Storage, found: dict[grants.Resource, set[str]]) -> None:
+    answers = [folder for folder in (storage.output, storage.failure) if folder]
+    found["asyncrequests"].add(_s3(f"{storage.input}/*"))
+    found["asyncanswers"].update(_s3(f"{folder}/*") for folder in answers)
+    found["asyncbuckets"].update(_s3("/".join(folder.split("/")[:3])) for folder in answers)
+
+
+def _s3(place: str) -> str:
+    return f"arn:{Aws.PARTITION}:s3:::{place.removeprefix('s3://')}"
 
 
 def _models(target: Target) -> Iterator[str]:

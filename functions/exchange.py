@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from functions.call import Try, price_of
 from shared.core.breakers import Result
@@ -61,7 +61,7 @@ def exchange(position: int, call: Call, gateway: Gateway, reply: Reply, spare: i
     call.position = position
     with _judged(call):
         asked, answer = _on_its_turn(position, call, gateway), None
-        if spare is not None:
+        if spare is not None and not any(call.targets[at].provider.storage for at in (position, spare)):
             asked, answer = _hedged(asked, spare, call, gateway)
         return _exchange(asked, answer, call, gateway, reply)
 
@@ -223,7 +223,13 @@ def _opened(begun: Answer, asked: Asked, call: Call, gateway: Gateway) -> Answer
 def _sent(asked: Asked, call: Call, gateway: Gateway) -> Answer:
     """Send the request and wait for the head of the answer."""
     with _noted(asked, call, gateway) as request:
-        return waited(call, lambda: gateway.http.post(request, *call.patience(asked.candidate.target)))
+        patience = call.patience(asked.candidate.target)
+        if not request.deferred:
+            return waited(call, lambda: gateway.http.post(request, *patience))
+        from shared.edge.deferred import Later  # noqa: PLC0415 - few have such targets
+
+        later = Later(gateway.http, gateway.signer, gateway.pause)
+        return cast("Answer", waited(call, lambda: later.post(request, patience[0], patience[1])))
 
 
 def _begun(asked: Asked, call: Call, gateway: Gateway, *, beside: bool = False) -> Answer:
@@ -236,7 +242,8 @@ def _begun(asked: Asked, call: Call, gateway: Gateway, *, beside: bool = False) 
 @contextmanager
 def _noted(asked: Asked, call: Call, gateway: Gateway) -> Iterator[HttpRequest]:
     """Make the request; from the moment it may have arrived, its tokens count."""
-    request = gateway.signer.complete(asked.adapter.request(asked.key))
+    request = asked.adapter.request(asked.key)
+    request = request if request.deferred else gateway.signer.complete(request)
     call.tries.append(Try(asked.adapter, price_of(asked.candidate, gateway.catalog), asked.candidate.target.model))
     call.sent = time.perf_counter()
     try:

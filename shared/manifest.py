@@ -9,13 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
+from shared.grants import SET_WITH_GRANT, Grant
+
 if TYPE_CHECKING:
     from shared.core.principals import Action
 
-Resource = Literal[
-    "apikey", "apikeys", "audit", "bedrock", "directory", "enrolled", "ipsets", "journal", "ledger", "pepper", "plans",
-    "providers", "sagemaker", "signing", "valkey",
-]  # fmt: skip
 Bundle = Literal["hot", "control"]
 Auth = Literal["key", "none"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -26,52 +24,6 @@ ALWAYS_SET: Final = (
     "POWERTOOLS_SERVICE_NAME",
     "STAGE",
 )
-SET_WITH_GRANT: Final[dict[Resource, tuple[str, ...]]] = {
-    "apikey": (),  # each API key of the account: their ids are API Gateway's, so that no grant could name ours alone
-    "apikeys": (),  # their list
-    "audit": ("AUDIT_TABLE",),
-    "bedrock": (),  # the models that the catalog has there
-    "directory": ("DIRECTORY_TABLE",),
-    "enrolled": (),  # each API key in one of our usage plans
-    "ipsets": ("IP_SETS",),  # the networks that the firewall shuts out
-    "journal": ("GATEWAY_LOG",),
-    "ledger": ("LEDGER_TABLE",),
-    "pepper": ("PEPPER_SECRET",),
-    "plans": ("USAGE_PLANS",),  # the lists of API keys of our usage plans
-    "providers": ("PROVIDERS_SECRET",),
-    "sagemaker": (),  # the endpoints that the catalog has there
-    "signing": ("SIGNING_SECRET",),
-    "valkey": ("VALKEY_CACHE", "VALKEY_HOST", "VALKEY_PORT", "VALKEY_TLS", "VALKEY_USER"),
-}
-
-
-ENCRYPTED: Final[frozenset[Resource]] = frozenset({"audit", "directory", "ledger", "pepper", "providers", "signing"})
-READING: Final = ("Get", "BatchGet", "Query", "Scan")
-KEY_FOR_READING: Final = ("kms:Decrypt", "kms:DescribeKey")
-KEY_FOR_WRITING: Final = (
-    *KEY_FOR_READING,
-    "kms:Encrypt",
-    "kms:GenerateDataKey",
-    "kms:GenerateDataKeyWithoutPlaintext",
-    "kms:ReEncryptFrom",
-    "kms:ReEncryptTo",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """Permission to do `actions` (IAM names) on one `resource` of this stack."""
-
-    resource: Resource
-    actions: tuple[str, ...]
-
-    @property
-    def key_actions(self) -> tuple[str, ...]:
-        """What the same call must be allowed to do with the key that encrypts the resource at rest."""
-        if self.resource not in ENCRYPTED:
-            return ()
-        reads = all(action.partition(":")[2].startswith(READING) for action in self.actions)
-        return KEY_FOR_READING if reads else KEY_FOR_WRITING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +138,10 @@ FUNCTIONS: Final[dict[str, Function]] = {
                 Grant("valkey", ("elasticache:Connect",)),
             ),
             optional_grants=(
+                Grant("asyncanswers", ("s3:DeleteObject", "s3:GetObject")),
+                Grant("asyncbuckets", ("s3:ListBucket",)),
+                Grant("asyncendpoints", ("sagemaker:InvokeEndpointAsync",)),
+                Grant("asyncrequests", ("s3:DeleteObject", "s3:PutObject")),
                 Grant("bedrock", ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")),
                 Grant("sagemaker", ("sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream")),
             ),

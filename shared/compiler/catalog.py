@@ -36,6 +36,7 @@ _ENTRIES: dict[str, type[BaseModel]] = {
 _INNER: dict[str, type[BaseModel]] = {
     "identity": schema.Identity,
     "models": schema.Member,
+    "storage": schema.Storage,
     "targets": schema.Target,
 }
 

@@ -29,6 +29,8 @@ def _providers(parsed: schema.File) -> Iterator[Mistake]:
             yield ("providers", name, "identity"), "is for services of dialect 'openai' (without api_version)"
         if provider.identity and provider.secret:
             yield ("providers", name, "identity"), "takes the place of the secret; leave one of the two out"
+        if bool(provider.storage) != (provider.dialect == "sagemaker-async"):
+            yield ("providers", name, "storage"), "belongs to dialect 'sagemaker-async', and only there"
 
 
 def _models(parsed: schema.File) -> Iterator[Mistake]:

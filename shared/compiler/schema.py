@@ -26,6 +26,20 @@ Quirk = Literal[
 Name = Annotated[str, Field(pattern=r"^[\w.:/@+-]{1,128}$")]
 
 
+def reachable(url: str) -> str:
+    """Return an address without its last slash. Keys travel there: only over TLS, or not off this machine.
+
+    Raises:
+        ValueError: it is none, or they would.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _HOME):
+        raise ValueError("must start with https:// (or http:// on 127.0.0.1)")
+    if not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError("must be a plain address such as https://api.openai.com/v1")
+    return url.rstrip("/")
+
+
 class Entry(BaseModel):
     """No unknown fields."""
 
@@ -46,6 +60,27 @@ class Identity(Entry):
         return catalog.Identity(**self.model_dump())
 
 
+Folder = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9-]{1,61}[a-z0-9](/[A-Za-z0-9_.~-]*[A-Za-z0-9_~-])+$")]
+
+
+class Storage(Entry):
+    """Where SageMaker's asynchronous endpoints take requests from, and put answers."""
+
+    input: Folder
+    output: Folder
+    failure: Folder | Literal[""] = ""
+    url: str = catalog.Storage("", "").url
+
+    @field_validator("url")
+    @classmethod
+    def _reachable(cls, url: str) -> str:
+        return reachable(url)
+
+    def compiled(self) -> catalog.Storage:
+        """Return it as the hot path reads it."""
+        return catalog.Storage(**self.model_dump())
+
+
 class Provider(Entry):
     """Who answers, and by which settings its targets are asked that say nothing else."""
 
@@ -59,6 +94,7 @@ class Provider(Entry):
     ignores: list[Annotated[str, Field(pattern=r"^[a-z_]+$")]] = []
     region: str = ""
     identity: Identity | None = None
+    storage: Storage | None = None
     connect_seconds: Seconds = _SIMPLE.connect
     first_chunk_seconds: Seconds = _SIMPLE.first_chunk
     total_seconds: Seconds = _SIMPLE.total
@@ -74,13 +110,7 @@ class Provider(Entry):
     @field_validator("base_url")
     @classmethod
     def _reachable(cls, url: str) -> str:
-        """Keys travel there: only over TLS, or not off this machine."""
-        parts = urlsplit(url)
-        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _HOME):
-            raise ValueError("must start with https:// (or http:// on 127.0.0.1)")
-        if not parts.hostname or parts.username or parts.query or parts.fragment:
-            raise ValueError("must be a plain address such as https://api.openai.com/v1")
-        return url.rstrip("/")
+        return reachable(url)
 
     @model_validator(mode="after")
     def _somewhere(self) -> Provider:
@@ -91,8 +121,9 @@ class Provider(Entry):
     def compiled(self, name: str) -> catalog.Provider:
         """Return it as the hot path reads it."""
         known = set(catalog.Provider.__struct_fields__) & set(type(self).model_fields)
-        identity = self.identity.compiled() if self.identity else None
-        given = self.model_dump(include=known) | {"ignores": tuple(self.ignores), "identity": identity}
+        given: dict[str, Any] = self.model_dump(include=known) | {"ignores": tuple(self.ignores)}
+        given["identity"] = self.identity.compiled() if self.identity else None
+        given["storage"] = self.storage.compiled() if self.storage else None
         return catalog.Provider(name=name, **given)
 
 

@@ -23,6 +23,15 @@ class Identity(msgspec.Struct, frozen=True):
     audience: str = ""  # for whom the tokens are; "": scheme and host of the provider's address, as Cloud Run wants it
 
 
+class Storage(msgspec.Struct, frozen=True):
+    """Folders of S3 (`s3://bucket/path`) by which SageMaker's asynchronous endpoints are asked."""
+
+    input: str  # where the gateway puts requests
+    output: str  # where the endpoint's configuration has it put answers
+    failure: str = ""  # and where failures, if it says so
+    url: str = "https://s3.{region}.amazonaws.com"
+
+
 class Provider(msgspec.Struct, frozen=True):
     """Who answers. `base_url` is final once the edge has put the value of `base_url_env`, if set, in its place."""
 
@@ -35,6 +44,7 @@ class Provider(msgspec.Struct, frozen=True):
     api_version: str = ""  # of Azure's form of OpenAI's dialect; "" is OpenAI's own form
     ignores: tuple[str, ...] = ()  # fields of a request that are left out where it cannot serve them, not refused
     identity: Identity | None = None  # what opens it is a token of this identity, and no secret
+    storage: Storage | None = None  # of endpoints that answer by way of it
 
 
 class Timeouts(msgspec.Struct, frozen=True):

@@ -126,6 +126,11 @@ class Http:
         for wire in list(self._wires):
             wire.cut()
 
+    @property
+    def given_up(self) -> bool:
+        """Whether `abort` was called."""
+        return self._over
+
     def _watched(self, wire: Wire) -> Wire:
         """Have `abort` find the wire, whichever of the two comes first."""
         self._wires.append(wire)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -41,6 +42,17 @@ class Signer:
         url = urlsplit(request.url)
         scope = Scope(region, request.signing.service)
         named = {name: value for name, value in request.headers.items() if name in _SIGNED or name.startswith("x-amz")}
-        signed = headers(self._credentials(), scope, url.netloc, request.body, named, now=self._clock(), path=url.path)
+        if scope.service == "s3":  # which alone wants the digest said
+            named["x-amz-content-sha256"] = hashlib.sha256(request.body).hexdigest()
+        signed = headers(
+            self._credentials(),
+            scope,
+            url.netloc,
+            request.body,
+            named,
+            now=self._clock(),
+            method=request.method,
+            path=url.path,
+        )
         signed.pop("host")  # whoever sends it writes that
         return request._replace(headers=request.headers | signed)

@@ -26,14 +26,23 @@ class Signing(NamedTuple):
     region: str
 
 
+class Deferred(NamedTuple):
+    """Where in S3 a request lies until it is answered, and where its answer may; folders are `s3://bucket/path`."""
+
+    url: str  # of S3; "{region}" stands for the region of the signing
+    requests: str
+    answers: tuple[str, ...]
+
+
 class HttpRequest(NamedTuple):
-    """What to send to the provider; without a `signing` it is complete."""
+    """What to send to the provider; without a `signing` it is complete. A `deferred` one is sent by way of S3."""
 
     url: str
     headers: dict[str, str]
     body: bytes
     method: str = "POST"
     signing: Signing | None = None
+    deferred: Deferred | None = None
 
 
 class Head(NamedTuple):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         gemini_embeddings,
         openai_judgements,
         sagemaker,
+        sagemaker_async,
     )
     from shared.providers.adapter import Adapter
 
@@ -39,6 +40,8 @@ _ADAPTERS: dict[tuple[str, str], Callable[..., Adapter] | str] = {
     ("openai", "rerank"): "openai_judgements.OpenAIJudgements",
     ("sagemaker", "chat"): "sagemaker.SageMakerChat",
     ("sagemaker", "embedding"): "sagemaker.SageMakerEmbeddings",
+    ("sagemaker-async", "chat"): "sagemaker_async.LaterChat",
+    ("sagemaker-async", "embedding"): "sagemaker_async.LaterEmbeddings",
 }
 
 

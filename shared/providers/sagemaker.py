@@ -31,7 +31,7 @@ class SageMakerChat(OpenAIChat):
     """One chat completion, whole or streamed."""
 
     def __init__(self, chat: Chat, target: Target, provider: Provider, moment: Moment) -> None:
-        super().__init__(chat, _inner(target), provider, moment)
+        super().__init__(chat, inner(target), provider, moment)
         self._endpoint = target
         self._frames = eventstream.Decoder()
 
@@ -63,7 +63,7 @@ class SageMakerChat(OpenAIChat):
 
     def error(self, head: Head, body: bytes) -> GatewayError:
         """Translate a refusal."""
-        return _refusal(head, body, self._provider.name)
+        return refusal(head, body, self._provider.name)
 
     def _payload(self, frame: eventstream.Message) -> bytes:
         if frame.headers.get(":message-type", "event") == "event":
@@ -76,7 +76,7 @@ class SageMakerEmbeddings(OpenAIEmbeddings):
     """One list of vectors."""
 
     def __init__(self, request: Embeddings, target: Target, provider: Provider, moment: Moment) -> None:
-        super().__init__(request, _inner(target), provider, moment)
+        super().__init__(request, inner(target), provider, moment)
         self._endpoint = target
         self._name = provider
 
@@ -86,18 +86,23 @@ class SageMakerEmbeddings(OpenAIEmbeddings):
 
     def error(self, head: Head, body: bytes) -> GatewayError:
         """Translate a refusal."""
-        return _refusal(head, body, self._name.name)
+        return refusal(head, body, self._name.name)
 
 
-def _inner(target: Target) -> Target:
+def inner(target: Target) -> Target:
+    """Return the target by the name that the model has in the container."""
     endpoint, _, model = target.model.partition("/")
     return replace(target, model=model or endpoint)
 
 
 def _invocation(request: HttpRequest, target: Target, provider: Provider, *, stream: bool) -> HttpRequest:
+    return invocation(request, target, provider, "invocations-response-stream" if stream else "invocations")
+
+
+def invocation(request: HttpRequest, target: Target, provider: Provider, path: str) -> HttpRequest:
+    """Send to the endpoint what would go to OpenAI."""
     base = provider.base_url.rstrip("/")
     base = base.replace("{region}", target.region) if target.region else base
-    path = "invocations-response-stream" if stream else "invocations"
     headers = {name: value for name, value in request.headers.items() if name != "authorization"}
     return request._replace(
         url=f"{base}/endpoints/{target.model.partition('/')[0]}/{path}",
@@ -106,7 +111,7 @@ def _invocation(request: HttpRequest, target: Target, provider: Provider, *, str
     )
 
 
-def _refusal(head: Head, body: bytes, provider: str) -> GatewayError:
+def refusal(head: Head, body: bytes, provider: str) -> GatewayError:
     """Translate a refusal; what the container itself said comes wrapped."""
     try:
         found = wire.decode(body)

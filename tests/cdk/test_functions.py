@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shared import manifest
-from shared.manifest import FUNCTIONS, Function, Grant
+from shared import grants, manifest
+from shared.manifest import FUNCTIONS, Function
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ def path_of(target: Mapping[str, Any]) -> str:
     return "".join(parts).rpartition("::")[2]
 
 
-def here(spec: Function) -> list[Grant]:
+def here(spec: Function) -> list[grants.Grant]:
     """The optional grants of `spec` that this deployment gives: there is a firewall, and nothing of AWS is a target."""
     return [grant for grant in spec.optional_grants if grant.resource == "ipsets"]
 
@@ -88,7 +88,7 @@ def test_nothing_runs_that_the_manifest_does_not_name(of_type: Callable[[str], d
 def test_a_function_finds_every_variable_it_was_promised(spec: Function, template: Mapping[str, Any]) -> None:
     """The environment is the manifest's, with the optional variables that this deployment configures."""
     optional = {"OPENAI_BASE_URL"} & set(spec.optional_environment)
-    optional |= {name for grant in here(spec) for name in manifest.SET_WITH_GRANT[grant.resource]}
+    optional |= {name for grant in here(spec) for name in grants.SET_WITH_GRANT[grant.resource]}
     variables = deployed(spec, template)[1]["Environment"]["Variables"]
     assert variables.keys() == spec.environment | optional
     assert all(variables.values())

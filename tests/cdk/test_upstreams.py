@@ -8,7 +8,7 @@ from cdk import synth
 from cdk.bundle import ROOT
 from cdk.catalog import compile_catalog
 from cdk.config import Config
-from cdk.upstreams import upstreams
+from cdk.upstreams import CALLED, upstreams
 from shared.manifest import FUNCTIONS
 from tests.cdk.test_functions import listed, statements
 
@@ -29,6 +29,20 @@ secret = "BEDROCK_API_KEY"
 dialect = "sagemaker"
 base_url = "https://runtime.sagemaker.{region}.amazonaws.com"
 region = "eu-west-1"
+
+[providers.later]
+dialect = "sagemaker-async"
+base_url = "https://runtime.sagemaker.{region}.amazonaws.com"
+
+[providers.later.storage]
+input = "s3://requests/nexus"
+output = "s3://answers/out"
+failure = "s3://answers/failed"
+
+[models.slow]
+kind = "chat"
+targets = ["later:Slow-Endpoint"]
+owned_by = "us"
 
 [models.nova]
 kind = "chat"
@@ -56,7 +70,7 @@ def plain(arn: Any) -> str:
 
 def test_the_shipped_catalog_has_nothing_there() -> None:
     """So that nobody is granted what nobody configured."""
-    assert upstreams(compile_catalog(Config().catalog_file)) == {"bedrock": [], "sagemaker": []}
+    assert upstreams(compile_catalog(Config().catalog_file)) == {resource: [] for resource in CALLED}
 
 
 def test_each_target_is_granted_by_its_name(tmp_path: Path) -> None:
@@ -71,5 +85,14 @@ def test_each_target_is_granted_by_its_name(tmp_path: Path) -> None:
     assert [plain(arn) for arn in listed(found["Sagemaker"]["Resource"])] == [
         "arn:Partition:sagemaker:eu-west-1:AccountId:endpoint/my-endpoint"
     ]
+    resources = {
+        sid: [plain(arn) for arn in listed(found[sid]["Resource"])] for sid in found if sid.startswith("Async")
+    }
+    assert resources == {
+        "Asyncanswers": ["arn:Partition:s3:::answers/failed/*", "arn:Partition:s3:::answers/out/*"],
+        "Asyncbuckets": ["arn:Partition:s3:::answers"],
+        "Asyncendpoints": ["arn:Partition:sagemaker:Region:AccountId:endpoint/slow-endpoint"],
+        "Asyncrequests": ["arn:Partition:s3:::requests/nexus/*"],
+    }
     assert set(found["Bedrock"]["Action"]) == {"bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"}
     assert not [name for name in FUNCTIONS if name != "gateway" and "Bedrock" in statements(FUNCTIONS[name], built)]

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
-from shared import manifest
+from shared import grants, manifest
 from shared.core import principals
 from shared.edge.settings import (
     AdminSettings,
@@ -19,7 +19,8 @@ from shared.edge.settings import (
     SettingsError,
     UsageKeysSettings,
 )
-from shared.manifest import FUNCTIONS, PLANS, ROUTES, Function, Grant
+from shared.grants import Grant
+from shared.manifest import FUNCTIONS, PLANS, ROUTES, Function
 
 SET_BY_LAMBDA = {"AWS_REGION": "eu-central-1", "LAMBDA_TASK_ROOT": "/var/task"}
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -87,7 +88,7 @@ def test_the_clock_starts_only_what_ends_in_time() -> None:
 
 def test_a_grant_brings_the_address_of_what_it_grants() -> None:
     """A function knows of the stores that it may touch, and of no other."""
-    assert set(manifest.SET_WITH_GRANT) == set(get_args(manifest.Resource))
+    assert set(grants.SET_WITH_GRANT) == set(get_args(grants.Resource))
     assert "PEPPER_SECRET" in FUNCTIONS[manifest.AUTHORIZER].environment
     assert "PEPPER_SECRET" not in FUNCTIONS["gateway"].environment
     assert not {name for name in FUNCTIONS[manifest.AUTHORIZER].environment if name.startswith("VALKEY")}
@@ -95,8 +96,8 @@ def test_a_grant_brings_the_address_of_what_it_grants() -> None:
 
 def test_only_who_writes_may_encrypt() -> None:
     """A reader's key permission is to decrypt; a writer's adds encryption; what is not under the key brings none."""
-    assert Grant("directory", ("dynamodb:GetItem", "dynamodb:Query")).key_actions == manifest.KEY_FOR_READING
-    assert Grant("directory", ("dynamodb:GetItem", "dynamodb:PutItem")).key_actions == manifest.KEY_FOR_WRITING
+    assert Grant("directory", ("dynamodb:GetItem", "dynamodb:Query")).key_actions == grants.KEY_FOR_READING
+    assert Grant("directory", ("dynamodb:GetItem", "dynamodb:PutItem")).key_actions == grants.KEY_FOR_WRITING
     assert Grant("valkey", ("elasticache:Connect",)).key_actions == ()
     assert "kms:Encrypt" not in FUNCTIONS["gateway"].key_actions
 

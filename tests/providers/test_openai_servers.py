@@ -66,7 +66,7 @@ def examples() -> str:
     return "\n".join(re.findall(r"^#   (\[.+\]|[a-z_]+ = .+)$", CATALOG.read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", ["azure", "groq", "ollama", "bedrock", "sagemaker"])
+@pytest.mark.parametrize("name", ["azure", "groq", "ollama", "bedrock", "sagemaker", "sagemaker-async", "cloud-run"])
 def test_the_examples_of_the_catalog_work(name: str, tmp_path: Path) -> None:
     """As they stand there."""
     path = tmp_path / "catalog.toml"

@@ -23,6 +23,7 @@ class Request:
     headers: dict[str, str]
     body: bytes
     connection: int
+    method: str = "POST"
 
     @property
     def json(self) -> Any:
@@ -147,4 +148,5 @@ def _read(reader: Any, number: int) -> Request | None:
         name, _, value = field.decode("latin-1").partition(":")
         headers[name.lower()] = value.strip()
     body = reader.read(int(headers.get("content-length", "0")))
-    return Request(line.decode().split()[1], headers, body, number)
+    method, path, _ = line.decode().split()
+    return Request(path, headers, body, number, method)
