@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 UV_VERSION := 0.13.9
 LOCK := $(UV) pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command "make lock"
-GROUPS := --group hot --group control --group gpu --group cdk --group local --group bench --group dev
+GROUPS := --group hot --group control --group gpu --group otel --group cdk --group local --group bench --group dev
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check lint types contracts tests format lock synth bench clean

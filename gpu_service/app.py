@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gpu_service.settings import Settings
     from gpu_service.tasks.answer import Answer
     from gpu_service.tasks.routes import Task
+    from gpu_service.tracing import Tracing
 
     Handler = Callable[[Exchange], Awaitable[Response | Streamed]]
 
@@ -43,10 +44,18 @@ _encode = msgspec.json.Encoder().encode
 class App:
     """Answers every path of the service."""
 
-    def __init__(self, fleet: Fleet, settings: Settings, leave: Callable[[float], None] = leave) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        settings: Settings,
+        leave: Callable[[float], None] = leave,
+        *,
+        tracing: Tracing | None = None,
+    ) -> None:
         self.fleet = fleet
         self.watchdog = Watchdog(fleet, settings.patience, partial(leave, settings.drain_seconds))
         self._watching: asyncio.Task[None] | None = None
+        self._tracing = tracing
         self._settings = settings
         self._callers = Callers(settings)
         self._routes: Mapping[str, Mapping[str, Handler]] = {
@@ -74,7 +83,7 @@ class App:
         try:
             response = await self._answered(exchange)
             if isinstance(response, Streamed):
-                await exchange.stream(*response)
+                await exchange.stream(response.events, response.cancel)
                 response = Response(200)
             else:
                 await exchange.respond(response)
@@ -82,8 +91,12 @@ class App:
             response = Response(499)
         known = exchange.path if exchange.path in self._routes else "other"
         self.fleet.telemetry.answered(known, response.status, exchange.seconds, exchange.phases, exchange.facts)
-        if self._settings.access_log and exchange.path not in KEYLESS:  # probes come each second and say nothing
+        if exchange.path in KEYLESS:  # probes come each second and say nothing
+            return
+        if self._settings.access_log:
             event("request", **exchange.told(response))
+        if self._tracing is not None:
+            self._tracing.answered(exchange, known, response.status)
 
     def start(self) -> asyncio.Task[Any]:
         """Begin to load the model, if nobody has."""
@@ -100,6 +113,8 @@ class App:
         if self._watching is not None:
             self._watching.cancel()
         self.fleet.close()
+        if self._tracing is not None:
+            self._tracing.close()
 
     async def _answered(self, exchange: Exchange) -> Response | Streamed:
         try:
@@ -154,6 +169,7 @@ class App:
 
     async def _computed(self, exchange: Exchange, work: Coroutine[Any, Any, Answer | Streamed]) -> Response | Streamed:
         answer = await exchange.unless_gone(work)
+        exchange.work = answer.work
         if isinstance(answer, Streamed):
             return answer
         times = {phase: round(seconds * 1000, 2) for phase, seconds in answer.phases.items()}

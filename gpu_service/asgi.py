@@ -16,6 +16,8 @@ from shared.core.errors import TooLarge
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
 
+    from gpu_service.tasks.answer import Work
+
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
     Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -44,7 +46,7 @@ class Exchange:
     """One request and its response."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._began = time.perf_counter()
+        self.began = time.perf_counter()
         self._pairs: Sequence[tuple[bytes, bytes]] = scope["headers"]
         self._headers: dict[bytes, bytes] = dict(self._pairs)
         self._receive = receive
@@ -55,6 +57,7 @@ class Exchange:
         self.request_id = self._identity()
         self.facts: dict[str, float] = {}  # what the log shall know besides
         self.phases: dict[str, float] = {}  # seconds of what was done
+        self.work: Work | None = None
 
     def header(self, name: bytes) -> bytes:
         """Give the header `name` (lower case), b"" if there is none."""
@@ -67,7 +70,7 @@ class Exchange:
     @property
     def seconds(self) -> float:
         """How long it has taken so far."""
-        return time.perf_counter() - self._began
+        return time.perf_counter() - self.began
 
     async def body(self, seconds: float) -> bytes:
         """Read the whole body.

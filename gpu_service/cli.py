@@ -53,6 +53,9 @@ _ENVIRONMENT: Final = f"""environment of `serve`:
   BODY_SECONDS            time that a client has to send its body (default: 30)
   DRAIN_SECONDS           time after SIGTERM for what is under way (default: 7; Cloud Run kills after 10); a second
                           before its end open streams are told that there will be no more
+  OTEL_EXPORTER_OTLP_ENDPOINT
+                          collector that gets a span per request over http/protobuf (default: none); OpenTelemetry's
+                          other variables for it count, too
   ACCESS_LOG              off: no line per request on stdout, probes aside (default: on)
 """
 

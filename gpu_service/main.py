@@ -19,6 +19,7 @@ from gpu_service.app import App
 from gpu_service.events import landed
 from gpu_service.fleet import Fleet
 from gpu_service.settings import Settings
+from gpu_service.tracing import Tracing
 
 if TYPE_CHECKING:
     from cloudevents.http import CloudEvent
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 def application() -> App:
     """Give the one application of this process."""
     settings = Settings.from_env(os.environ)
-    return App(Fleet.of(settings), settings)
+    return App(Fleet.of(settings), settings, tracing=Tracing.of(os.environ))
 
 
 @functions_framework.aio.http

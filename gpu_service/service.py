@@ -28,12 +28,17 @@ _INLINE: Final = 2_000  # characters and ids that are tokenized at once: sooner 
 
 
 class Computed(NamedTuple):
-    """One result per row, and what they took: seconds per phase, tokens of all rows, rows that were known before."""
+    """One result per row, and what they took: seconds per phase, tokens of all rows, rows that were known before.
+
+    `engine` computed them, and `began` is when that began, on the clock of `time.perf_counter`.
+    """
 
     results: list[NDArray[np.float32]]
     phases: dict[str, float]
     tokens: int
     hits: int
+    engine: Engine
+    began: float
 
 
 class Service(Loading[Engine]):
@@ -81,7 +86,7 @@ class Service(Loading[Engine]):
             ended = time.perf_counter()
         began = found.began or ended
         phases = {"queue": began - tokenized, "tokenize": tokenized - arrived, "inference": ended - began}
-        return Computed(found.results, phases, sum(map(len, made)), found.hits)
+        return Computed(found.results, phases, sum(map(len, made)), found.hits, engine, arrived)
 
     @property
     def runs(self) -> Runs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -15,7 +15,22 @@ if TYPE_CHECKING:
     from gpu_service.engine import Engine
     from gpu_service.service import Computed
 
+_OPERATIONS: Final = {"embedding": "embeddings", "rerank": "rerank", "classification": "classification"}
+
 encode = msgspec.json.Encoder().encode
+
+
+class Work(NamedTuple):
+    """What was done for an answer: what OpenTelemetry calls the operation, by which model, and since when.
+
+    `began` is on the clock of `time.perf_counter`; `read` and `written` are tokens, 0 where it is not known.
+    """
+
+    operation: str
+    model: str
+    began: float
+    read: int = 0
+    written: int = 0
 
 
 class Answer(NamedTuple):
@@ -25,12 +40,15 @@ class Answer(NamedTuple):
     phases: dict[str, float]
     rows: int
     tokens: int
+    work: Work
     hits: int = 0
 
     @classmethod
     def of(cls, found: object, computed: Computed) -> Answer:
         """Write `found`, which `computed` went into."""
-        return cls(encode(found), computed.phases, len(computed.results), computed.tokens, computed.hits)
+        engine = computed.engine
+        work = Work(_OPERATIONS[engine.spec.task], engine.manifest.name, computed.began, computed.tokens)
+        return cls(encode(found), computed.phases, len(computed.results), computed.tokens, work, computed.hits)
 
 
 class Streamed(NamedTuple):
@@ -38,6 +56,7 @@ class Streamed(NamedTuple):
 
     events: AsyncIterator[bytes]
     cancel: Callable[[], None]
+    work: Work
 
 
 def check_count(count: int, engine: Engine, param: str) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from gpu_service.generation.loop import Wish
-from gpu_service.tasks.answer import Answer, Streamed, encode, identity
+from gpu_service.tasks.answer import Answer, Streamed, Work, encode, identity
 from shared.core import errors
 from shared.core.errors import BadRequest
 from shared.core.fields import typed
@@ -107,16 +107,22 @@ def wish(prompt: Sequence[int], given: Options, decoder: Decoder, *, param: str,
 
 async def told(job: Job, given: Options, shape: Shape) -> Answer | Streamed:
     """Gather the answer, or begin to stream it."""
-    head = {"id": identity(shape.prefix), "created": int(time.time()), "model": given.model.rpartition("/")[2]}
+    head: dict[str, Any] = {
+        "id": identity(shape.prefix),
+        "created": int(time.time()),
+        "model": given.model.rpartition("/")[2],
+    }
+    operation, prompt = shape.whole.partition(".")[0], len(job.wish.prompt)
+    work = Work(operation, head["model"], time.perf_counter(), prompt)
     if given.stream:
-        return Streamed(_events(job, given, shape, head), job.abandon)
-    began, text = time.perf_counter(), []
+        return Streamed(_events(job, given, shape, head), job.abandon, work)
+    text = []
     async for piece in job:
         text.append(piece.text)
     choice = {"index": 0, **shape.choice("".join(text)), "logprobs": None, "finish_reason": piece.finish}
     body = {**head, "object": shape.whole, "choices": [choice], "usage": _usage(job, piece)}
-    seconds = {"inference": time.perf_counter() - began}
-    return Answer(encode(body), seconds, 1, len(job.wish.prompt) + piece.tokens)
+    seconds = {"inference": time.perf_counter() - work.began}
+    return Answer(encode(body), seconds, 1, prompt + piece.tokens, work._replace(written=piece.tokens))
 
 
 async def _events(job: Job, given: Options, shape: Shape, head: dict[str, Any]) -> AsyncIterator[bytes]:
