@@ -34,7 +34,10 @@ _ENVIRONMENT: Final = f"""environment of `serve`:
   DEVICE                  auto, cpu or cuda (default: auto); cuda refuses to run on anything else
   INFERENCE_THREADS       cores that one run uses (default: 1, which does most per core)
   INFERENCE_WORKERS       runs at a time (default: as many as the cores that this process may use hold; with
-                          DEVICE=cuda 1)
+                          DEVICE=cuda 2, of which one computes while the other prepares the next run)
+  GPU_MEMORY_MB           memory that runs may take of a GPU (default: 0, all there is)
+  CUDA_GRAPHS             on: record the kernels of each shape at the start, and replay them (default: off)
+  GPU_SHRINK              on: give a GPU's memory back after each run, which then costs more (default: off)
   MAX_REQUESTS            requests being served or waiting before the next is told to come back (default: 256)
   MAX_BATCH_SIZE, MIN_BATCH_SIZE, MAX_BATCH_TOKENS
                           bounds of one run: rows, and tokens with the padding (default: 32, 1, 16384)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
 from gpu_service import contents, shapes, specs
+from gpu_service.binding import Bindings
+from gpu_service.cuda import Cuda
 from gpu_service.heads import finished
+from gpu_service.log import event
 from gpu_service.model import GRAPH, TOKENIZER, Manifest, ModelError
 from gpu_service.prepare import Prepared
 from gpu_service.reference import Reference
@@ -19,13 +24,18 @@ from gpu_service.slices import slices
 from gpu_service.tokens import Cut, Row, Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from gpu_service.settings import Device
     from gpu_service.specs import Spec
+
+
+Turn = Callable[[], AbstractContextManager[object]]
+
+_USUAL: Final = Cuda()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,8 @@ class Engine:
         self._session = session
         self._tokens = tokens
         self._interrupts = Interrupts()
+        self._bindings: Bindings | None = None
+        self._entries: Mapping[str, str] = {}
         self.manifest = manifest
         self.spec = spec or specs.Spec(task="embedding", source=".")
 
@@ -68,22 +80,63 @@ class Engine:
         return cls.of(prepared, threads=threads, device=device)
 
     @classmethod
-    def of(cls, prepared: Prepared, *, threads: int = 1, device: Device = "auto") -> Engine:
-        """Load what was prepared and run it once.
+    def of(
+        cls,
+        prepared: Prepared,
+        *,
+        threads: int = 1,
+        device: Device = "auto",
+        cuda: Cuda = _USUAL,
+        is_bound: bool = False,
+        opener: Callable[..., Any] = open_session,
+    ) -> Engine:
+        """Load what was prepared and run it once; on a GPU, or where it `is_bound`, in every shape of its buffers.
 
         Raises:
             ModelError: as `open`.
         """
+        open_with = partial(cls._opened, prepared, partial(opener, threads=threads, device=device), is_bound=is_bound)
+        try:
+            return open_with(cuda)
+        except ModelError as error:
+            if not cuda.graphs:
+                raise
+            event("no_cuda_graphs", model=prepared.manifest.name, reason=str(error))
+            return open_with(replace(cuda, graphs=False))
+
+    @classmethod
+    def _opened(cls, prepared: Prepared, opener: Callable[..., Any], cuda: Cuda, *, is_bound: bool) -> Engine:
         directory, manifest, spec = prepared.directory, prepared.manifest, prepared.spec
         with ThreadPoolExecutor(1) as digests:
             verified = digests.submit(manifest.verify, directory)  # beside the loading, on another core
             try:
-                session = open_session(directory / (spec.graph or GRAPH), threads=threads, device=device)
+                session = opener(directory / (spec.graph or GRAPH), cuda=cuda)
             finally:
                 verified.result()  # says more than ONNX Runtime does about a broken file
         engine = cls(session, _tokens(prepared), manifest, spec)
+        if (is_bound or engine.provider == CUDA) and engine._tokens is not None:
+            engine._bind(cuda)
         engine.warm_up()
         return engine
+
+    def _bind(self, cuda: Cuda) -> None:
+        """Make the buffers of every shape, and run each.
+
+        Raises:
+            ModelError: one of them does not run.
+        """
+        memory = "cuda" if self.provider == CUDA else "cpu"
+        self._entries = cuda.run_options(memory)
+        self._bindings = Bindings(self._session, self._takes, memory, graphs=cuda.graphs)
+        for shape in cuda.shapes(self.manifest.max_tokens):
+            try:
+                self._bindings.warm_up(shape, lambda: self._interrupts.options(self._entries))
+            except Exception as error:
+                reason = str(error).splitlines()[0].rstrip(".")
+                raise ModelError(
+                    f"The model {self.manifest.name} does not run {shape[0]} rows of {shape[1]} tokens on "
+                    f"{self.provider}: {reason}. If memory is short, lower MAX_BATCH_TOKENS or raise GPU_MEMORY_MB."
+                ) from error
 
     @property
     def provider(self) -> str:
@@ -133,12 +186,25 @@ class Engine:
         """Tokenize each document behind the query; see `Tokens.pairs`."""
         return cast("Tokens", self._tokens).pairs(query, documents)
 
-    def run(self, rows: Sequence[Row]) -> NDArray[np.float32]:
-        """Compute the results of `rows` in one padded batch; a result does not depend on its neighbours."""
+    def run(self, rows: Sequence[Row], turn: Turn = nullcontext) -> NDArray[np.float32]:
+        """Compute the results of `rows` in one padded batch; a result does not depend on its neighbours.
+
+        `turn` is held while the device computes, and not while its inputs are prepared and its output is read.
+        """
         lengths = [len(row) for row in rows]
-        feeds = self._feeds(rows, self._shape(len(rows), max(lengths)))
-        outputs = self._session.run(None, feeds, self._interrupts.options())
-        return finished(outputs[0][: len(rows)], lengths, self.spec)
+        shape = self._shape(len(rows), max(lengths))
+        options = self._interrupts.options(self._entries)
+        if self._bindings is None:
+            feeds = self._feeds(rows, shape)
+            with turn():
+                outputs = self._session.run(None, feeds, options)
+            return finished(outputs[0][: len(rows)], lengths, self.spec)
+        with self._bindings.of(shape) as buffers:
+            self._fill(buffers.inputs, rows)
+            buffers.upload()
+            with turn():
+                buffers.run(options)
+            return finished(buffers.result(len(rows)), lengths, self.spec)
 
     def interrupt(self, thread: int) -> None:
         """Let the run that `thread` waits for end with an error after the kernel that it is in."""
@@ -148,6 +214,11 @@ class Engine:
         if self._tokens is None:
             return {name: np.array(rows, np.int32) for name in self._takes}
         feeds = {name: np.zeros(shape, np.int64) for name in self._takes}
+        self._fill(feeds, rows)
+        return feeds
+
+    def _fill(self, feeds: Mapping[str, NDArray[np.int64]], rows: Sequence[Row]) -> None:
+        """Write `rows` into arrays of zeros."""
         ids, mask = feeds["input_ids"], feeds["attention_mask"]
         mask[len(rows) :, 0] = 1  # rows that fill up the shape are texts of one token, or their mean would be no number
         for index, row in enumerate(rows):
@@ -155,8 +226,7 @@ class Engine:
             mask[index, : len(row)] = 1
         if "token_type_ids" in feeds:
             for index, row in enumerate(rows):
-                feeds["token_type_ids"][index, self._tokens.second(row) : len(row)] = 1
-        return feeds
+                feeds["token_type_ids"][index, cast("Tokens", self._tokens).second(row) : len(row)] = 1
 
     def embed(self, inputs: Sequence[str | Row]) -> Embedded:
         """Tokenize and compute in one call, on the caller's thread."""

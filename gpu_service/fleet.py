@@ -188,9 +188,10 @@ def _service(
 ) -> Service | Generation:
     prepared = partial(prepare, name, spec, store=settings.store)
     given: dict[str, Any] = {"threads": settings.threads, "device": settings.device}
+    cuda = settings.cuda
     if spec.task == "generation":
         return Generation(settings, load=lambda: Decoder.of(prepared(), **given), telemetry=telemetry)
-    return Service(settings, load=lambda: Engine.of(prepared(), **given), telemetry=telemetry, caches=caches)
+    return Service(settings, load=lambda: Engine.of(prepared(), cuda=cuda, **given), telemetry=telemetry, caches=caches)
 
 
 def _tell(starting: asyncio.Task[None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gpu_service.batching.batcher import Batcher
@@ -13,7 +14,7 @@ from gpu_service.errors import NotReady
 from gpu_service.loading import Loading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -59,6 +60,7 @@ class Service(Loading[Engine]):
             meter=self._meter,
             patience=settings.patience,
             interrupt=self._interrupt,
+            share=settings.device == "cuda",
         )
 
     @property
@@ -122,10 +124,17 @@ class Service(Loading[Engine]):
         return await self._cache.through(rows, self._batcher.run)
 
     def _run(self, rows: Sequence[Row]) -> NDArray[np.float32]:
-        engine, began = self.start().result(), time.perf_counter()
-        found = engine.run(rows)
-        self._telemetry.ran(engine.manifest.name, [len(row) for row in rows], time.perf_counter() - began)
-        return found
+        engine = self.start().result()
+
+        @contextmanager
+        def turn() -> Iterator[None]:
+            with self._batcher.turn():
+                began = time.perf_counter()
+                yield
+                seconds = time.perf_counter() - began
+            self._telemetry.ran(engine.manifest.name, [len(row) for row in rows], seconds)
+
+        return engine.run(rows, turn)
 
     def _interrupt(self, thread: int) -> None:
         self.start().result().interrupt(thread)

@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any, Final
 import onnxruntime
 
 from gpu_service import driver
+from gpu_service.cuda import Cuda
 from gpu_service.model import ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from gpu_service.settings import Device
 
 _CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
-_ARENA: Final = {"arena_extend_strategy": "kSameAsRequested"}  # the other doubles; the shapes are few and come again
+_USUAL: Final = Cuda()
 
 
 class Interrupts:
@@ -32,9 +34,11 @@ class Interrupts:
     def __init__(self) -> None:
         self._options: dict[int, Any] = {}
 
-    def options(self) -> Any:  # noqa: ANN401 - onnxruntime publishes no types
-        """Give the options for this thread's next run."""
+    def options(self, entries: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - onnxruntime publishes no types
+        """Give the options for this thread's next run, with these `entries`."""
         found = self._options[threading.get_ident()] = onnxruntime.RunOptions()
+        for name, value in (entries or {}).items():
+            found.add_run_config_entry(name, value)
         return found
 
     def end(self, thread: int) -> None:
@@ -43,13 +47,13 @@ class Interrupts:
             options.terminate = True
 
 
-def open_session(path: Path, *, threads: int, device: Device) -> Any:  # noqa: ANN401 - onnxruntime publishes no types
+def open_session(path: Path, *, threads: int, device: Device, cuda: Cuda = _USUAL) -> Any:  # noqa: ANN401 - onnxruntime publishes no types
     """Load the graph at `path`; one call to `run` uses `threads` cores.
 
     Raises:
         ModelError: the graph cannot be loaded, or not on this device.
     """
-    providers = _providers(device)
+    providers = _providers(device, cuda)
     if len(providers) > 1 and CUDA in onnxruntime.get_available_providers():
         with redirect_stdout(sys.stderr):  # the log is JSON
             onnxruntime.preload_dlls()  # of the packages that it was installed with; it tells, and never raises
@@ -85,11 +89,11 @@ def _remedy(reason: str) -> str:
     return ""
 
 
-def _providers(device: Device) -> list[str | tuple[str, dict[str, str]]]:
+def _providers(device: Device, cuda: Cuda) -> list[str | tuple[str, dict[str, str]]]:
     if device == "cpu":
         return [_CPU]
     wanted = device == "cuda" or CUDA in onnxruntime.get_available_providers()
-    return [(CUDA, _ARENA), _CPU] if wanted else [_CPU]
+    return [(CUDA, cuda.provider_options), _CPU] if wanted else [_CPU]
 
 
 def _options(threads: int) -> Any:  # noqa: ANN401 - as above

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 from gpu_service import guard
 from gpu_service.batching.limits import Limits, Patience
 from gpu_service.cpu import cores
+from gpu_service.cuda import Cuda
 from gpu_service.model import MANIFEST, STORE
 from gpu_service.specs import PACKAGED
 from shared.edge.settings import SettingsError
@@ -33,10 +34,10 @@ class Settings:
     `model_dir` is the one built model to serve, None for those of the file `models`; `store` holds what was built and
     fetched for that file. `token` is the bearer token that callers must show, "" for none; `guard` is how they are
     checked, "token", "identity" or "platform", and `identity` which identity tokens open the service besides.
-    `threads` are the cores of one run, `workers` the runs at a time, `places` the requests inside at a time; `batching`
-    says how they share runs, `patience` when one of these is stuck. The caches hold `cache_bytes` in memory and, if
-    there is a `cache_dir`, `cache_disk_bytes` in it. `body_seconds` is what a client has to send its body,
-    `drain_seconds` what is under way has after SIGTERM.
+    `device` is where runs compute, and `cuda` how on a GPU; `threads` are the cores of one run, `workers` the runs at a
+    time, `places` the requests inside at a time; `batching` says how they share runs, `patience` when one of these is
+    stuck. The caches hold `cache_bytes` in memory and, if there is a `cache_dir`, `cache_disk_bytes` in it.
+    `body_seconds` is what a client has to send its body, `drain_seconds` what is under way has after SIGTERM.
     """
 
     model_dir: Path | None
@@ -48,6 +49,7 @@ class Settings:
     guard: str
     identity: Identity | None
     device: Device
+    cuda: Cuda
     threads: int
     workers: int
     places: int
@@ -84,8 +86,9 @@ class Settings:
             guard=guard.way(environment),
             identity=guard.identity(environment),
             device=cast("Device", device),
+            cuda=_cuda(environment),
             threads=threads,
-            workers=_number(environment, "INFERENCE_WORKERS", 1 if device == "cuda" else max(1, cores() // threads)),
+            workers=_number(environment, "INFERENCE_WORKERS", 2 if device == "cuda" else max(1, cores() // threads)),
             places=_number(environment, "MAX_REQUESTS", 256),
             batching=_batching(environment),
             patience=_patience(environment),
@@ -122,6 +125,25 @@ def _batching(environment: Mapping[str, str]) -> Limits:
     )
 
 
+def _cuda(environment: Mapping[str, str]) -> Cuda:
+    """Read how to use a GPU.
+
+    Raises:
+        SettingsError: a number has no meaning, or memory would be given back that recorded kernels use.
+    """
+    batching, graphs = _batching(environment), _switch(environment, "CUDA_GRAPHS", default="off")
+    shrink = _switch(environment, "GPU_SHRINK", default="off")
+    if graphs and shrink:
+        raise SettingsError("CUDA_GRAPHS=on needs its memory to stay where it is: leave GPU_SHRINK off.")
+    return Cuda(
+        memory_bytes=_number(environment, "GPU_MEMORY_MB", 0, least=0, most=2**20) * _MB,
+        graphs=graphs,
+        shrink=shrink,
+        rows=batching.max_batch_size,
+        tokens=batching.max_batch_tokens,
+    )
+
+
 def _patience(environment: Mapping[str, str]) -> Patience:
     known = Patience()
     return Patience(
@@ -132,8 +154,8 @@ def _patience(environment: Mapping[str, str]) -> Patience:
     )
 
 
-def _switch(environment: Mapping[str, str], name: str) -> bool:
-    return environment.get(name, "on").lower() not in {"off", "0", "false"}
+def _switch(environment: Mapping[str, str], name: str, default: str = "on") -> bool:
+    return (environment.get(name) or default).lower() not in {"off", "0", "false"}
 
 
 def _models(environment: Mapping[str, str], mounted: Path = _SAGEMAKER) -> tuple[str, str]:
@@ -145,8 +167,8 @@ def _models(environment: Mapping[str, str], mounted: Path = _SAGEMAKER) -> tuple
     return directory, models
 
 
-def _number(environment: Mapping[str, str], name: str, default: int, *, least: int = 1) -> int:
+def _number(environment: Mapping[str, str], name: str, default: int, *, least: int = 1, most: int = 2**16 - 1) -> int:
     text = environment.get(name) or str(default)
-    if not text.isascii() or not text.isdigit() or not least <= int(text) < 2**16:
-        raise SettingsError(f"{name}={text} is not a whole number of at least {least}.")
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise SettingsError(f"{name}={text} is not a whole number from {least} to {most}.")
     return int(text)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-_SHORTEST: Final = 16
+SHORTEST: Final = 16
 
 
 def exact(rows: int, longest: int) -> tuple[int, int]:
@@ -17,7 +17,7 @@ def exact(rows: int, longest: int) -> tuple[int, int]:
 
 def rounded(rows: int, longest: int) -> tuple[int, int]:
     """Give the next power of two in both directions, and at least 16 tokens."""
-    return _power(rows), max(_SHORTEST, _power(longest))
+    return _power(rows), max(SHORTEST, _power(longest))
 
 
 def _power(number: int) -> int:

@@ -56,7 +56,8 @@ class Batcher(Generic[R, T]):
     `work` computes one result per row; several threads call it at once. A row is as long as `len` says. Threads begin
     with the first request, so that a process may fork before. `meter` is the clock that tells what a run costs: that of
     the thread, where the work is done on it, knows nothing of what neighbours on the machine take. `interrupt` asks the
-    run of a thread to end, after it has tried the `patience`.
+    run of a thread to end, after it has tried the `patience`. Workers that `share` a device have `work` hold a `turn`
+    while that computes; two of them keep it busy.
     """
 
     def __init__(
@@ -69,8 +70,12 @@ class Batcher(Generic[R, T]):
         meter: Callable[[], float] = time.perf_counter,
         patience: Patience | None = None,
         interrupt: Callable[[int], None] = lambda _thread: None,
+        share: bool = False,
     ) -> None:
-        self.policy = Policy(limits, workers=workers)
+        self.policy = Policy(limits, workers=workers, share=share)
+        self._share = share
+        self._device = threading.Lock()
+        self._mine = threading.local()
         self.runs = Runs(patience, interrupt)
         self._jobs: set[Job[R, T]] = set()
         self._work = work
@@ -131,6 +136,18 @@ class Batcher(Generic[R, T]):
                 with self._turn:
                     self.policy.drop(job)
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold the device, for a run of this worker: its batch counts as begun when it has the device."""
+        if not self._share:
+            yield
+            return
+        batch: Batch = self._mine.batch
+        self.policy.prepared(time.perf_counter() - batch.began)
+        with self._device:
+            batch.began = time.perf_counter()
+            yield
+
     def stuck(self, now: float) -> bool:
         """Ask runs that are stuck to end, and give up their requests at their deadline; call it on the event loop."""
         found = self.runs.interrupt(now)
@@ -167,9 +184,9 @@ class Batcher(Generic[R, T]):
 
     def _serve(self) -> None:
         while batch := self._next():
-            before = self._meter()
+            before, self._mine.batch = self._meter(), batch
             outcomes = self._attempt(batch.rows)
-            busy = self._meter() - before
+            busy = None if self._share else self._meter() - before  # or the wait for the device would count
             broken = {row.ticket for row, outcome in zip(batch.rows, outcomes, strict=True) if _is_error(outcome)}
             with self._turn:
                 self.policy.done(batch, time.perf_counter(), ran=not broken, busy=busy)

@@ -8,6 +8,9 @@ the measured costs and the pace of arrivals say that the wait is won back (`_pat
 A request shows the workers one run's worth of its rows at a time and goes to the end of the line for the next: two
 thousand rows of one client cost everybody else one run. `excess` therefore predicts from the rows in the line alone who
 would wait past the target, to be sent away before anything was computed for it.
+
+Where the workers `share` one device, they compute in turns, and who waits for his turn has prepared his batch: he takes
+it so shortly before the end of the run under way (`_early`) that hardly anybody comes too late to join.
 """
 
 from __future__ import annotations
@@ -33,20 +36,23 @@ _RUN: Final = 0.5  # share of the latency that one run may make up
 _SOONER: Final = 0.8  # of the time: what splitting a batch among idle workers has to come to
 _VIEW: Final = 8  # runs whose rows are in view: nobody is overtaken by more, and eight find neighbours enough
 _PADDING: Final = 0.5  # of the run that a row saves may go into its padding: the next run may have nearer neighbours
+_AHEAD: Final = 2.0  # times the mean time to prepare a batch is when its preparation begins
 _PAUSE: Final = 1.0  # seconds; a longer gap says no more about the pace
 _PACE: Final = 0.1  # weight of the newest gap between arrivals in the running mean
 
 
 class Policy:
-    """The line of one model with `workers` runs at a time."""
+    """The line of one model with `workers` runs at a time; of those that `share` a device one computes."""
 
-    def __init__(self, limits: Limits, *, workers: int = 1, cost: Cost | None = None) -> None:
+    def __init__(self, limits: Limits, *, workers: int = 1, cost: Cost | None = None, share: bool = False) -> None:
+        self._shares = share
+        self._preparing = 0.0  # running mean of the seconds from taking a batch until the device could begin with it
         self.limits = limits
         self.cost = cost or Cost()
         self.tuner = Tuner(limits.target_latency, moves=limits.tune)
         self.running: set[Batch] = set()
         self.tokens = 0  # in the line
-        self._workers = workers
+        self._workers = 1 if share else workers  # that compute
         self._numbers = itertools.count()
         self._view: dict[int, Row] = {}  # by number, the oldest first: what a batch is made of
         self._lengths: list[Row] = []  # the same, the shortest first
@@ -123,7 +129,8 @@ class Policy:
             return FOREVER
         oldest = next(iter(self._view.values()))
         rows = self._grown(oldest, self._share(oldest.size))
-        if (patience := self._patience(rows, now)) > 0:
+        waits = self._early if self._shares and self.running else self._patience
+        if (patience := waits(rows, now)) > 0:
             return patience
         batch = Batch(rows, now, self.cost.seconds(len(rows) * max(row.size for row in rows)))
         self.running.add(batch)
@@ -147,6 +154,10 @@ class Policy:
         self.cost.learn(batch.padded, now - batch.began, busy)
         for row in batch.rows:
             self.tuner.saw(now - row.since, now)
+
+    def prepared(self, seconds: float) -> None:
+        """Take note of how long a batch took to be prepared for the device."""
+        self._preparing += _PACE * (seconds - self._preparing)
 
     def shrink(self) -> None:
         """Make do with half the tokens per run from now on: the device's memory did not suffice."""
@@ -218,6 +229,13 @@ class Policy:
         """Say whether a row of `size` tokens may join `rows` rows that are padded to `longest`."""
         padded = (rows + 1) * max(longest, size)
         return padded <= budget and padded - rows * longest - size <= _PADDING * self.cost.worth
+
+    def _early(self, rows: list[Row], now: float) -> float:
+        """Seconds that a batch for after the run under way had better stay open."""
+        count, longest = len(rows), max(row.size for row in rows)
+        if count >= self.limits.max_batch_size or (count + 1) * longest > self.budget:
+            return 0.0
+        return max(batch.began + batch.expected for batch in self.running) - _AHEAD * self._preparing - now
 
     def _patience(self, rows: list[Row], now: float) -> float:
         """Seconds that an idle worker does well to wait for more rows than these."""

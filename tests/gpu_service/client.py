@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping, Sequence
 
     from numpy.typing import NDArray
+
+    from gpu_service.engine import Turn
 
 MODEL = "all-MiniLM-L6-v2"
 
@@ -125,11 +128,12 @@ class HeldEngine(Engine):
         """One row per input, as long as the input."""
         return [[1] * len(item) for item in inputs]
 
-    def run(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    def run(self, rows: Sequence[Sequence[int]], turn: Turn = nullcontext) -> NDArray[np.float32]:
         """Hold until released."""
-        self.ran.append(len(rows[0]))
-        self.begun.release()
-        assert self.released.wait(30)
+        with turn():
+            self.ran.append(len(rows[0]))
+            self.begun.release()
+            assert self.released.wait(30)
         if self.fails:
             raise RuntimeError("a secret reason")
         return np.ones((len(rows), 4), np.float32)

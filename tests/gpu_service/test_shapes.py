@@ -34,7 +34,7 @@ class Recorded:
         """As they are."""
         return self._session.get_inputs()
 
-    def run(self, outputs: None, feeds: dict[str, NDArray[np.int64]]) -> list[NDArray[np.float32]]:
+    def run(self, outputs: None, feeds: dict[str, NDArray[np.int64]], _options: object) -> list[NDArray[np.float32]]:
         """Run and remember."""
         self.shapes.append(feeds["input_ids"].shape)
         found: list[NDArray[np.float32]] = self._session.run(outputs, feeds)
