@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from functions.turns import ORGS
 from shared.core import enrolment, keys
-from shared.core.principals import Principal, is_token
+from shared.core.principals import Principal, is_token, masked
 from shared.edge import snapshot
 from shared.edge.aws import DYNAMODB, SECRETS, Aws, AwsError, credentials_from
 from shared.edge.directory import FIRST_ORG, BrokenRecordError, Directory
@@ -120,7 +120,10 @@ class Authorizer(NamedTuple):
         return {
             "principalId": caller.key_id,
             "policyDocument": _policy("Allow", event["methodArn"]),
-            "context": caller._replace(on_store_loss=self.on_store_loss(caller.org)).context(),
+            "context": {
+                **caller._replace(on_store_loss=self.on_store_loss(caller.org)).context(),
+                "logged_as": masked(caller.key_id, caller.user),  # for the access log alone
+            },
             "usageIdentifierKey": self._usage_key(caller),
         }
 

@@ -45,7 +45,8 @@ EXCUSED_PREFLIGHT: Final = {
 EXCUSED_WITHOUT_FIREWALL: Final = {
     "AwsSolutions-APIG3": "The operator switched the web ACL off (nexus:waf), which saves its monthly price.",
 }
-# No address, no user agent, no query: nothing personal is in the log. A key's id is not its secret.
+# No address, no user agent, no query: nothing personal is in the log, where users have pseudonyms. A key's id is not its
+# secret.
 ACCESS_LOG: Final = {
     "request_id": "$context.requestId",  # the x-request-id of a refusal
     "function_request_id": "$context.integration.requestId",  # that of a function's answer, and in the function's log
@@ -54,7 +55,7 @@ ACCESS_LOG: Final = {
     "route": "$context.resourcePath",
     "status": "$context.status",
     "refusal": "$context.error.responseType",
-    "key_id": "$context.authorizer.key_id",
+    "key_id": "$context.authorizer.logged_as",
     "bytes": "$context.responseLength",
     "latency_ms": "$context.responseLatency",
     "function_latency_ms": "$context.integration.latency",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from shared.core import events, limits
-from shared.core.principals import is_token
+from shared.core.principals import is_token, masked
 from shared.core.wire import decode
 
 if TYPE_CHECKING:
@@ -116,5 +116,4 @@ def _masked(fields: Mapping[str, Any]) -> dict[str, str]:
     user, key = str(fields["user"]), str(fields["key"])
     if not user:
         return {}
-    name = events.pseudonym(user)
-    return {"user": name, "key": key.removesuffix(user) + name if is_token(key) else key}
+    return {"user": events.pseudonym(user), "key": masked(key, user)}

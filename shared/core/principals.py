@@ -10,6 +10,8 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
+from shared.core.events import pseudonym
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -114,6 +116,11 @@ def policy_scope(scope: str) -> str:
         return scope
     org, _, rest = name.partition(_TOKEN)
     return f"key:{token_key_id(org, rest.partition('-')[0], '')}"
+
+
+def masked(key_id: str, user: str) -> str:
+    """Return a key's id as a log may tell it: a token's names its user, who is known by a pseudonym there."""
+    return key_id.removesuffix(user) + pseudonym(user) if is_token(key_id) else key_id
 
 
 def is_token(key_id: str) -> bool:

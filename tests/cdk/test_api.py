@@ -187,6 +187,8 @@ def test_the_access_log_holds_nothing_personal(of_type: Select) -> None:
     [stage] = of_type("ApiGateway::Stage").values()
     line = json.loads(stage["Properties"]["AccessLogSetting"]["Format"])
     assert not [value for value in line.values() if "identity" in value or "input" in value or value == "$context.path"]
+    assert line["key_id"] == "$context.authorizer.logged_as"  # and not the id itself: a token's names its user
+    assert "principalId" not in str(line)
     assert line["request_id"] == "$context.requestId"
     assert line["function_request_id"] == "$context.integration.requestId"  # by which the function's log is found
     assert line["first_byte_ms"] == "$context.integration.timeToFirstContent"

@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from shared.core.claims import Issuer, Rule
+from shared.core.events import pseudonym
 from shared.core.tokens import ALGORITHMS, BadToken
 from shared.edge.aws import AwsUnavailableError
 from shared.edge.jwks import Jwks, JwksUnavailableError
@@ -89,6 +90,14 @@ def test_a_foreign_user_is_let_in_under_its_own_name() -> None:
         "role": "developer",
         "org": "default",
     }
+
+
+def test_a_log_knows_users_by_pseudonyms() -> None:
+    """Their ids may be names, or addresses; they are the same as in the journal of money."""
+    for sent, user in ((foreign(theirs(sub="ada@example.com")), "okta:ada@example.com"), (token(ours()), "alice")):
+        told = Gate().verdict(sent)["context"]
+        assert told["user"] == user
+        assert told["logged_as"] == f"{told['key_id'].removesuffix(user)}{pseudonym(user)}"
 
 
 def test_a_provider_that_is_down_is_no_refusal() -> None:
