@@ -51,6 +51,12 @@ class Projection(NamedTuple):
         Raises:
             StoreUnavailable: one of the stores cannot be reached.
         """
+        try:
+            self._retell(org, tier)
+        except StoreUnavailable as error:
+            raise StoreUnavailable(MISSED, retry_after=RETRY_SECONDS) from error
+
+    def _retell(self, org: str, tier: str) -> None:
         edited = self.registry.find(org, f"tier#{tier}")
         version, fields = policies.key_policy({"tier": tier, "version": 0}, self.tiers, edited)
         self.admission.tell(org, f"key:{token_key_id(org, tier, '')}", version, fields)
@@ -59,7 +65,7 @@ class Projection(NamedTuple):
             page = self.registry.page(org, "key#", _PAGE, after)
             for record in page.items:
                 if record["tier"] == tier and not record["revoked"]:
-                    self.tell(record)
+                    self.admission.tell(org, scope_of(record), *policies.key_policy(record, self.tiers, edited))
             more = page.more
             after = page.items[-1]["sk"].removeprefix("key#") if page.items else None
 

@@ -205,8 +205,9 @@ class Registry:
         """
         start = {} if before is None else {"ExclusiveStartKey": {"pk": org, "sk": before}}
         wanted: Item = {"KeyConditionExpression": Key("pk").eq(org), "ScanIndexForward": False, "Limit": limit + 1}
-        items = guarded(self._audit.query, ConsistentRead=True, **wanted, **start)["Items"]
-        return Page([plain(item) for item in items[:limit]], len(items) > limit)
+        found = guarded(self._audit.query, ConsistentRead=True, **wanted, **start)
+        cut = "LastEvaluatedKey" in found  # after a megabyte, or after one more than were asked for
+        return Page([plain(item) for item in found["Items"][:limit]], cut or len(found["Items"]) > limit)
 
     def _stamped(self, old: Item | None, new: Item) -> Item:
         return {**new, "version": old["version"] + 1 if old else 1, "updated_at": int(self._now())}

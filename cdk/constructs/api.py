@@ -45,8 +45,7 @@ EXCUSED_PREFLIGHT: Final = {
 EXCUSED_WITHOUT_FIREWALL: Final = {
     "AwsSolutions-APIG3": "The operator switched the web ACL off (nexus:waf), which saves its monthly price.",
 }
-# No address, no user agent, no query: nothing personal is in the log, where users have pseudonyms. A key's id is not its
-# secret.
+# No address, agent or query: nothing personal is in the log, where users have pseudonyms. A key's id is not its secret.
 ACCESS_LOG: Final = {
     "request_id": "$context.requestId",  # the x-request-id of a refusal
     "function_request_id": "$context.integration.requestId",  # that of a function's answer, and in the function's log

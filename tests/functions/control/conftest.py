@@ -41,8 +41,9 @@ def house(tables: tuple[Any, Any], valkey: Valkey) -> Iterator[House]:
     for item in ledger.scan(TableName=LEDGER)["Items"]:
         ledger.delete_item(TableName=LEDGER, Key={"pk": item["pk"], "sk": item["sk"]})
     for table in tables:
-        for item in table.scan()["Items"]:
-            table.delete_item(Key={"pk": item["pk"], "sk": item["sk"]})
+        while items := table.scan()["Items"]:  # a megabyte at a time
+            for item in items:
+                table.delete_item(Key={"pk": item["pk"], "sk": item["sk"]})
     house = House(*tables, valkey)
     yield house
     house.admission.drop()
