@@ -119,7 +119,7 @@ def _give_up(asked: Asked, answer: Answer, call: Call) -> None:
     """Cut off the slower one of two; what was tried last, and may be billed, is then the other."""
     [given_up] = [one for one in call.tries if one.adapter is asked.adapter]
     call.tries.remove(given_up)
-    if not answer.refused:
+    if not (answer.refused or isinstance(answer.failure, UpstreamUnavailable)):
         call.tries.insert(0, given_up._replace(cancelled=call.event.stream))
     if answer.refused not in _OF_THE_REQUEST:
         call.results.append(Result(asked.position, good=False))
@@ -210,13 +210,13 @@ def _accepted(asked: Asked, begun: Answer | None, call: Call, gateway: Gateway) 
 
 
 def _opened(begun: Answer, asked: Asked, call: Call, gateway: Gateway) -> Answer:
-    """Wait for the head; what went over an idle connection that its peer has closed meanwhile is sent again."""
+    """Wait for the head; what has not arrived, for the peer had closed the idle connection, is sent again."""
     try:
         return waited(call, begun.opened)
     except HungUpError:
+        call.tries.pop()
         if not begun.reused:
             raise
-        call.tries.pop()
         return _sent(asked, call, gateway)
 
 

@@ -50,7 +50,7 @@ class Provider(msgspec.Struct, frozen=True):
 class Timeouts(msgspec.Struct, frozen=True):
     """How many seconds one try may wait for what."""
 
-    connect: float = 2.0  # and again for sending the request
+    connect: float = 2.0  # until there is a connection: the name looked up, TCP, TLS
     first_chunk: float = 120.0  # from sending to the first bytes of a stream
     total: float = 600.0  # of the whole answer
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from shared.core.errors import UpstreamError, UpstreamFailed, UpstreamTimeout
+from shared.core.errors import UpstreamError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
 from shared.providers.adapter import Head
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ CHUNK_BYTES = 65_536
 _INTERIM, _SUCCESS, _ERRORS = range(100, 200), range(200, 300), 400
 
 
-class HungUpError(UpstreamError):
-    """The peer ended the connection before the first byte of an answer."""
+class HungUpError(UpstreamUnavailable):
+    """The peer ended the connection before it had all of the request: nobody has acted upon it, or bills it."""
 
 
 class Answer:
@@ -53,12 +53,13 @@ class Answer:
         self._closed = False
         self.failure: UpstreamFailed | None = None
         self.reused = False  # the connection has served before
+        self.partial = False  # the request was not sent to its end
 
     def opened(self) -> Self:
         """Wait for the head.
 
         Raises:
-            HungUpError: nothing came.
+            HungUpError: nothing came, and the request had not arrived.
             UpstreamTimeout: it did not come in time.
             UpstreamError: the connection broke, or what came is no HTTP, or a redirect, or compressed.
         """
@@ -157,11 +158,11 @@ class Answer:
         except TimeoutError as error:
             raise UpstreamTimeout("The provider did not answer in time.") from error
         except OSError as error:
-            raise (HungUpError if first else UpstreamError)(_BROKE) from error
+            raise (HungUpError if first and self.partial else UpstreamError)(_BROKE) from error
         if data:
             self._message.feed(data)
         elif first:
-            raise HungUpError(_BROKE)
+            raise (HungUpError if self.partial or self._wire.untaken() else UpstreamError)(_BROKE)
         else:
             self._message.cut()
         self._received += len(data)

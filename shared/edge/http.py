@@ -61,10 +61,11 @@ class Http:
         Of these, at most `connect` seconds may pass until there is a connection, and `first` until the first bytes of
         the answer's body are here.
 
-        An idle connection that its peer closes while the request is on its way is replaced, once.
+        An idle connection that its peer closes while the request is on its way is replaced, once; not where the peer
+        may have had all of the request, for then it may have acted upon it, and bill it. That is a failure like others.
 
         Raises:
-            UpstreamUnavailable: nothing was sent, so nothing was billed.
+            UpstreamUnavailable: nothing was sent, or not all of it has arrived, so nothing was billed.
             UpstreamTimeout: the head did not come in time.
             UpstreamError: the connection broke, or what came is no HTTP answer, or a redirect, or compressed.
         """
@@ -163,14 +164,15 @@ def _ends(patience: float, first: float) -> tuple[float, float]:
 
 
 def _sent(wire: Wire, data: bytes, ends: tuple[float, float], idle: list[Wire]) -> Answer:
+    answer = Answer(wire, *ends, idle)
     try:
         wire.send(data, min(*ends, time.monotonic() + SEND_SECONDS))
     except TimeoutError as error:
         wire.close()
         raise UpstreamTimeout("The provider did not take the request in time.") from error
     except OSError:
-        pass  # it has hung up, perhaps with an answer that says why: reading tells
-    return Answer(wire, *ends, idle)
+        answer.partial = True  # it has hung up, perhaps with an answer that says why: reading tells
+    return answer
 
 
 def _rendered(request: HttpRequest) -> tuple[_Origin, bytes]:

@@ -6,10 +6,20 @@ import select
 import socket
 import ssl
 import time
+from array import array
 from contextlib import suppress
+from fcntl import ioctl
 from functools import cache
+from termios import TIOCOUTQ
+from typing import TYPE_CHECKING
+
+from shared.edge.resolver import resolver
+
+if TYPE_CHECKING:
+    from shared.edge.resolver import Resolver
 
 EARLY_BYTES = 65_536
+_SHORTEST = 0.001  # seconds; zero would mean for ever
 
 
 class Wire:
@@ -20,20 +30,24 @@ class Wire:
         self._poll = select.poll()
         self._poll.register(opened, select.POLLIN)
         self._early: bytes | None = None  # what `arrived` has taken in
+        self._reset = False  # found by it
 
     @classmethod
-    def open(cls, host: str, port: int, seconds: float, tls: ssl.SSLContext | None) -> Wire:
-        """Connect within `seconds`, the handshake not counted in; under TLS the peer must prove that it is `host`.
+    def open(
+        cls, host: str, port: int, seconds: float, tls: ssl.SSLContext | None, names: Resolver | None = None
+    ) -> Wire:
+        """Connect within `seconds`: name, connection and handshake. Under TLS the peer must prove that it is `host`.
 
         A host of several addresses has them tried in turn, each for its share of what is left.
 
         Raises:
-            OSError, ValueError: it cannot be reached, or is not who it should be.
+            OSError, ValueError: it cannot be reached in time, or is not who it should be.
         """
-        plain = _connected(host, port, time.monotonic() + max(seconds, 0.001))
+        end = time.monotonic() + max(seconds, _SHORTEST)
+        plain = _connected(host, port, end, names or resolver())
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return cls(tls.wrap_socket(plain, server_hostname=host) if tls else plain)
+            return cls(_secured(plain, host, end, tls) if tls else plain)
         except BaseException:
             plain.close()
             raise
@@ -60,8 +74,23 @@ class Wire:
             except (BlockingIOError, ssl.SSLWantReadError):
                 return False
             except OSError:
-                self._early = b""  # it has ended
+                self._early, self._reset = b"", True
         return True
+
+    def untaken(self) -> bool:
+        """Tell, once the peer has ended the connection, whether its system had not got all that was sent by then.
+
+        Then nobody there has seen the whole of it: the end acknowledges all that came before. A reset tells nothing: it
+        may overtake acknowledgements.
+        """
+        if self._reset:
+            return False
+        count = array("i", [0])
+        try:
+            ioctl(self._socket.fileno(), TIOCOUTQ, count)
+        except OSError:  # not known of what is no TCP connection
+            return False
+        return count[0] > 0
 
     def fileno(self) -> int:
         """Return what can be waited on for something to come."""
@@ -86,20 +115,56 @@ class Wire:
         self._socket.settimeout(seconds)
 
 
-def _connected(host: str, port: int, end: float) -> socket.socket:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for number, (family, kind, protocol, _, address) in enumerate(found):
+def _connected(host: str, port: int, end: float, names: Resolver) -> socket.socket:
+    found = names.addresses(host, port, end - time.monotonic())
+    for number, address in enumerate(found):
+        family, kind, protocol, _, place = address
         plain = socket.socket(family, kind, protocol)
         try:
-            plain.settimeout(max(0.001, (end - time.monotonic()) / (len(found) - number)))
-            plain.connect(address)
+            plain.settimeout(max(_SHORTEST, (end - time.monotonic()) / (len(found) - number)))
+            plain.connect(place)
         except OSError:
             plain.close()
             if number == len(found) - 1:
+                names.learn(host, port, None)
                 raise
         else:
+            names.learn(host, port, address)
             return plain
     raise ConnectionError
+
+
+def _secured(plain: socket.socket, host: str, end: float, tls: ssl.SSLContext) -> ssl.SSLSocket:
+    """Shake hands until `end`: a timeout of the socket would begin anew with every byte."""
+    plain.setblocking(False)
+    secure = tls.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
+    try:
+        while wanted := _wanted(secure):
+            _await(secure, wanted, end)
+    except BaseException:
+        secure.close()
+        raise
+    return secure
+
+
+def _wanted(secure: ssl.SSLSocket) -> int:
+    """Take the handshake one step on; returns for what it waits, 0 if it is done."""
+    try:
+        secure.do_handshake()
+    except ssl.SSLWantReadError:
+        return select.POLLIN
+    except ssl.SSLWantWriteError:
+        return select.POLLOUT
+    return 0
+
+
+def _await(secure: ssl.SSLSocket, wanted: int, end: float) -> None:
+    left = end - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("The handshake took too long.")
+    poll = select.poll()
+    poll.register(secure, wanted)
+    poll.poll(left * 1000)
 
 
 @cache

@@ -216,3 +216,16 @@ def test_the_list_of_models_costs_nothing(rig: Rig, budget: Any) -> None:
     assert rig.call("GET", "/v1/models").status == 200
     refused(rig.chat(), 429, "insufficient_quota")
     assert spent(rig) == 0
+
+
+def test_what_an_idle_connection_took_may_be_billed(rig: Rig, budget: Any) -> None:
+    """It read the request, and closed without a word: a try as any other, reserved again and charged."""
+    budget(NANO)
+    assert rig.chat(stream=False).status == 200
+    rig.upstream.script = [lambda wire, _request: wire.close()]
+    client = rig.chat(stream=False, fields={"max_tokens": 100})
+    assert (client.status, rig.lines[-1]["tries"]) == (200, 2)
+    assert len(rig.upstream.requests) == 3
+    held = int(rig.usage()[-1]["held"])
+    assert int(rig.usage()[-1]["cost"]) == held // 2 + COST
+    assert spent(rig) == held // 2 + 2 * COST
