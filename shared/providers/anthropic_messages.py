@@ -6,6 +6,7 @@ Thoughts go back as they came, signature and all, and only if it was this dialec
 
 from __future__ import annotations
 
+import base64
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -85,13 +86,22 @@ def _image(url: str, where: str, provider: Provider) -> dict[str, str]:
 
 
 def _file(file: dict[str, Any], where: str, provider: Provider) -> Block:
-    found = data_url(file["file_data"], f"{where}.file_data") if file.get("file_data") else None
-    if found is None or found[0] != _PDF:
+    kind, data = data_url(file["file_data"], f"{where}.file_data") or ("", "") if file.get("file_data") else ("", "")
+    if kind not in {_PDF, _TEXT}:
         raise BadRequest(
-            f"The provider '{provider.name}' takes files as 'file_data': a data URL of a PDF.", param=where
+            f"The provider '{provider.name}' takes files as 'file_data': a data URL of a PDF, or of plain text.",
+            param=where,
         )
-    title = {"title": file["filename"]} if file.get("filename") else {}
-    return {"type": "document", "source": {"type": "base64", "media_type": _PDF, "data": found[1]}, **title}
+    source = {"type": "base64", "media_type": kind, "data": data} if kind == _PDF else _plain(data, where)
+    return {"type": "document", "source": source, **({"title": file["filename"]} if file.get("filename") else {})}
+
+
+def _plain(data: str, where: str) -> dict[str, str]:
+    try:
+        text = base64.b64decode(data, validate=True).decode()
+    except ValueError as error:
+        raise BadRequest("A file of plain text must be UTF-8, in base64.", param=f"{where}.file_data") from error
+    return {"type": "text", "media_type": _TEXT, "data": text}
 
 
 def _said(message: dict[str, Any], where: str, provider: Provider) -> list[Block]:

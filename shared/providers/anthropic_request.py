@@ -23,9 +23,11 @@ UNKNOWN_CEILING = 4096  # tokens of an answer, where neither the client nor the 
 SAMPLING = frozenset({"temperature", "top_p", "top_k"})
 _LEAST_BUDGET, _MOST_BUDGET = 1024, 32_000  # tokens to think with; the first is Anthropic's, the second is ours
 _SHARE = {"minimal": 10, "low": 20, "medium": 50, "high": 80, "xhigh": 95, "max": 95}  # percent of max_tokens
+_TIERS = {"default": "standard_only"}
 _EFFORT = {"minimal": "low"}
 _TAKES = frozenset({
     "response_format", "stop", "tools", "tool_choice", "parallel_tool_calls", "reasoning_effort", "thinking",
+    "service_tier",
 })  # fmt: skip
 
 
@@ -64,6 +66,7 @@ def translated(chat: Chat, target: Target, provider: Provider) -> dict[str, Any]
         "system": system,
         "stop_sequences": stops,
         "metadata": {"user_id": user} if user else None,
+        "service_tier": translating.tier(raw, _TIERS, provider),
         "stream": True if chat.stream else None,
         **(_sampling(raw) if "sampling" in quirks else {}),
         **_tools(raw, provider),

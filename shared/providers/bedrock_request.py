@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from shared.core.chat import Chat
 
 _CLAUDE = "anthropic."
-_TAKES = frozenset({"response_format", "stop", "tools", "tool_choice", "reasoning_effort", "thinking"})
+_NOVA = "amazon.nova"
+_TAKES = frozenset({"response_format", "stop", "tools", "tool_choice", "reasoning_effort", "thinking", "service_tier"})
 _SAMPLING = frozenset({"temperature", "top_p"})
+_TIERS = {"default": "default", "flex": "flex", "priority": "priority"}
 
 
 def translated(chat: Chat, target: Target, provider: Provider) -> dict[str, Any]:
@@ -29,7 +31,8 @@ def translated(chat: Chat, target: Target, provider: Provider) -> dict[str, Any]
     """
     raw = chat.raw
     samples = _CLAUDE not in target.model or "sampling" in target.quirks
-    translating.refuse_foreign(raw, _TAKES | _SAMPLING if samples else _TAKES, provider)
+    takes = _TAKES | _SAMPLING if samples else _TAKES
+    translating.refuse_foreign(raw, takes | {"top_k"} if samples and _ranks(target) else takes, provider)
     system, turns = conversation(raw["messages"], provider)
     inference = {
         "maxTokens": chat.max_tokens or target.max_output or None,
@@ -41,22 +44,42 @@ def translated(chat: Chat, target: Target, provider: Provider) -> dict[str, Any]
         "messages": turns,
         "system": system,
         "inferenceConfig": {name: value for name, value in inference.items() if value is not None},
-        "toolConfig": _tools(raw, provider),
+        "toolConfig": _tools(raw, turns, provider),
         "outputConfig": _output(raw, provider),
-        "additionalModelRequestFields": _beside(raw, chat, target),
+        "serviceTier": _tier(raw, provider),
+        "additionalModelRequestFields": _beside(raw, chat, target) | (_top_k(raw, target) if samples else {}),
     }
     return {name: value for name, value in found.items() if value}
 
 
-def _tools(raw: dict[str, Any], provider: Provider) -> dict[str, Any]:
+def _ranks(target: Target) -> bool:
+    """Tell whether the model's family samples from the likeliest tokens only, if it is told to."""
+    return _CLAUDE in target.model or _NOVA in target.model
+
+
+def _top_k(raw: dict[str, Any], target: Target) -> dict[str, Any]:
+    if raw.get("top_k") is None or not _ranks(target):
+        return {}
+    return {"top_k": raw["top_k"]} if _CLAUDE in target.model else {"inferenceConfig": {"topK": raw["top_k"]}}
+
+
+def _tier(raw: dict[str, Any], provider: Provider) -> dict[str, str]:
+    tier = translating.tier(raw, _TIERS, provider)
+    return {"type": tier} if tier else {}
+
+
+def _tools(raw: dict[str, Any], turns: list[dict[str, Any]], provider: Provider) -> dict[str, Any]:
     tools = [made for tool in translating.functions(raw, provider) for made in (_tool(tool), *cache_point(tool))]
     mode, name = translating.tool_mode(raw, provider)
     if not tools:
         return {}
-    if mode == "none":
-        raise BadRequest(
-            f"The provider '{provider.name}' cannot be told to leave tools alone: send none.", param="tool_choice"
-        )
+    if mode == "none":  # there is no such word: they are left out, unless earlier calls need them
+        if any("toolUse" in block or "toolResult" in block for turn in turns for block in turn["content"]):
+            raise BadRequest(
+                f"The provider '{provider.name}' cannot be told to leave tools alone after calls; send 'auto'.",
+                param="tool_choice",
+            )
+        return {}
     choices: dict[str, dict[str, Any]] = {
         "auto": {"auto": {}},
         "required": {"tool": {"name": name}} if name else {"any": {}},

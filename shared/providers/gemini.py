@@ -94,7 +94,8 @@ class GeminiChat(Translated):
         index = found.get("index")
         at = index if isinstance(index, int) and 0 <= index < self._chat.n else 0
         told = [self._answer.piece({}, index=before) for before in range(len(self._answer.choices), at)]
-        told += [piece for part in items(member(found, "content"), "parts") for piece in self._part(part, at)]
+        said = [piece for part in items(member(found, "content"), "parts") for piece in self._part(part, at)]
+        told += _likely(said, _logprobs(found))
         reason = _finish(word(found, "finishReason"), calls=self._answer.choice(at).calls)
         return [*told, self._answer.piece({}, reason, index=at)] if reason else told
 
@@ -126,7 +127,8 @@ class GeminiChat(Translated):
                 texts.append(word(part, "text"))
                 thoughts += [_signed(signature)] if signature else []
         finish = _finish(word(found, "finishReason"), calls=len(calls)) or ("tool_calls" if calls else "stop")
-        return hub.choice(index=position, finish=finish, texts=texts, calls=calls, thoughts=thoughts)
+        made = hub.choice(index=position, finish=finish, texts=texts, calls=calls, thoughts=thoughts)
+        return made | {"logprobs": _logprobs(found)}
 
 
 def usage(found: Mapping[str, Any]) -> Usage | None:
@@ -139,6 +141,32 @@ def usage(found: Mapping[str, Any]) -> Usage | None:
     said = (count(found.get("candidatesTokenCount")) or 0) + thought
     cached = min(used, count(found.get("cachedContentTokenCount")) or 0)
     return Usage(used, max(said, (total or 0) - used), cached=cached, reasoning=thought)
+
+
+def _likely(pieces: list[dict[str, Any]], logprobs: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Have the first piece with text tell how likely the text of all of them was."""
+    for piece in pieces if logprobs else ():
+        [choice] = piece["choices"]
+        if choice["delta"].get("content"):
+            choice["logprobs"] = logprobs
+            break
+    return pieces
+
+
+def _logprobs(candidate: dict[str, Any]) -> dict[str, Any] | None:
+    """Return how likely each token was, as OpenAI tells it; None if Gemini does not."""
+    found = member(candidate, "logprobsResult")
+    chosen = [_token(one) for one in items(found, "chosenCandidates")]
+    tops = [[_token(top) for top in items(one, "candidates")] for one in items(found, "topCandidates")]
+    tops += [[] for _ in chosen[len(tops) :]]
+    content = [{**one, "top_logprobs": top} for one, top in zip(chosen, tops, strict=False)]
+    return {"content": content, "refusal": None} if content else None
+
+
+def _token(found: dict[str, Any]) -> dict[str, Any]:
+    token, chance = word(found, "token"), found.get("logProbability")
+    likely = chance if isinstance(chance, int | float) else 0.0  # JSON leaves a zero out
+    return {"token": token, "logprob": likely, "bytes": list(token.encode("utf-8", "surrogatepass"))}
 
 
 def _finish(reason: str, *, calls: int) -> str | None:

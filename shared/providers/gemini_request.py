@@ -28,8 +28,11 @@ _ALIKE = {  # fields that only have another name there
     "frequency_penalty": "frequencyPenalty",
     "n": "candidateCount",
 }
+_MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY", "validated": "VALIDATED"}  # the last two keep to schemas
+_TIERS = {"default": "standard", "flex": "flex", "priority": "priority"}
 _TAKES = frozenset({
-    *_ALIKE, "response_format", "stop", "tools", "tool_choice", "reasoning_effort", "thinking",
+    *_ALIKE, "response_format", "stop", "tools", "tool_choice", "reasoning_effort", "thinking", "logprobs",
+    "top_logprobs", "service_tier",
 })  # fmt: skip
 
 
@@ -45,6 +48,8 @@ def translated(chat: Chat, target: Target, provider: Provider) -> dict[str, Any]
     body: dict[str, Any] = {"contents": contents, **_tools(raw, provider)}
     if system:
         body["systemInstruction"] = {"parts": system}
+    if tier := translating.tier(raw, _TIERS, provider):
+        body["serviceTier"] = tier
     if config := _config(chat, target, provider):
         body["generationConfig"] = config
     return body
@@ -54,6 +59,8 @@ def _config(chat: Chat, target: Target, provider: Provider) -> dict[str, Any]:
     raw = chat.raw
     found = {theirs: raw.get(ours) for ours, theirs in _ALIKE.items()}
     found |= {"maxOutputTokens": chat.max_tokens, "stopSequences": translating.stops(raw) or None}
+    if raw.get("logprobs"):
+        found |= {"responseLogprobs": True, "logprobs": raw.get("top_logprobs") or None}
     schema = translating.schema_of(raw, provider)
     if schema is not None:
         found |= {"responseMimeType": "application/json", "responseJsonSchema": schema or None}
@@ -87,13 +94,15 @@ def _as_anthropic_says(thinking: dict[str, Any], quirks: tuple[str, ...]) -> dic
 
 
 def _tools(raw: dict[str, Any], provider: Provider) -> dict[str, Any]:
-    declared = [_declared(tool["function"]) for tool in translating.functions(raw, provider)]
+    functions = [tool["function"] for tool in translating.functions(raw, provider)]
     mode, name = translating.tool_mode(raw, provider)
-    if not declared:
+    if not functions:
         return {}
-    found: dict[str, Any] = {"tools": [{"functionDeclarations": declared}]}
+    found: dict[str, Any] = {"tools": [{"functionDeclarations": [_declared(function) for function in functions]}]}
+    if mode in {"", "auto"} and any(function.get("strict") for function in functions):
+        mode = "validated"
     if mode:
-        calling: dict[str, Any] = {"mode": {"auto": "AUTO", "none": "NONE", "required": "ANY"}[mode]}
+        calling: dict[str, Any] = {"mode": _MODES[mode]}
         if name:
             calling["allowedFunctionNames"] = [name]
         found["toolConfig"] = {"functionCallingConfig": calling}

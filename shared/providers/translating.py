@@ -165,6 +165,23 @@ def effort(raw: Mapping[str, Any]) -> str | None:
     return found
 
 
+def tier(raw: Mapping[str, Any], names: Mapping[str, str], provider: Provider) -> str | None:
+    """Return how urgent the answer is, in the provider's words for OpenAI's (`names`); None leaves it to the account.
+
+    Raises:
+        BadRequest: the provider has no such tier, and may not ignore it.
+    """
+    found = raw.get("service_tier")
+    if found in (None, "auto") or (found not in names and "service_tier" in provider.ignores):
+        return None
+    if found not in names:
+        raise BadRequest(
+            f"The provider '{provider.name}' has no tier '{found}'; it has {', '.join(('auto', *names))}.",
+            param="service_tier",
+        )
+    return names[found]
+
+
 def stops(raw: Mapping[str, Any]) -> list[str]:
     """Return the sequences that end an answer."""
     found = raw.get("stop") or []

@@ -16,7 +16,7 @@ from shared.providers.adapter import Head
 from shared.providers.registry import adapter_for
 from tests.dialects import test_responses_writer as judge
 from tests.dialects.test_anthropic_writer import added_up, in_order
-from tests.providers.test_contract import STORIES, WIRES
+from tests.providers.wires.stories import STORIES, WIRES
 from tests.providers.wires.wire import MOMENT
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from shared.providers.adapter import Head
 from shared.providers.registry import adapter_for
 from tests.dialects.test_anthropic_writer import piece
 from tests.providers.exchange import DONE, SECRET, events
-from tests.providers.test_contract import STORIES, WIRES
+from tests.providers.wires.stories import STORIES, WIRES
 from tests.providers.wires.wire import MOMENT
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from shared.core import errors
-from shared.core.errors import BadRequest, GatewayError, UpstreamError
+from shared.core.errors import GatewayError, UpstreamError
 from shared.core.usage import Usage
 from shared.providers.adapter import Head
 from shared.providers.anthropic import AnthropicChat
@@ -74,137 +74,6 @@ def test_redacted_thoughts_are_kept() -> None:
     assert chunk["choices"][0]["delta"]["reasoning_details"] == found["reasoning_details"]
 
 
-@pytest.mark.parametrize(
-    ("fields", "quirks", "thinking", "effort"),
-    [
-        ({"reasoning_effort": "minimal"}, (), {"type": "adaptive", "display": "summarized"}, "low"),
-        ({"reasoning_effort": "xhigh"}, (), {"type": "adaptive", "display": "summarized"}, "xhigh"),
-        ({"reasoning_effort": "none"}, (), {"type": "disabled"}, None),
-        ({"reasoning_effort": "low"}, BUDGET, {"type": "enabled", "budget_tokens": 1600}, None),
-        ({"reasoning_effort": "max", "max_tokens": 1025}, BUDGET, {"type": "enabled", "budget_tokens": 1024}, None),
-        ({"thinking": {"type": "between_tools"}}, (), {"type": "between_tools"}, None),
-        ({}, (), None, None),
-    ],
-)
-def test_effort_is_told_as_the_model_takes_it(
-    fields: dict[str, Any], quirks: tuple[str, ...], thinking: dict[str, Any] | None, effort: str | None
-) -> None:
-    """A word for most, a number of tokens for some; the client's own `thinking` passes."""
-    body = WIRE.sent(quirks=quirks, **fields)
-    assert body.get("thinking") == thinking
-    assert body.get("output_config", {}).get("effort") == effort
-
-
-@pytest.mark.parametrize(
-    ("fields", "quirks", "param"),
-    [
-        ({"reasoning_effort": "none"}, ("thinking-always",), "reasoning_effort"),
-        ({"reasoning_effort": "low", "max_tokens": 1024}, BUDGET, "reasoning_effort"),
-        ({"temperature": 1.5}, ("sampling",), "temperature"),
-        ({"temperature": 0.5}, (), "temperature"),
-        ({"top_k": 5}, (), "top_k"),
-        ({"n": 2}, (), "n"),
-        ({"seed": 1}, (), "seed"),
-        ({"response_format": {"type": "json_object"}}, (), "response_format.type"),
-        ({"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}}, (),
-         "response_format.json_schema.schema"),
-        ({"messages": [{"role": "user", "content": [
-            {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}]}]}, (), "messages[0].content[0]"),
-        ({"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]},
-         (), "messages[0].content[0].file"),
-        ({"messages": [{"role": "user", "content": [
-            {"type": "image_url", "image_url": {"url": "data:image/tiff;base64,AA=="}}]}]},
-         (), "messages[0].content[0].image_url.url"),
-    ],
-)  # fmt: skip
-def test_what_claude_does_not_do_is_named(fields: dict[str, Any], quirks: tuple[str, ...], param: str) -> None:
-    """And why, where it is the model that does not."""
-    with pytest.raises(BadRequest) as refused:
-        WIRE.sent(quirks=quirks, **fields)
-    assert refused.value.param == param
-
-
-def test_models_that_take_a_temperature_get_it_in_the_older_version() -> None:
-    """The newer one refuses even the default."""
-    body = WIRE.sent(quirks=("sampling",), temperature=0.2, top_p=0.9, top_k=5)
-    assert (body["temperature"], body["top_p"], body["top_k"]) == (0.2, 0.9, 5)
-
-
-@pytest.mark.parametrize(("asked", "sent"), [({}, 8000), ({"max_tokens": 9}, 9), ({"max_tokens": 9000}, 8000)])
-def test_an_answer_always_has_a_limit(asked: dict[str, int], sent: int) -> None:
-    """The client's, and never more than the model has."""
-    assert WIRE.sent(**asked)["max_tokens"] == sent
-
-
-def test_calls_may_be_kept_apart() -> None:
-    """With or without a tool that must be called."""
-    tools = [{"type": "function", "function": {"name": "f", "strict": True}}]
-    one = {"disable_parallel_tool_use": True}
-    assert WIRE.sent(tools=tools, parallel_tool_calls=False)["tool_choice"] == {"type": "auto", **one}
-    sent = WIRE.sent(tools=tools, parallel_tool_calls=False, tool_choice="required")
-    assert sent["tool_choice"] == {"type": "any", **one}
-    assert sent["tools"][0]["input_schema"] == {"type": "object", "properties": {}, "additionalProperties": False}
-
-
-def test_a_form_is_closed_as_anthropic_wants_it() -> None:
-    """Every object says that it has no further members; the client's own schema stays as it was."""
-    inner = {"type": "object", "properties": {"type": {"type": "string"}}}
-    schema = {"type": "object", "properties": {"a": inner, "b": {"type": "object", "additionalProperties": True}}}
-    kept = json.dumps(schema)
-    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
-    sent = WIRE.sent(response_format=form)["output_config"]["format"]["schema"]
-    assert sent["additionalProperties"] is False
-    assert sent["properties"]["a"] == {**inner, "additionalProperties": False}
-    assert sent["properties"]["b"]["additionalProperties"] is True
-    assert json.dumps(schema) == kept
-
-
-def test_results_of_tools_may_be_failures_and_images() -> None:
-    """Several answer one turn, in one turn; marks for the cache stay where they were put."""
-    calls = [{"id": f"c{n}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for n in (1, 2)]
-    image = {"type": "image_url", "image_url": {"url": "https://x.invalid/a.png"}, "cache_control": EPHEMERAL}
-    body = {
-        **made_chat().raw,
-        "messages": [
-            {"role": "system", "content": "Long.", "cache_control": EPHEMERAL},
-            *HELLO,
-            {"role": "assistant", "content": "", "tool_calls": calls},
-            {"role": "tool", "tool_call_id": "c1", "content": "boom", "is_error": True},
-            {"role": "tool", "tool_call_id": "c2", "content": [image]},
-        ],
-    }
-    made = AnthropicChat(replace(made_chat(), raw=body), *target())
-    sent = WIRE.judge(made.request(SECRET))
-    assert sent["system"] == [{"type": "text", "text": "Long.", "cache_control": EPHEMERAL}]
-    assert [turn["role"] for turn in sent["messages"]] == ["user", "assistant", "user"]
-    first, second = sent["messages"][2]["content"]
-    assert first == {
-        "type": "tool_result", "tool_use_id": "c1", "content": [{"type": "text", "text": "boom"}], "is_error": True
-    }  # fmt: skip
-    url = {"type": "url", "url": "https://x.invalid/a.png"}
-    assert second["content"] == [{"type": "image", "source": url, "cache_control": EPHEMERAL}]
-
-
-def made_chat(**fields: Any) -> Any:
-    """Return a request, parsed."""
-    made: Any = WIRE.adapter(**fields)
-    return made._chat
-
-
-def target() -> tuple[Any, Any, Any]:
-    """Return where requests go."""
-    made: Any = WIRE.adapter()
-    return made._target, made._provider, made._moment
-
-
-def test_documents_are_read() -> None:
-    """As data URLs of PDFs."""
-    file = {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}
-    sent = WIRE.sent(messages=[{"role": "user", "content": [{"type": "file", "file": file}]}])
-    source = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
-    assert sent["messages"][0]["content"] == [{"type": "document", "source": source, "title": "a.pdf"}]
-
-
 def test_a_refusal_says_why() -> None:
     """Whole and streamed, in the member that SDKs have for it."""
     story = Story(texts=("I",), finish="content_filter")
@@ -259,8 +128,9 @@ NATIVE = {"model": "alias", "max_tokens": 50_000, "messages": HELLO, "stream": T
 
 def native(**more: Any) -> AnthropicChat:
     """Make the adapter for a client that speaks this dialect."""
-    stream = bool(more.get("stream"))
-    return AnthropicChat(replace(made_chat(stream=stream), native=("anthropic", {**NATIVE, **more})), *target())
+    made: Any = WIRE.adapter(stream=bool(more.get("stream")))
+    chat = replace(made._chat, native=("anthropic", {**NATIVE, **more}))
+    return AnthropicChat(chat, made._target, made._provider, made._moment)
 
 
 def test_a_client_of_this_dialect_is_passed_on() -> None:

@@ -18,6 +18,12 @@ from tests.providers.wires.bedrock import WIRE, event, frame, stream, whole
 from tests.providers.wires.wire import HELLO, MOMENT, Story
 
 CLAUDE = "us.anthropic.claude-sonnet-5-5"
+TOOL = {"type": "function", "function": {"name": "f"}}
+CALLED = [
+    *HELLO,
+    {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}]},
+    {"role": "tool", "tool_call_id": "c", "content": "5"},
+]
 PROVIDER = Provider("bedrock", "bedrock", "https://bedrock-runtime.{region}.amazonaws.com")
 
 
@@ -26,7 +32,7 @@ def sent(model: str = CLAUDE, quirks: tuple[str, ...] = (), **fields: Any) -> di
     made: Any = WIRE.adapter(**fields)
     target = Target("bedrock", model, max_output=8000, quirks=quirks)
     request = BedrockChat(made._chat, target, PROVIDER, MOMENT).request("")
-    return WIRE.judge(request._replace(url=WIRE.adapter(**fields).request("").url))
+    return WIRE.judge(request._replace(url=WIRE.adapter().request("").url))
 
 
 def test_the_region_is_the_targets() -> None:
@@ -84,6 +90,27 @@ def test_samples_where_the_model_does() -> None:
     assert sent(quirks=("sampling",), temperature=0.3)["inferenceConfig"]["temperature"] == 0.3
 
 
+def test_the_likeliest_tokens_are_told_as_the_family_wants_it() -> None:
+    """Beside the request, where thinking stands too."""
+    fields = sent(quirks=("sampling",), top_k=5, reasoning_effort="low")["additionalModelRequestFields"]
+    assert (fields["top_k"], "thinking" in fields) == (5, True)
+    nova = sent("us.amazon.nova-2-lite-v1:0", top_k=5)
+    assert nova["additionalModelRequestFields"] == {"inferenceConfig": {"topK": 5}}
+
+
+@pytest.mark.parametrize("tier", ["default", "flex", "priority"])
+def test_tiers_have_the_same_names(tier: str) -> None:
+    """But for the one that leaves it open."""
+    assert sent(service_tier=tier)["serviceTier"] == {"type": tier}
+    assert "serviceTier" not in sent(service_tier="auto")
+
+
+def test_tools_that_may_not_be_used_are_left_out() -> None:
+    """There is no word for it; where calls were made before, they must be there, so that is refused."""
+    assert "toolConfig" not in sent(tools=[TOOL], tool_choice="none")
+    assert sent(tools=[TOOL], messages=CALLED)["toolConfig"]
+
+
 @pytest.mark.parametrize(
     ("fields", "model", "param"),
     [
@@ -91,7 +118,9 @@ def test_samples_where_the_model_does() -> None:
         ({"reasoning_effort": "none"}, "amazon.nova-2-lite-v1:0", "reasoning_effort"),
         ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, "amazon.nova-2-lite-v1:0", "thinking"),
         ({"response_format": {"type": "json_object"}}, CLAUDE, "response_format.type"),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "none"}, CLAUDE, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": "none", "messages": CALLED}, CLAUDE, "tool_choice"),
+        ({"top_k": 5}, CLAUDE, "top_k"),
+        ({"top_k": 5}, "meta.llama4-maverick-17b-instruct-v1:0", "top_k"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x/y.png"}}]}]},
          CLAUDE, "messages[0].content[0].image_url.url"),
     ],

@@ -115,6 +115,46 @@ def test_json_without_a_schema_is_promised_too() -> None:
     assert sent == {"responseMimeType": "application/json"}
 
 
+LIKELY = {
+    "chosenCandidates": [{"token": "H", "tokenId": 5, "logProbability": -0.5}, {"token": "ö"}],
+    "topCandidates": [{"candidates": [{"token": "H", "logProbability": -0.5}, {"token": "W", "logProbability": -2}]}],
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_probabilities_are_told(streamed: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """Asked for by two members, and told of each token; JSON leaves out a zero, as of what was certain."""
+    config = WIRE.sent(logprobs=True, top_logprobs=2)["generationConfig"]
+    assert config == {"responseLogprobs": True, "logprobs": 2}
+    assert WIRE.sent(logprobs=True)["generationConfig"] == {"responseLogprobs": True}
+    found = answer(Story(), [candidate([{"text": "Hö"}], "STOP") | {"logprobsResult": LIKELY}])
+    if streamed:
+        [said, *_] = heard(WIRE.streaming(logprobs=True), event(found))
+    else:
+        said = completed(WIRE.adapter(logprobs=True), json.dumps(found).encode())
+    first, second = said["choices"][0]["logprobs"]["content"]
+    assert (first["token"], first["logprob"], first["bytes"]) == ("H", -0.5, [72])
+    assert [(one["token"], one["logprob"]) for one in first["top_logprobs"]] == [("H", -0.5), ("W", -2)]
+    assert second == {"token": "ö", "logprob": 0.0, "bytes": [195, 182], "top_logprobs": []}
+
+
+@pytest.mark.parametrize(
+    ("tier", "sent"), [("default", "standard"), ("flex", "flex"), ("priority", "priority"), ("auto", None)]
+)
+def test_tiers_are_named_as_google_does(tier: str, sent: str | None) -> None:
+    """What is left open stays open."""
+    assert WIRE.sent(service_tier=tier).get("serviceTier") == sent
+
+
+@pytest.mark.parametrize(("choice", "mode"), [(None, "VALIDATED"), ("auto", "VALIDATED"), ("required", "ANY")])
+def test_a_strict_schema_is_kept_to(choice: str | None, mode: str) -> None:
+    """Of whichever tool; by what makes Gemini promise it."""
+    tools = [{"type": "function", "function": {"name": name, "strict": name == "g"}} for name in "fg"]
+    asked = {"tool_choice": choice} if choice else {}
+    assert WIRE.sent(tools=tools, **asked)["toolConfig"]["functionCallingConfig"] == {"mode": mode}
+    assert "toolConfig" not in WIRE.sent(tools=tools[:1])
+
+
 @pytest.mark.parametrize(
     ("fields", "quirks", "param"),
     [

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.errors import BadRequest
-from tests.providers.test_contract import WIRES
+from tests.providers.wires.stories import WIRES
 from tests.providers.wires.wire import SECRET
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ def _types() -> dict[str, TypeAdapter[Any]]:
         "tools": TypeAdapter(list[types.Tool]),
         "toolConfig": TypeAdapter(types.ToolConfig),
         "generationConfig": TypeAdapter(types.GenerationConfig),
+        "serviceTier": TypeAdapter(types.ServiceTier),
     }
 
 
