@@ -52,6 +52,7 @@ _MALFORMED = f"What was sent is not an API key of this gateway. {_HOW}"
 _DIFFERENT = "More than one credential was sent, and they differ. Send one API key, in one header."
 _UNKNOWN = "This API key does not exist. Check that it was copied whole, or ask an administrator for a new one."
 _REVOKED = "This API key is revoked. Ask an administrator for a new one."
+_ROTATED = "This API key was rotated. Use its new secret, or get a token for it."
 _EXPIRED = "This API key expired on {}. Ask an administrator for a new one."
 
 
@@ -134,8 +135,8 @@ class Authorizer(NamedTuple):
         return enrolment.usage_key(self.usage_key_prefix, caller.key_id, caller.tier, own, self.now())
 
 
-def _holder(record: KeyRecord, now: float, opened: str = "") -> Principal:
-    """Return whom a key stands for that was opened by the secret of this digest, or, with none, by a token.
+def _holder(record: KeyRecord, now: float, opened: str) -> Principal:
+    """Return whom a key stands for that was opened by the secret whose digest begins like `opened`.
 
     Raises:
         RefusedError: it is revoked, or has expired.
@@ -246,10 +247,7 @@ def build(environment: Mapping[str, str]) -> Authorizer:
 
 
 def chosen_by(directory: Items) -> Callable[[str], str]:
-    """Return what tells the choice of an organization for the loss of the store: one read a minute for each.
-
-    Where it cannot be read nothing is chosen: who calls is known without it.
-    """
+    """Return what tells an organization's choice for the loss of the store: "" where it cannot be read."""
 
     def read(home: str, name: str) -> str:
         try:
@@ -272,13 +270,23 @@ def _token_holders(
         item = directory.item(org, f"user#{name}", consistent=True)
         return None if item is None else users.user(item)
 
-    def key(org: str, key_id: str) -> Principal:
-        record = lookup(org, key_id)
-        if record is None:
-            raise RefusedError(_UNKNOWN)
-        return _holder(record, time.time())
+    return bearer.build(settings, secrets, Remembered(user), holder_by_token(lookup))
 
-    return bearer.build(settings, secrets, Remembered(user), key)
+
+def holder_by_token(
+    lookup: Remembered[KeyRecord], clock: Callable[[], float] = time.time
+) -> Callable[[str, str, str], Principal]:
+    """Return what tells whom a key stands for, with a token that was given for the key's secret of some mark."""
+
+    def holder(org: str, key_id: str, secret: str) -> Principal:
+        found, now = lookup(org, key_id), clock()
+        if found and not found.opened_by(secret, now):
+            found = lookup.again(org, key_id)
+        if not (found and found.opened_by(secret, now)):
+            raise RefusedError(_ROTATED if found else _UNKNOWN)
+        return _holder(found, now, secret)
+
+    return holder
 
 
 @cache

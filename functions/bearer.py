@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.core import claims
+from shared.core.principals import VOID
 from shared.core.tokens import BadToken
 from shared.edge.jwks import Jwks
 from shared.edge.jwks_fetch import fetch
@@ -30,11 +31,14 @@ if TYPE_CHECKING:
 
 
 class Bearers(NamedTuple):
-    """What it takes to know the bearer of a token; both lookups take an organization and an id."""
+    """What it takes to know the bearer of a token; both lookups take an organization and an id.
+
+    `key` takes the mark of the secret that the token was given for, too, "" for one that has not said it.
+    """
 
     verifier: Verifier
     user: Callable[[str, str], UserRecord | None]
-    key: Callable[[str, str], Principal]
+    key: Callable[[str, str, str], Principal]
 
     def identify(self, text: str) -> Principal:
         """Return who calls.
@@ -47,21 +51,21 @@ class Bearers(NamedTuple):
         if issuer.name:
             return issuer.principal(said)
         if said["kind"] == "key":
-            return self.key(said["org"], said["sub"])
+            return self.key(said["org"], said["sub"], said.get("secret", ""))
         return self._user(said)
 
     def _user(self, said: Mapping[str, Any]) -> Principal:
         known = self.user(said["org"], said["sub"])
-        if known is None or known.disabled or known.tokens_since > said["iat"]:
-            raise BadToken("The token is void: its user was disabled, or has to log in again.")
-        return known.principal(said["exp"])
+        if known is None or not known.accepts(said["iat"]):
+            raise BadToken(VOID)
+        return known.principal(said["iat"], said["exp"])
 
 
 def build(
     settings: AuthorizerSettings,
     secrets: Secrets,
     user: Callable[[str, str], UserRecord | None],
-    key: Callable[[str, str], Principal],
+    key: Callable[[str, str, str], Principal],
     now: Callable[[], float] = time.time,
 ) -> Bearers:
     """Make what `settings` describe; nothing is connected to before it is used."""

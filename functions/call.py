@@ -109,7 +109,7 @@ class Call:
     def _who(self) -> Who:
         who = self.principal
         says = 2 if principals.is_token(who.key_id) else 1  # a token's user is the second scope
-        return Who(says, who.identity, who.secret, self.address)
+        return Who(says, who.identity, who.secret, self.address, who.issued_at)
 
     @property
     def kind(self) -> Kind:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from shared.core import keys
 from shared.core.errors import Forbidden, Unauthorized
-from shared.core.principals import is_token
+from shared.core.principals import VOID, is_token
 
 if TYPE_CHECKING:
     from functions.registry import Item, Registry
@@ -19,7 +19,7 @@ def confirmed(registry: Registry, caller: Principal, now: float) -> Principal:
     A token's user may be one of another issuer, of whom the Directory knows nothing.
 
     Raises:
-        Unauthorized: the key is revoked, rotated, or gone; the user may no longer call.
+        Unauthorized: the key is revoked, rotated, or gone; the user may no longer call, or not with this token.
         Forbidden: the key or the user is blocked for now, or the team is no more.
         StoreUnavailable: the Directory cannot be reached.
     """
@@ -30,6 +30,8 @@ def confirmed(registry: Registry, caller: Principal, now: float) -> Principal:
         raise Unauthorized("This user may no longer call.")
     _refuse_blocked(user, "user", now)
     if user and is_token(caller.key_id):
+        if int(user.get("tokens_since") or 0) > caller.issued_at:
+            raise Unauthorized(VOID)
         caller = caller._replace(role=user["role"], team=user.get("team") or "")
     team = registry.find(caller.org, f"team#{caller.team}") if caller.team else None
     if team and team.get("deleted"):
@@ -49,6 +51,8 @@ def _holder(registry: Registry, caller: Principal, now: float) -> Principal:
         raise Unauthorized("This API key is revoked.")
     if caller.secret and caller.secret not in marks(known, now):
         raise Unauthorized("This API key was rotated: use its new secret.")
+    if 0 < int(known.get("expires_at") or 0) <= now:
+        raise Unauthorized("This API key has expired.")
     _refuse_blocked(known, "API key", now)
     return caller._replace(role=known["role"], user=known.get("user") or "", team=known.get("team") or "")
 

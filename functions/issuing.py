@@ -14,7 +14,7 @@ from shared.core.claims import AUDIENCE
 from shared.core.principals import USER_ID, token_key_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from shared.edge.attempts import Attempts
     from shared.edge.directory import KeyRecord
@@ -65,7 +65,9 @@ class Issuing(NamedTuple):
         if not passwords.verify(stored, grant.password) or known is None:
             raise OAuthError("invalid_grant", _WRONG)
         self.attempts.forget(grant.org, grant.user, address)
-        return self._token("user", known.org, known.id, LIFE, token_key_id(known.org, known.tier, known.id))
+        principal = token_key_id(known.org, known.tier, known.id)
+        who = {"kind": "user", "org": known.org, "sub": known.id}
+        return self._token(who, LIFE, principal, known.tokens_since)
 
     def _client(self, grant: Client) -> Token:
         """A service's client id is the id of an API key, and its secret is the key: one thing to keep and to revoke."""
@@ -74,21 +76,22 @@ class Issuing(NamedTuple):
             raise OAuthError("invalid_client", _UNKNOWN)
         known, now = self.key(key.org, key.id), int(self.now())
         digests = known.hashes(now) if known else (None,)
-        if not any(keys.verify(self.pepper(), key, digest) for digest in digests) or known is None:
+        opened = [digest for digest in digests if digest and keys.verify(self.pepper(), key, digest)]
+        if not opened or known is None:
             raise OAuthError("invalid_client", _UNKNOWN)
         if known.revoked or 0 < known.expires_at <= now:
             raise OAuthError("invalid_client", _UNKNOWN)
         life = min(LIFE, known.expires_at - now) if known.expires_at else LIFE
-        return self._token("key", known.org, known.id, life, known.id)
+        who = {"kind": "key", "org": known.org, "sub": known.id, "secret": keys.mark(opened[0])}
+        return self._token(who, life, known.id)
 
-    def _token(self, kind: str, org: str, subject: str, life: int, principal: str) -> Token:
-        now = int(self.now())
+    def _token(self, who: Mapping[str, str], life: int, principal: str, since: int = 0) -> Token:
+        """Make a token that says `who`; none is older than `since`, or it would be void."""
+        now = max(int(self.now()), since)
         claims = {
             "iss": self.issuer,
             "aud": AUDIENCE,
-            "sub": subject,
-            "org": org,
-            "kind": kind,
+            **who,
             "iat": now,
             "nbf": now,
             "exp": now + life,

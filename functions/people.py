@@ -76,7 +76,7 @@ def edit(visit: Visit, kind: Kind, name: str, wanted: Edit) -> Item:
     def change(old: Item) -> Item:
         new = {key: value for key, value in {**old, **given}.items() if value is not None}
         ended = kind == "user" and any(old.get(field) != new.get(field) for field in _ENDS_TOKENS)
-        return {**new, "tokens_since": int(visit.control.now())} if ended else new
+        return {**new, "tokens_since": int(visit.control.now()) + 1} if ended else new  # the last second's, too
 
     sort_key = _sort_key(kind, name)
     edited = visit.control.registry.edit(

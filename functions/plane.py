@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from functions.shelf import Shelf
-from shared.core import events, journal, keys, limits, policies, principals
+from shared.core import events, journal, limits, policies, principals
 from shared.core.catalog import FILE, decode
 from shared.core.errors import StoreRebuilding, StoreUnavailable, Unauthorized, UpstreamUnavailable
 from shared.edge import snapshot, users
@@ -189,12 +189,11 @@ class Gateway(NamedTuple):
     def _renewed(self, principal: Principal) -> Principal:
         if principals.is_token(principal.key_id):
             item = self.directory.item(principal.org, f"user#{principal.user}", consistent=True)
-            return users.user(item).principal(principal.expires_at) if item else principal
+            return users.user(item).renewed(principal) if item else principal
         record = self.directory.key(principal.org, principal.key_id, consistent=True)
         if record is None:
             raise Unauthorized("This API key does not exist any more.")
-        marks = {keys.mark(digest) for digest in record.hashes(time.time())}
-        if principal.secret and principal.secret not in marks:
+        if not record.opened_by(principal.secret, time.time()):
             raise Unauthorized("This API key was rotated: use its new secret.")
         return record.principal(principal.secret)
 

@@ -78,6 +78,7 @@ class Issuer(NamedTuple):
             expires_at=claims["exp"],
             user=user,
             team=self.team.of(claims),
+            issued_at=claims["iat"],
         )
 
 

@@ -60,6 +60,7 @@ def policy(record: Mapping[str, Any], preset: Tier | None = None) -> dict[str, s
         "blocked_until": int(record.get("blocked_until") or 0),
         "addresses": addresses.blocked(record.get("addresses") or {}),
         "identity": _identity(record),
+        **({"tokens_since": int(record["tokens_since"])} if record.get("tokens_since") else {}),
     }
 
 

@@ -36,6 +36,7 @@ MAY: Mapping[str, frozenset[Action]] = {
 }
 USER_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # of our own users; those of another issuer hold a colon
 _NEEDS: Mapping[Action, str] = {action: ", ".join(role for role in MAY if action in MAY[role]) for action in ACTIONS}
+VOID = "The token is void: its user was disabled, or has to log in again."
 _TOKEN = "-jwt-"  # noqa: S105 - what tells the two kinds of ids apart: behind a key's organization stands no hyphen
 
 
@@ -44,6 +45,7 @@ class Principal(NamedTuple):
 
     `user` and `team` are "" where there is none. `secret` tells which of a key's secrets was sent, by the beginning of
     its stored digest. `on_store_loss` is what the organization wants, an `OnStoreLoss`, or "" for the usual.
+    `issued_at` is a token's, in epoch seconds, 0 for a key.
     """
 
     key_id: str
@@ -56,6 +58,7 @@ class Principal(NamedTuple):
     team: str = ""
     secret: str = ""
     on_store_loss: str = ""
+    issued_at: int = 0
 
     @property
     def identity(self) -> str:
@@ -85,7 +88,8 @@ class Principal(NamedTuple):
 
     def context(self) -> dict[str, str]:
         """Render it for API Gateway, which carries strings only; model names hold no commas."""
-        return {**self._asdict(), "models": ",".join(self.models), "expires_at": str(self.expires_at)}
+        times = {"expires_at": str(self.expires_at), "issued_at": str(self.issued_at)}
+        return {**self._asdict(), "models": ",".join(self.models), **times}
 
 
 def key_identity(role: str, user: str, team: str, models: Iterable[str]) -> str:
@@ -146,6 +150,7 @@ def from_context(context: Mapping[str, str]) -> Principal:
             team=context["team"],
             secret=context.get("secret", ""),
             on_store_loss=context.get("on_store_loss", ""),
+            issued_at=int(context.get("issued_at", "0")),
         )
     except (KeyError, ValueError) as error:
         from shared.core.errors import Unauthorized  # noqa: PLC0415 - the authorizer must not load the JSON codec

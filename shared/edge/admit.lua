@@ -23,8 +23,9 @@
 --       17 among how many of them   18 "stream" or "whole": of which answers the latencies count   19 ms that a probe has
 --       20 number of the scope that says who the caller is (the key's, or the user's of a token)   21 digest of what the
 --       authorizer took the caller for   22 and of the secret that opened the key, "" for none
---       23 the caller's address, as 4: or 6: and its bits, "" for none
---       24 and on: the names of the scopes, then the weights of the targets
+--       23 the caller's address, as 4: or 6: and its bits, "" for none   24 when the caller's token was issued, epoch
+--       seconds, 0 for a key
+--       25 and on: the names of the scopes, then the weights of the targets
 --
 -- Answers {"admitted", limit, remaining, reset, the same of tokens, max_tokens granted or 0, nano-dollars held,
 --          whether a budget applies, day, month, version of the live catalog or -1, number of the target to ask first,
@@ -34,12 +35,13 @@
 --         {"refused", scope's number, rule, limit, used, reserved, wait or -1 for ever}: the longest to wait for,
 --         {"unprojected", numbers of the scopes of which nothing is known, or by other presets}, {"revoked" or "expired", scope's number},
 --         {"blocked", scope's number, until}, {"address", scope's number, until}, {"stale"}: the authorizer's word is out of
---         date, {"unpriced"}, {"closed"} or, when all targets rest, {"resting", wait}. reset and wait are microseconds.
+--         date, {"void", scope's number}: the user's tokens of that age are good no more, {"unpriced"}, {"closed"} or,
+--         when all targets rest, {"resting", wait}. reset and wait are microseconds.
 --
 -- A window is half open: an admission counts until exactly its length has passed. Entries leave the log when the longest
 -- limited window has passed them, so the log never holds more than that window's limit, at some 11 bytes each.
 
-local FIRST, EACH, NAMES = 6, 6, 23
+local FIRST, EACH, NAMES = 6, 6, 24
 local STALE = 60000 -- ms after which a latency says nothing any more, so that one request finds it out anew
 local KEPT = 1800000 -- ms that a target is remembered; longer than it can rest
 local CONCURRENCY_WAIT = 1000000 -- a slot may come free at any moment: worth a try in a second
@@ -129,12 +131,15 @@ for _, scope in ipairs(scopes) do
     if ends then return { "address", scope.number, ends } end
   end
 end
+local caller = redis.call(
+  "HMGET", KEYS[FIRST + (tonumber(ARGV[20]) - 1) * EACH], "identity", "secret", "secret_before", "secret_until",
+  "tokens_since"
+)
+if ARGV[24] ~= "0" and (tonumber(caller[5]) or 0) > tonumber(ARGV[24]) then return { "void", tonumber(ARGV[20]) } end
 local function is_stale()
-  local at = FIRST + (tonumber(ARGV[20]) - 1) * EACH
-  local known = redis.call("HMGET", KEYS[at], "identity", "secret", "secret_before", "secret_until")
-  if ARGV[21] ~= "" and (known[1] or "") ~= "" and known[1] ~= ARGV[21] then return true end
-  if ARGV[22] == "" or (known[2] or "") == "" or known[2] == ARGV[22] then return false end
-  return known[3] ~= ARGV[22] or seconds >= (tonumber(known[4]) or 0)
+  if ARGV[21] ~= "" and (caller[1] or "") ~= "" and caller[1] ~= ARGV[21] then return true end
+  if ARGV[22] == "" or (caller[2] or "") == "" or caller[2] == ARGV[22] then return false end
+  return caller[3] ~= ARGV[22] or seconds >= (tonumber(caller[4]) or 0)
 end
 if is_stale() then return { "stale" } end
 

@@ -31,13 +31,15 @@ class Stale(Exception):  # noqa: N818 - a state of the store, to be mended and n
 class Who(NamedTuple):
     """What the authorizer took the caller for.
 
-    `scope` is the number of the scope whose policy says it too; `address` is in the form of `addresses.bits`.
+    `scope` is the number of the scope whose policy says it too; `address` is in the form of `addresses.bits`; `issued`
+    is when a token was, in epoch seconds, 0 for a key.
     """
 
     scope: int = 1
     identity: str = ""
     secret: str = ""
     address: str = ""
+    issued: int = 0
 
 
 class Ask(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from shared.core import keys
 from shared.core.enrolment import Enrolment
 from shared.core.principals import Principal
 
@@ -55,6 +56,10 @@ class KeyRecord(NamedTuple):
         if self.previous_hash and now < self.previous_until:
             return (self.hash, self.previous_hash)
         return (self.hash,)
+
+    def opened_by(self, secret: str, now: float) -> bool:
+        """Tell whether the secret of this mark opens the key at `now`; "" is one of which nothing is known."""
+        return not secret or secret in map(keys.mark, self.hashes(now))
 
     def principal(self, secret: str) -> Principal:
         """Return whom the key stands for, where it was opened by the secret whose digest begins so."""

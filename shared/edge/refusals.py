@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from shared.core import budgets
 from shared.core.errors import Forbidden, StoreRebuilding, TargetsResting, Unauthorized
 from shared.core.limits import kind_of, refusal
+from shared.core.principals import VOID
 from shared.edge.asking import Stale, Unprojected
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def _refuse_amount(facts: list[Any], ask: Ask, now: float) -> NoReturn:
 
 
 def _turn_away(verdict: bytes, kind: str) -> NoReturn:
-    """Say why nobody may pass for now: `verdict` is revoked, blocked or expired."""
+    """Say why nobody may pass for now: `verdict` is void, revoked, blocked or expired."""
+    if verdict == b"void":
+        raise Unauthorized(VOID)
     said = {b"revoked": "is revoked", b"expired": "has expired", b"blocked": "is blocked for some time"}[verdict]
     if kind == "key" and verdict != b"blocked":
         raise Unauthorized(f"This API key {said}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from shared.core.principals import Principal, token_key_id
+from shared.core.principals import VOID, Principal, token_key_id
 from shared.edge.directory import BrokenRecordError
 
 if TYPE_CHECKING:
@@ -27,8 +27,24 @@ class UserRecord(NamedTuple):
     models: tuple[str, ...] = ()
     tokens_since: int = 0
 
-    def principal(self, expires_at: int) -> Principal:
-        """Return the user as a caller with a token that lives until `expires_at`."""
+    def accepts(self, issued_at: int) -> bool:
+        """Tell whether a token of this age is good."""
+        return not self.disabled and self.tokens_since <= issued_at
+
+    def renewed(self, caller: Principal) -> Principal:
+        """Return the caller with a token of before as the user is now.
+
+        Raises:
+            Unauthorized: the token is good no more.
+        """
+        if not self.accepts(caller.issued_at):
+            from shared.core.errors import Unauthorized  # noqa: PLC0415 - the authorizer must not load the JSON codec
+
+            raise Unauthorized(VOID)
+        return self.principal(caller.issued_at, caller.expires_at)
+
+    def principal(self, issued_at: int, expires_at: int) -> Principal:
+        """Return the user as a caller with a token that lives from `issued_at` until `expires_at`."""
         return Principal(
             key_id=token_key_id(self.org, self.tier, self.id),
             org=self.org,
@@ -38,6 +54,7 @@ class UserRecord(NamedTuple):
             expires_at=expires_at,
             user=self.id,
             team=self.team or "",
+            issued_at=issued_at,
         )
 
 

@@ -37,6 +37,7 @@ def test_a_caller_is_who_the_rules_say() -> None:
         expires_at=NOW + 3590,
         user="okta:00u1",
         team="blue",
+        issued_at=NOW - 10,
     )
 
 

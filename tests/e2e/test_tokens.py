@@ -95,6 +95,18 @@ def test_a_disabled_user_is_shut_out_at_once(stack: Stack, admin: httpx2.Client,
     assert log_in(stack, user).json()["error"] == "invalid_grant"
 
 
+def test_a_new_password_ends_the_tokens_at_once(stack: Stack, admin: httpx2.Client, user: str) -> None:
+    """On the very next request; a token for the new one is good."""
+    bearer = {"authorization": f"Bearer {log_in(stack, user).json()['access_token']}"}
+    with httpx2.Client(base_url=stack.base_url, headers=bearer, timeout=30) as client:
+        assert client.post("/v1/chat/completions", json=HI).status_code == 200
+        assert admin.patch(f"/admin/users/{user}", json={"password": PASSWORD[::-1]}).status_code == 200
+        refused(client.post("/v1/chat/completions", json=HI), 401, "invalid_api_key")
+        token = log_in(stack, user, PASSWORD[::-1]).json()["access_token"]
+        client.headers["authorization"] = f"Bearer {token}"
+        assert client.post("/v1/chat/completions", json=HI).status_code == 200
+
+
 def test_a_users_own_limit_counts_for_its_tokens(stack: Stack, admin: httpx2.Client) -> None:
     """What an administrator sets for a user holds whichever token the user calls with."""
     user = f"user-{uuid.uuid4().hex[:8]}"

@@ -191,8 +191,8 @@ class Gate:
         bearers = Bearers(Verifier(issuers, lambda: NOW), lambda *who: self.users.get(who), self._key)
         self.authorizer = Authorizer(lambda *_: None, lambda: "pepper", "stack", lambda: NOW, lambda: bearers)
 
-    def _key(self, org: str, key_id: str) -> Principal:
-        return Principal(key_id, org, "service", "free", (), 0)
+    def _key(self, org: str, key_id: str, secret: str) -> Principal:
+        return Principal(key_id, org, "service", "free", (), 0, secret=secret)
 
     def verdict(self, text: str, header: str = "Authorization") -> dict[str, Any]:
         """Ask about a request that carries `text`."""

@@ -20,6 +20,7 @@ from functions.authorizer import (
     Remembered,
     build,
     chosen_by,
+    holder_by_token,
 )
 from shared.core import keys
 from shared.core.enrolment import Enrolment
@@ -122,6 +123,7 @@ def test_lets_a_good_key_in_and_says_whose_it_is() -> None:
         "blue",
         RECORD.hash[:16],
         "",
+        0,
     )
 
 
@@ -466,3 +468,30 @@ def test_what_an_organization_wants_of_a_lost_store_is_told() -> None:
         for _ in range(2):
             assert from_context(door.verdict(_event(_bearer(KEY)))["context"]).on_store_loss == told
     assert Records.asked == [("default", "organization#default")] * 2
+
+
+def test_a_token_ends_with_the_secret_that_it_was_given_for() -> None:
+    """Once the overlap of a rotation is over; a token of before, which does not say for which, lives as it did."""
+    old, new = "0" * 64, "1" * 64
+    records = [RECORD._replace(hash=new, previous_hash=old, previous_until=NOW + 5)]
+    holder = holder_by_token(Remembered(lambda *_: records[-1], lambda: 0.0), lambda: now)
+    now = NOW
+    assert holder("default", KEY.id, old[:16]).secret == old[:16]
+    now = NOW + 5
+    with pytest.raises(RefusedError, match="was rotated"):
+        holder("default", KEY.id, old[:16])
+    assert holder("default", KEY.id, new[:16]).secret == new[:16]
+    assert not holder("default", KEY.id, "").secret
+    with pytest.raises(RefusedError, match="does not exist"):
+        holder_by_token(Remembered(lambda *_: None))("default", KEY.id, "")
+
+
+def test_a_secret_of_a_moment_ago_is_looked_up() -> None:
+    """The authorizer remembers the key with the one before."""
+    records = [RECORD._replace(hash="0" * 64)]
+    clock = [0.0]
+    holder = holder_by_token(Remembered(lambda *_: records[-1], lambda: clock[0]), lambda: NOW)
+    assert holder("default", KEY.id, "0" * 16)
+    records.append(RECORD._replace(hash="1" * 64))
+    clock[0] += 2
+    assert holder("default", KEY.id, "1" * 16)

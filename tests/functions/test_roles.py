@@ -29,9 +29,8 @@ class Nothing:
 class Unchanged(Nothing):
     """A Directory that knows nothing newer of the caller than the authorizer remembers."""
 
-    def confirm(self, caller: Principal, _now: float) -> Principal:
-        """Return the caller."""
-        return caller
+    def find(self, _org: str, _sort: str) -> None:
+        """Find nothing."""
 
     def item(self, _org: str, _sort: str, *, consistent: bool) -> None:
         """Find nothing."""
@@ -40,7 +39,7 @@ class Unchanged(Nothing):
 
 def _parts(kind: Any) -> Any:
     """Make what outlives a request: a voice, a clock, and who callers are."""
-    known = {"telemetry": Telemetry("test"), "now": lambda: 0.0, "keyring": Unchanged(), "directory": Unchanged()}
+    known = {"telemetry": Telemetry("test"), "now": lambda: 0.0, "registry": Unchanged(), "directory": Unchanged()}
     return kind._make(known.get(name, Nothing()) for name in kind._fields)
 
 

@@ -18,7 +18,7 @@ def hired(house: House, how: str) -> Principal:
     key = house.make(role="admin", user="ada", team="blue")
     assert house.call("PATCH", "/admin/users/ada", {"role": "admin", "team": "blue"}).status == 200
     name = key["id"] if how == "key" else token_key_id("default", "free", "ada")
-    return Principal(name, "default", "admin", "free", (), NOW + 100, "ada", "blue")
+    return Principal(name, "default", "admin", "free", (), NOW + 100, "ada", "blue", issued_at=NOW + 100)
 
 
 def status(house: House, caller: Principal) -> int:
@@ -69,3 +69,29 @@ def test_nobody_blocks_the_hand_they_block_with(house: House) -> None:
         refused = house.call("POST", "/admin/blocks", {"kind": kind, "id": name, "seconds": 5}, caller=caller)
         assert (refused.status, refused.error["param"]) == (400, "id")
     assert house.stored("block#") == []
+
+
+@pytest.mark.parametrize(
+    ("edit", "status_then"),
+    [({"expires_at": NOW}, 401), ({"expires_at": NOW + 1}, 200), ({"hash": "1" * 64}, 401)],
+    ids=["expired", "lives", "rotated"],
+)
+def test_a_key_that_is_over_is_over_at_once(house: House, edit: dict[str, object], status_then: int) -> None:
+    """Its end was brought forward, or its secret changed, since the authorizer looked."""
+    made = house.make(role="admin")
+    [known] = house.stored("key#")
+    caller = BOSS._replace(key_id=made["id"], secret=known["hash"][:16])
+    house.table.put_item(Item={**known, **edit})
+    assert status(house, caller) == status_then
+
+
+def test_a_token_that_was_ended_administers_nothing(house: House) -> None:
+    """A new password ends those of before; one that is given then is good."""
+    caller = hired(house, "token")._replace(issued_at=NOW + 1)
+    assert status(house, caller) == 200
+    assert house.call("PATCH", "/admin/users/ada", {"password": "correct horse battery staple"}).status == 200
+    house.now += 9
+    assert house.call("PATCH", "/admin/users/ada", {"password": "battery staple correct horse"}).status == 200
+    assert status(house, caller) == 401
+    [known] = house.stored("user#")
+    assert status(house, caller._replace(issued_at=int(known["tokens_since"]))) == 200

@@ -63,10 +63,11 @@ def test_who_is_made_again_is_newer_than_who_was_deleted(house: House) -> None:
 def test_an_edit_of_what_a_user_may_ends_the_tokens(house: House) -> None:
     """Role, team, password and the like; a new name does not."""
     house.call("POST", "/admin/users", {**ADA, "password": PASSWORD})
-    for edit, since in (({"name": "A."}, NOW), ({"role": "admin"}, NOW + 1), ({"password": None}, NOW + 2)):
-        house.now = float(since if since > NOW else NOW + 0.5)
+    for edit, since in (({"name": "A."}, NOW), ({"role": "admin"}, NOW + 2), ({"password": None}, NOW + 3)):
+        house.now = since - 0.5  # the tokens of that second, too
         assert house.call("PATCH", "/admin/users/ada", edit).status == 200
         assert house.stored("user#")[0]["tokens_since"] == since
+        assert house.policy("user:ada")["tokens_since"] == str(since)
     assert "password_hash" not in house.stored("user#")[0]
 
 

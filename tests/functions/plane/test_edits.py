@@ -71,6 +71,18 @@ def test_a_secret_is_good_until_its_overlap_ends(rig: Rig, until: int, status: i
     assert rig.chat(identity={"secret": NEW[:16]}).status == 200
 
 
+def test_a_token_that_was_ended_is_refused_at_once(rig: Rig) -> None:
+    """An authorizer that remembers the user lets it in; admission does not, without asking anybody."""
+    ann = {"key_id": "default-jwt-pro-ann", "user": "ann", "tier": "pro"}
+    record = {"sk": "user#ann", "role": "developer", "tier": "pro", "tokens_since": 1_000}
+    assert rig.chat(identity={**ann, "issued_at": "1000"}).status == 200
+    rig.gateway.admission.tell("default", "user:ann", 1, policies.policy(record))
+    asked, reads = len(rig.upstream.requests), rig.aws.calls.count("GetItem")
+    refused(rig.chat(identity={**ann, "issued_at": "999"}), 401, "invalid_api_key")
+    assert (len(rig.upstream.requests), rig.aws.calls.count("GetItem")) == (asked, reads)
+    assert rig.chat(identity={**ann, "issued_at": "1000"}).status == 200
+
+
 def test_a_new_secret_opens_before_the_store_has_heard_of_it(rig: Rig) -> None:
     """What the store does not know is read in the Directory, once."""
     rig.edit(hash=OLD)

@@ -73,6 +73,14 @@ def test_a_token_ends_with_its_users_right_to_it(desk: Desk, change: dict[str, A
     assert "void" in desk.gate.verdict(token)["context"]["message"]
 
 
+def test_no_token_is_void_from_the_start(desk: Desk) -> None:
+    """Within the second in which the user's older tokens ended, and by a clock that is behind."""
+    desk.gate.users["default", "alice"] = ALICE._replace(password_hash=HASH, tokens_since=NOW + 1)
+    token = desk.log_in().json["access_token"]
+    context = desk.gate.verdict(token)["context"]
+    assert (context["user"], context["issued_at"]) == ("alice", str(NOW + 1))
+
+
 def test_json_will_do_as_well(desk: Desk) -> None:
     """A JSON object with the same fields gives the same."""
     fields = {"grant_type": "password", "username": "alice", "password": PASSWORD}
@@ -139,7 +147,8 @@ def test_a_service_gets_a_token_for_its_key(desk: Desk) -> None:
     assert reply.status == 200
     said = claims_of(reply, desk)
     assert (said["sub"], said["kind"]) == (KEY.id, "key")
-    assert desk.gate.verdict(reply.json["access_token"])["principalId"] == KEY.id
+    verdict = desk.gate.verdict(reply.json["access_token"])
+    assert (verdict["principalId"], verdict["context"]["secret"]) == (KEY.id, keys.mark(RECORD.hash))
 
 
 def test_a_service_may_use_http_basic(desk: Desk) -> None:
