@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from functions.remembered import Remembered
 from functions.turns import ORGS
 from shared.core import enrolment, keys
 from shared.core.principals import Principal, is_token, masked
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from shared.edge.directory import KeyRecord
     from shared.edge.users import UserRecord
 
-T = TypeVar("T")
-
 
 class Items(Protocol):
     """The Directory."""
@@ -40,9 +39,6 @@ class Items(Protocol):
         ...
 
 
-CACHE_SECONDS = 60.0
-CACHE_ENTRIES = 1000
-AGAIN_SECONDS = 1.0
 _DOTS = 2  # of a token, between its three parts; a key has none
 
 _HOW = "Send it as Authorization: Bearer nexus_... or as x-api-key: nexus_..."
@@ -146,44 +142,6 @@ def _holder(record: KeyRecord, now: float, opened: str) -> Principal:
     if 0 < record.expires_at <= now:
         raise RefusedError(_EXPIRED.format(time.strftime("%Y-%m-%d", time.gmtime(record.expires_at))))
     return record.principal(keys.mark(opened))
-
-
-class Remembered(Generic[T]):
-    """A lookup that keeps its answers for a minute, the negative ones too, and no more than a thousand of them."""
-
-    def __init__(self, lookup: Callable[[str, str], T | None], clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` is monotonic, in seconds."""
-        self._lookup = lookup
-        self._clock = clock
-        self._kept: dict[tuple[str, str], tuple[float, T | None]] = {}
-        self._again: dict[tuple[str, str], float] = {}  # of what is kept: when it may be looked up anew
-
-    def __call__(self, org: str, name: str) -> T | None:
-        """Look up; what fails is not remembered."""
-        place = (org, name)
-        until, record = self._kept.get(place, (0.0, None))
-        if self._clock() < until:
-            return record
-        return self._learn(place)
-
-    def again(self, org: str, name: str) -> T | None:
-        """Look up anew what was remembered, but not again within `AGAIN_SECONDS`: guesses shall cost few reads."""
-        place = (org, name)
-        if place in self._kept and self._clock() < self._again.get(place, 0.0):
-            return self._kept[place][1]
-        record = self._learn(place)
-        self._again[place] = self._clock() + AGAIN_SECONDS
-        return record
-
-    def _learn(self, place: tuple[str, str]) -> T | None:
-        record = self._lookup(*place)
-        self._kept.pop(place, None)  # so that it goes to the end: the oldest is dropped first
-        if len(self._kept) >= CACHE_ENTRIES:
-            oldest = next(iter(self._kept))
-            del self._kept[oldest]
-            self._again.pop(oldest, None)
-        self._kept[place] = (self._clock() + CACHE_SECONDS, record)
-        return record
 
 
 def _credential(event: Mapping[str, Any]) -> str:

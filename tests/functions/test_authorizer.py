@@ -12,16 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.authorizer import (
-    AGAIN_SECONDS,
-    CACHE_ENTRIES,
-    CACHE_SECONDS,
     Authorizer,
     RefusedError,
-    Remembered,
     build,
     chosen_by,
     holder_by_token,
 )
+from functions.remembered import AGAIN_SECONDS, CACHE_ENTRIES, CACHE_SECONDS, Remembered
 from shared.core import keys
 from shared.core.enrolment import Enrolment
 from shared.core.principals import from_context
