@@ -1,4 +1,4 @@
-"""Results that were computed before, of the same row by the same model: in memory, on disk, or just being computed.
+"""Results that were computed before, of the same row by the same model: in memory, on disk, in a bucket, or just now.
 
 A result depends on nothing but the model and the row's token ids (batch neighbours leave no trace, which tests hold),
 so the key is a digest of both. Rows that several requests ask for at the same time are computed once: the first
@@ -13,10 +13,13 @@ from array import array
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from gpu_service import stores
+from gpu_service.bucket import Bucket
 from gpu_service.disk import Disk
+from gpu_service.metrics import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -68,35 +71,53 @@ class Memory:
 
 
 class Caches:
-    """What all models of a process share: one bounded memory, one bounded file."""
+    """What all models of a process share: one bounded memory, one bounded file, one bucket; and what they count."""
 
-    def __init__(self, memory: Memory, disk: Disk | None) -> None:
+    def __init__(self, memory: Memory, disk: Disk | None, bucket: Bucket | None, metrics: Sequence[Metric]) -> None:
         self._memory = memory
         self._disk = disk
+        self._bucket = bucket
+        self.metrics = metrics
 
     @classmethod
     def of(cls, settings: Settings) -> Caches | None:
         """Give what `settings` want; None for neither."""
         memory, folder = Memory(settings.cache_bytes), settings.cache_dir
         disk = Disk(folder / "results.sqlite", settings.cache_disk_bytes) if folder else None
-        return cls(memory, disk) if settings.cache_bytes or disk else None
+        rows = Metric("gpu_service_cache_rows_total", "Rows that a tier was asked for.", "tier", "outcome")
+        writes = Metric("gpu_service_cache_writes_total", "Results for a tier to keep.", "tier", "outcome")
+        bucket = None
+        if settings.cache_uri:
+            store = stores.at(settings.cache_uri)
+            bucket = Bucket(store, patience=settings.cache_patience, rows=rows, writes=writes)
+        return cls(memory, disk, bucket, [rows, writes]) if settings.cache_bytes or disk or bucket else None
 
     def model(self, engine: Engine) -> Cache:
         """Give the cache of a loaded model."""
         digests = sorted((name, file.sha256) for name, file in engine.manifest.files.items())
         identity = [digests, engine.manifest.precision, engine.spec, engine.provider]
-        return Cache(repr(identity), self._memory, self._disk)
+        return Cache(repr(identity), self._memory, self._disk, self._bucket, self.metrics[0])
 
     def close(self) -> None:
         """Finish writing."""
-        if self._disk is not None:
-            self._disk.close()
+        for tier in (self._disk, self._bucket):
+            if tier is not None:
+                tier.close()
 
 
 class Cache:
     """The results of one model, which `identity` tells from every other model, precision, task and set of options."""
 
-    def __init__(self, identity: str, memory: Memory, disk: Disk | None = None) -> None:
+    def __init__(
+        self,
+        identity: str,
+        memory: Memory,
+        disk: Disk | None = None,
+        bucket: Bucket | None = None,
+        rows: Metric | None = None,
+    ) -> None:
+        self._bucket = bucket
+        self._rows = rows
         self._salt = hashlib.sha256(identity.encode()).digest()
         self._memory = memory
         self._disk = disk
@@ -119,39 +140,57 @@ class Cache:
         computed = 0
         while missing := await self._missing(wanted, found):
             if mine := [key for key in missing if key not in self._flights]:
-                results, start = await self._fly(mine, [wanted[key] for key in mine], compute)
-                found |= zip(mine, results, strict=True)
-                began, computed = began or start, computed + len(mine)
+                known, start, count = await self._fly(mine, wanted, compute)
+                found |= known
+                began, computed = began or start, computed + count
             else:
                 flights = {key: self._flights[key] for key in missing}
                 await asyncio.wait(flights.values())
                 results_of = ((key, flight.result()) for key, flight in flights.items())
-                found |= {key: known for key, known in results_of if known is not None}
+                found |= {key: result for key, result in results_of if result is not None}
         return Found([found[key] for key in keys], began, len(rows) - computed)
 
     async def _missing(self, wanted: dict[bytes, Any], found: dict[bytes, Result]) -> list[bytes]:
         """Look into the memory, then on disk; returns the keys that are in neither."""
-        for key in wanted:
-            if key not in found and (known := self._memory.get(key)) is not None:
+        looked = [key for key in wanted if key not in found]
+        for key in looked:
+            if (known := self._memory.get(key)) is not None:
                 found[key] = known
-        missing = [key for key in wanted if key not in found]
+        missing = [key for key in looked if key not in found]
+        self._count("memory", len(looked), len(looked) - len(missing))
         if missing and self._disk is not None:
             for key, known in (await self._disk.read(missing)).items():
                 found[key] = known
                 self._memory.put(key, known)
+            self._count("disk", len(missing), sum(key in found for key in missing))
         return [key for key in missing if key not in found]
 
-    async def _fly(self, keys: list[bytes], rows: list[list[int]], compute: Compute) -> tuple[list[Result], float]:
+    def _count(self, tier: str, asked: int, hits: int) -> None:
+        if self._rows is not None:
+            for outcome, count in (("hit", hits), ("miss", asked - hits)):
+                if count:
+                    self._rows.add(tier, outcome, by=count)
+
+    async def _fly(
+        self, keys: list[bytes], wanted: Mapping[bytes, list[int]], compute: Compute
+    ) -> tuple[dict[bytes, Result], float | None, int]:
+        """Find or compute what nobody else is after; returns it, when computing began, and of how many rows."""
         loop = asyncio.get_running_loop()
         self._flights |= {key: loop.create_future() for key in keys}
         try:
-            results, began = await compute(rows)
-            for key, result in zip(keys, results, strict=True):
+            found = {} if self._bucket is None else await self._bucket.read(keys)
+            new, began = [key for key in keys if key not in found], None
+            if new:
+                results, began = await compute([wanted[key] for key in new])
+                found |= (made := dict(zip(new, results, strict=True)))
+                if self._bucket is not None:
+                    self._bucket.write(made)
+            for key, result in found.items():
                 self._memory.put(key, result)
                 self._flights[key].set_result(result)
             if self._disk is not None:
-                self._disk.write(dict(zip(keys, results, strict=True)))
-            return results, began
+                self._disk.write(found)
+            return found, began, len(new)
         finally:
             for key in keys:
                 if not (flight := self._flights.pop(key)).done():

@@ -53,6 +53,9 @@ _ENVIRONMENT: Final = f"""environment of `serve`:
   CACHE_MB                memory for results that were computed before (default: 64; 0: none)
   CACHE_DIR, CACHE_DISK_MB
                           folder for results that outlive the process (default: none), and their bound (default: 1024)
+  NEXUS_CACHE_URI, NEXUS_CACHE_MS
+                          s3://bucket/prefix or gs://bucket/prefix for results that outlive the machine (default: none),
+                          and what a request waits for it at most (default: 50)
   BODY_SECONDS            time that a client has to send its body (default: 30)
   DRAIN_SECONDS           time after SIGTERM for what is under way (default: 7; Cloud Run kills after 10); a second
                           before its end open streams are told that there will be no more

@@ -36,6 +36,7 @@ class Fleet:
         self._services = services
         self._caches = caches
         self.telemetry = telemetry
+        self.telemetry.show(caches.metrics if caches else ())
         self.telemetry.gauge(
             "gpu_service_waiting", "Rows, or answers, in the line.", "model", read=partial(self._each, "waiting")
         )

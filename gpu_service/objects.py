@@ -105,22 +105,33 @@ def _place(bucket: str, key: str) -> str:
 
 def _request(uri: str, path: str) -> urllib.request.Request:
     emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
-    host = emulator if "://" in emulator or not emulator else f"http://{emulator}"
-    headers = {} if emulator else {"authorization": f"Bearer {_access_token(uri)}"}
-    return urllib.request.Request(f"{host or _GCS}{path}", headers=headers)  # noqa: S310 - https, or a named emulator
+    headers = {} if emulator else {"authorization": f"Bearer {token(uri)[0]}"}
+    return urllib.request.Request(f"{google()}{path}", headers=headers)  # noqa: S310 - https, or a named emulator
 
 
-def _access_token(uri: str) -> str:
+def google() -> str:
+    """Give where Google Cloud Storage is: there, or the emulator that `STORAGE_EMULATOR_HOST` names."""
+    emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
+    return emulator if "://" in emulator else f"http://{emulator}" if emulator else _GCS
+
+
+def token(uri: str, patience: float = _SECONDS) -> tuple[str, float]:
+    """Give an access token of the platform's, for `uri`, and the seconds for which it is good.
+
+    Raises:
+        ModelError: there is none.
+    """
     host = os.environ.get("GCE_METADATA_HOST") or _METADATA
     url = f"http://{host}/computeMetadata/v1/instance/service-accounts/default/token"
     request = urllib.request.Request(url, headers={"metadata-flavor": "Google"})
-    with closing(_open(uri, request)) as stream:
-        return str(json.load(stream)["access_token"])
+    with closing(_open(uri, request, patience)) as stream:
+        found = json.load(stream)
+    return str(found["access_token"]), float(found.get("expires_in", 0))
 
 
-def _open(uri: str, request: urllib.request.Request) -> IO[bytes]:
+def _open(uri: str, request: urllib.request.Request, patience: float = _SECONDS) -> IO[bytes]:
     try:
-        return cast("IO[bytes]", urllib.request.urlopen(request, timeout=_SECONDS))  # noqa: S310 - as above
+        return cast("IO[bytes]", urllib.request.urlopen(request, timeout=patience))  # noqa: S310 - as above
     except (urllib.error.URLError, TimeoutError) as error:
         raise _unreadable(uri, error) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast, get_args
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _SAGEMAKER: Final = Path("/opt/ml/model")  # where SageMaker unpacks a model's archive
 
+_BUCKET: Final = re.compile(r"(s3|gs)://[a-z0-9][a-z0-9._-]*(/[!-~]*)?")
 _MB: Final = 1024 * 1024
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -36,8 +38,9 @@ class Settings:
     checked, "token", "identity" or "platform", and `identity` which identity tokens open the service besides.
     `device` is where runs compute, and `cuda` how on a GPU; `threads` are the cores of one run, `workers` the runs at a
     time, `places` the requests inside at a time; `batching` says how they share runs, `patience` when one of these is
-    stuck. The caches hold `cache_bytes` in memory and, if there is a `cache_dir`, `cache_disk_bytes` in it.
-    `body_seconds` is what a client has to send its body, `drain_seconds` what is under way has after SIGTERM.
+    stuck. The caches hold `cache_bytes` in memory and, if there is a `cache_dir`, `cache_disk_bytes` in it; `cache_uri`
+    is a bucket besides, "" for none, for which a request waits `cache_patience` seconds. `body_seconds` is what a
+    client has to send its body, `drain_seconds` what is under way has after SIGTERM.
     """
 
     model_dir: Path | None
@@ -58,6 +61,8 @@ class Settings:
     cache_bytes: int
     cache_dir: Path | None
     cache_disk_bytes: int
+    cache_uri: str
+    cache_patience: float
     body_seconds: float
     drain_seconds: int
     access_log: bool
@@ -95,6 +100,8 @@ class Settings:
             cache_bytes=_number(environment, "CACHE_MB", 64, least=0) * _MB,
             cache_dir=Path(folder) if (folder := environment.get("CACHE_DIR")) else None,
             cache_disk_bytes=_number(environment, "CACHE_DISK_MB", 1024) * _MB,
+            cache_uri=_bucket(environment),
+            cache_patience=_number(environment, "NEXUS_CACHE_MS", 50) / 1000,
             body_seconds=float(_number(environment, "BODY_SECONDS", 30)),
             drain_seconds=_number(environment, "DRAIN_SECONDS", 7, least=2),
             access_log=_switch(environment, "ACCESS_LOG"),
@@ -152,6 +159,13 @@ def _patience(environment: Mapping[str, str]) -> Patience:
         most=float(_number(environment, "STUCK_MAX_SECONDS", int(known.most))),
         grace=_number(environment, "STUCK_GRACE_MS", int(known.grace * 1000)) / 1000,
     )
+
+
+def _bucket(environment: Mapping[str, str]) -> str:
+    uri = environment.get("NEXUS_CACHE_URI", "")
+    if uri and not _BUCKET.fullmatch(uri):
+        raise SettingsError(f"NEXUS_CACHE_URI={uri} is neither s3://bucket/prefix nor gs://bucket/prefix.")
+    return uri
 
 
 def _switch(environment: Mapping[str, str], name: str, default: str = "on") -> bool:

@@ -10,7 +10,7 @@ from gpu_service import metrics
 from gpu_service.metrics import POWERS, SHARES, Gauge, Histogram, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 
 class Telemetry:
@@ -35,6 +35,7 @@ class Telemetry:
         self._runs = Histogram("gpu_service_batch_seconds", "Time of a run on the device.", "model")
         self._written = Metric("gpu_service_generated_tokens_total", "Tokens that were generated.", "model")
         self._first = Histogram("gpu_service_first_token_seconds", "Time until an answer's first token.", "model")
+        self._others: list[Metric] = []
         self._gauges: list[Gauge] = [
             Gauge("process_max_resident_memory_bytes", "Most memory that the process has had.", read=_memory)
         ]
@@ -42,6 +43,10 @@ class Telemetry:
     def gauge(self, name: str, told: str, *labels: str, read: Callable[[], Mapping[tuple[str, ...], float]]) -> None:
         """Have `read` asked whenever somebody asks for the metrics."""
         self._gauges.append(Gauge(name, told, *labels, read=read))
+
+    def show(self, listed: Iterable[Metric]) -> None:
+        """Tell of these too; others count in them."""
+        self._others += listed
 
     def answered(
         self, path: str, status: int, seconds: float, phases: Mapping[str, float], facts: Mapping[str, float]
@@ -73,7 +78,7 @@ class Telemetry:
         """Write what there is as Prometheus reads it."""
         requests = [self._requests, self._seconds, self._phases, self._asked, self._remembered]
         runs = [self._rows, self._tokens, self._efficiency, self._runs]
-        return metrics.render([*requests, *runs, self._written, self._first, *self._gauges])
+        return metrics.render([*requests, *runs, self._written, self._first, *self._gauges, *self._others])
 
 
 def _memory() -> dict[tuple[str, ...], float]:
