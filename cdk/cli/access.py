@@ -39,11 +39,17 @@ def add(commands: Iterable[argparse.ArgumentParser]) -> None:
 
 
 def client(asked: argparse.Namespace) -> Client:
-    """Return the way to the gateway; where nothing leads to one, that is a LocalError that says what to do."""
+    """Return the way to the gateway; where nothing leads to one, that is a LocalError that says what to do.
+
+    A key that is remembered goes to the gateway that it was remembered for, and to no other that somebody names.
+    """
     for known in _known(asked):
         base_url, key = asked.base_url or known.base_url, asked.admin_key or known.admin_key
-        if base_url and key:
+        elsewhere = base_url.rstrip("/") != known.base_url.rstrip("/")
+        if base_url and key and (asked.admin_key or not elsewhere):
             return Client(base_url, key)
+    if asked.base_url:
+        raise LocalError(f"No key is known for {asked.base_url}: give --admin-key, or keep one with `nexus login`.")
     raise LocalError(
         f"{asked.state_dir} knows no local run: start one with `nexus local`, or give --base-url and --admin-key, "
         "or keep both with `nexus login`."

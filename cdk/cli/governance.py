@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from getpass import getpass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
@@ -10,10 +12,12 @@ from cdk.cli.tables import show
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
 LIMITS: Final = ("requests_per_minute", "requests_per_hour", "tokens_per_minute", "concurrency")
 BUDGET: Final = ("daily_usd", "monthly_usd", "total_usd")
 SCOPE: Final = "key:ID, user:ID, team:ID, model:NAME or org"
+OPTIONAL: Final = ("email", "team")
 PEOPLE: Final = {
     "users": ("id", "name", "email", "role", "tier", "team", "disabled"),
     "teams": ("id", "name", "limits", "budget"),
@@ -24,7 +28,7 @@ USAGE: Final = ("id", "cost_usd", "requests", "prompt_tokens", "completion_token
 def add(commands: Any) -> None:  # noqa: ANN401 - argparse does not name its type
     """Add all of them to the command's own commands."""
     for kind in PEOPLE:
-        _add_people(commands.add_parser(kind, help=f"make, list and delete {kind}"), kind)
+        _add_people(commands.add_parser(kind, help=f"make, edit, list and delete {kind}"), kind)
     scopes = "limits", "budgets"
     for topic, fields, what in zip(scopes, (LIMITS, BUDGET), ("limits", "budget"), strict=True):
         _add_scope(commands.add_parser(topic, help=f"look at and set the {what} of a scope"), topic, fields)
@@ -46,25 +50,34 @@ def _paged(parser: argparse.ArgumentParser) -> None:
 def _add_people(parser: argparse.ArgumentParser, kind: str) -> None:
     columns = PEOPLE[kind]
     commands = _commands(parser)
-    create, listing, delete = (commands.add_parser(name) for name in ("create", "list", "delete"))
-    create.add_argument("id")
-    for field in ("name", "email", "role", "tier", "team") if kind == "users" else ("name",):
-        create.add_argument(f"--{field}", required=field == "name")
+    create, edit, listing, delete = (commands.add_parser(name) for name in ("create", "edit", "list", "delete"))
+    for command in (create, edit, delete):
+        command.add_argument("id")
+    for command in (create, edit):
+        for field in ("name", *OPTIONAL, "role", "tier") if kind == "users" else ("name",):
+            takes_away = '"" takes it away' if command is edit and field in OPTIONAL else None
+            command.add_argument(f"--{field}", required=field == "name" and command is create, help=takes_away)
     _paged(listing)
-    delete.add_argument("id")
     more: list[argparse.ArgumentParser] = []
     if kind == "users":
+        edit.add_argument("--disabled", choices=("yes", "no"), help="whether the user may call no more, for now")
+        for command in (create, edit):
+            command.add_argument("--models", nargs="*", metavar="MODEL", help="the only models; none given is all")
+            command.add_argument(
+                "--password", action="store_true", help="ask for one to log in with, or read a line of standard input"
+            )
         for name, method in (("export", "GET"), ("erase", "POST")):
             command = commands.add_parser(name, help=f"{name} all that is held of a user")
             command.add_argument("id")
             command.set_defaults(run=_personal, method=method, topic=name)
             more.append(command)
     create.set_defaults(run=_create)
+    edit.set_defaults(run=_edit_person)
     listing.set_defaults(run=_list)
     delete.set_defaults(run=_delete)
-    for command in (create, listing, delete):
+    for command in (create, edit, listing, delete):
         command.set_defaults(columns=columns, topic=kind)
-    access.add((create, listing, delete, *more))
+    access.add((create, edit, listing, delete, *more))
 
 
 def _add_organizations(parser: argparse.ArgumentParser) -> None:
@@ -136,10 +149,26 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
 
 
 def _create(asked: argparse.Namespace) -> int:
-    fields = ("id", "name", "email", "role", "tier", "team", "kind", "seconds", "reason")
-    body = {name: value for name in fields if (value := getattr(asked, name, None)) is not None}
+    body = _given(asked, ("id", "name", "email", "role", "tier", "team", "models", "kind", "seconds", "reason"))
     made = access.client(asked).done("POST", f"/admin/{asked.topic}", body)
     return show(made, asked.columns, as_json=asked.json)
+
+
+def _edit_person(asked: argparse.Namespace) -> int:
+    body = _given(asked, ("name", "email", "role", "tier", "team", "models"))
+    body |= {name: None for name in OPTIONAL if body.get(name) == ""}
+    if getattr(asked, "disabled", None):
+        body["disabled"] = asked.disabled == "yes"
+    path = f"/admin/{asked.topic}/{quote(asked.id, safe='')}"
+    return show(access.client(asked).done("PATCH", path, body), asked.columns, as_json=asked.json)
+
+
+def _given(asked: argparse.Namespace, fields: Iterable[str]) -> dict[str, Any]:
+    """Return what was given of `fields`, and a password if there shall be one: never as an argument, which all see."""
+    body = {name: value for name in fields if (value := getattr(asked, name, None)) is not None}
+    if getattr(asked, "password", False):
+        body["password"] = getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    return body
 
 
 def _found(asked: argparse.Namespace) -> int:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
 from cdk.cli.main import main
+from cdk.local.state import Remembered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 ANSWERS: dict[str, Any] = {
     "GET /admin/users": {"data": [{"id": "ada", "name": "Ada", "team": None}], "has_more": True, "last_id": "ada"},
@@ -73,6 +75,17 @@ def profile(tmp_path: Path) -> Iterator[str]:
             "POST /admin/users",
             {"id": "ada", "name": "Ada", "role": "viewer"},
         ),
+        (
+            "users edit ada --role admin --team= --models --disabled yes",
+            "PATCH /admin/users/ada",
+            {"role": "admin", "models": [], "team": None, "disabled": True},
+        ),
+        (
+            "users edit ada --disabled no --email a@b.example",
+            "PATCH /admin/users/ada",
+            {"email": "a@b.example", "disabled": False},
+        ),
+        ("teams edit blue --name Blau", "PATCH /admin/teams/blue", {"name": "Blau"}),
         ("users list --limit 5 --after a", "GET /admin/users?limit=5&after=a", None),
         ("users delete ada", "DELETE /admin/users/ada", None),
         ("users export ada", "GET /admin/users/ada/export", None),
@@ -125,6 +138,27 @@ def test_each_command_is_one_request(profile: str, arguments: str, request_line:
     """Only what was given is sent, so that the gateway's own defaults hold; the exit status says that it went well."""
     assert main([*arguments.split(), "--profile", profile]) == 0
     assert Gateway.asked == [(request_line, body)]
+
+
+@pytest.mark.parametrize("command", ["create ada --name Ada", "edit ada"])
+def test_a_password_is_no_argument(profile: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody on a machine sees those."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse\nbattery\n"))
+    assert main(["users", *command.split(), "--password", "--profile", profile]) == 0
+    assert Gateway.asked[0][1]["password"] == "correct horse"
+
+
+def test_a_key_goes_to_no_other_gateway(profile: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither that of a profile nor that of the local run, whose administrator it would hand over."""
+    url = json.loads(Path(profile).read_text())["base_url"]
+    Remembered.load(tmp_path).save(tmp_path, base_url="http://127.0.0.1:9", admin_key="nexus_local")
+    for remembered in (["--state-dir", str(tmp_path)], ["--profile", profile]):
+        other = url if "--state-dir" in remembered else "http://127.0.0.1:9"
+        assert main(["audit", "--base-url", other, *remembered]) == 1
+        assert f"No key is known for {other}" in capsys.readouterr().err
+    assert Gateway.asked == []
+    assert main(["audit", "--base-url", f"{url}/", "--profile", profile]) == 0
+    assert len(Gateway.asked) == 1
 
 
 def test_people_read_columns_and_programs_json(profile: str, capsys: pytest.CaptureFixture[str]) -> None:
