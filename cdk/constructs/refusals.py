@@ -11,7 +11,7 @@ from aws_cdk import aws_apigateway as apigateway
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-REQUEST_ID: Final = {"x-request-id": "context.requestId"}
+REQUEST_ID: Final = dict.fromkeys(("x-request-id", "request-id"), "context.requestId")  # OpenAI's SDKs', Anthropic's
 
 
 @dataclass(frozen=True, slots=True)

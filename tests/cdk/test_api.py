@@ -102,12 +102,13 @@ def test_every_kind_of_refusal_is_ours(refusals: Mapping[str, Any]) -> None:
 
 @pytest.mark.parametrize("kind", sorted(RESPONSE_TYPES))
 def test_a_refusal_is_the_envelope_with_the_requests_id(kind: str, refusals: Mapping[str, Any]) -> None:
-    """Both dialects' clients can parse it, and support can find it."""
+    """Both dialects' clients can parse it, and tell its id, by which support can find it."""
     body = json.loads(refusals[kind]["ResponseTemplates"]["application/json"])
     assert body["type"] == "error"
     assert body["error"].keys() == {"type", "message", "code", "param"}
     assert all(body["error"][name] for name in ("type", "message", "code"))
-    assert refusals[kind]["ResponseParameters"]["gatewayresponse.header.x-request-id"] == "context.requestId"
+    for header in ("x-request-id", "request-id"):
+        assert refusals[kind]["ResponseParameters"][f"gatewayresponse.header.{header}"] == "context.requestId"
 
 
 @pytest.mark.parametrize(

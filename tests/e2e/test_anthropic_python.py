@@ -195,6 +195,7 @@ def test_a_wrong_key_and_a_spent_budget_are_typed(stack: Stack, new_key: Callabl
         with pytest.raises(anthropic.AuthenticationError) as refused:
             client.messages.create(**HELLO)
         assert refused.value.type == "authentication_error"
+        assert refused.value.request_id  # although API Gateway itself said it
     key = new_key(tier="pro", budget={"total_usd": "0.000001"})["key"]
     with anthropic.Anthropic(base_url=stack.base_url, api_key=key, max_retries=2) as client:
         with pytest.raises(anthropic.RateLimitError) as spent:

@@ -88,3 +88,14 @@ def test_errors_are_typed(client: openai.OpenAI) -> None:
     with pytest.raises(openai.InternalServerError) as failed:
         client.completions.create(model=THRICE, prompt="x", extra_body={"simulated": {"mode": "no_choices"}})
     assert failed.value.status_code == 502
+
+
+def test_a_server_that_goes_on_with_texts_is_asked_to(client: openai.OpenAI) -> None:
+    """Our own GPU service, for real: with tokens, which no chat takes; and the same text gets the same answer."""
+    asked: Any = {"model": "tiny-llama", "max_tokens": 4, "temperature": 0}
+    tokens = client.completions.create(**asked, prompt=[1, 2, 3])
+    Completion.model_validate(tokens.to_dict(), strict=True)
+    assert tokens.usage
+    assert (tokens.usage.prompt_tokens, tokens.usage.completion_tokens) == (3, 4)
+    whole = client.completions.create(**asked, prompt="Hello").choices[0].text
+    assert text(client.completions.create(**asked, prompt="Hello", stream=True)) == whole
