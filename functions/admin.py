@@ -1,7 +1,8 @@
 """The control plane's Lambda: administrators change what there is in their own organization; each topic has a file.
 
-The very first key is made by a direct invocation, `{"action": "bootstrap", "name": ...}`. That never comes through API
-Gateway, so only those can do it who may invoke the function itself.
+The very first key is made by a direct invocation, `{"action": "bootstrap", "name": ...}`, and so is one for an
+`organization` whose administrators have lost theirs, or let them expire. That never comes through API Gateway, so only
+those can do it who may invoke the function itself.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from functions.callers import confirmed
 from functions.key_requests import NewKey
 from functions.networks import refuse_blocked
 from functions.requests import told
+from functions.turns import ORGS
 from functions.visit import JSON, Visit
 from shared.core import body, errors, principals
 from shared.core.errors import BadRequest, GatewayError, NotFound
@@ -148,11 +150,14 @@ def _bootstrap(event: Mapping[str, Any], control: Control) -> dict[str, Any]:
     asked = dict(event)
     if asked.pop("action", None) != "bootstrap":
         raise BadRequest("Invoke this function with the action bootstrap, or through API Gateway.", param="action")
+    org = asked.pop("organization", FIRST_ORG)
     try:
         wanted = NewKey.model_validate({"tier": "enterprise", **asked, "role": "admin"})
     except ValidationError as error:
         raise told(error.errors()) from error
-    return control.keyring.make(Visit(control, FIRST_ORG, OPERATOR, {}, b""), wanted).shown()
+    if org != FIRST_ORG and control.registry.find(FIRST_ORG, f"{ORGS}{org}") is None:
+        raise BadRequest("There is no organization with this id.", param="organization")
+    return control.keyring.make(Visit(control, org, OPERATOR, {}, b""), wanted).shown()
 
 
 def _visit(event: Mapping[str, Any], control: Control, caller: Principal, content: bytes) -> Visit:

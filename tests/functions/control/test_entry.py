@@ -16,6 +16,7 @@ from shared.core import keys
 from shared.core.catalog import Catalog
 from shared.core.errors import BadRequest
 from shared.core.principals import from_context
+from shared.edge.admission import Ask
 from tests.functions.control.rig import BOSS, KNOWN, TIERS, Context, House, Reply
 
 if TYPE_CHECKING:
@@ -58,6 +59,15 @@ def test_the_first_key_is_made_by_a_direct_invocation(house: House) -> None:
     assert house.stored()[0]["role"] == "admin"
 
 
+def test_an_organization_that_has_lost_its_keys_gets_another(house: House) -> None:
+    """Its first one expires after 90 days like any other, and nobody of another organization sees inside."""
+    assert house.call("POST", "/admin/organizations", {"id": "acme", "name": "Acme"}).status == 201
+    event = {"action": "bootstrap", "name": "second", "organization": "acme"}
+    made: dict[str, Any] = serve(event, Context(), house.control)
+    assert (made["role"], keys.org_of(made["id"])) == ("admin", "acme")
+    assert house.admission.admit(Ask("acme", (f"key:{made['id']}",), "r-1", 10)).requests.limit == 60_000
+
+
 @pytest.mark.parametrize(
     "event",
     [
@@ -66,6 +76,9 @@ def test_the_first_key_is_made_by_a_direct_invocation(house: House) -> None:
         {"name": "a"},
         {"action": "bootstrap"},
         {"action": "bootstrap", "name": "a", "org": "x"},
+        {"action": "bootstrap", "name": "a", "organization": "acme"},
+        {"action": "bootstrap", "name": "a", "organization": ["acme"]},
+        {"action": "bootstrap", "name": "a", "organization": ""},
     ],
 )
 def test_a_direct_invocation_does_nothing_else(house: House, event: dict[str, Any]) -> None:
