@@ -79,7 +79,7 @@ class Config(BaseModel):
     """
 
     waf: bool = True
-    """A web ACL of two rules costs about 7 USD a month."""
+    """A web ACL of four rules costs about 9 USD a month."""
 
     waf_requests_per_ip: Annotated[int, Field(ge=10, le=2_000_000_000)] = 60_000
     """From one address in five minutes; a company's servers may all come from one."""

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Final
 from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
 
+from shared import manifest
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 WINDOW_S: Final = 300
+KEYLESS_REQUESTS: Final = 1_500  # from one address in that time: a tenth of what all together may send to one such URL
 BLOCKED_BODY: Final = "rate"
 _ERROR: Final = {
     "type": "rate_limit_error",
@@ -25,7 +28,7 @@ _ERROR: Final = {
 
 
 class Firewall(Construct):
-    """A regional web ACL of three rules, attached to one API stage.
+    """A regional web ACL of four rules, attached to one API stage.
 
     Its sets of blocked networks (by family, "4" and "6") begin empty. A function fills them from then on, and a
     deployment leaves what is in them alone unless it changes the sets themselves: then they are filled again.
@@ -50,7 +53,12 @@ class Firewall(Construct):
             default_action=wafv2.CfnWebACL.DefaultActionProperty(allow={}),
             visibility_config=_visible("Acl"),
             custom_response_bodies={BLOCKED_BODY: body},
-            rules=[_blocked(self.ip_sets.values()), _known_bad_addresses(), _rate(requests_per_ip)],
+            rules=[
+                _blocked(self.ip_sets.values()),
+                _known_bad_addresses(),
+                _rate("RatePerAddress", 2, requests_per_ip),
+                _rate("RateWithoutKey", 3, KEYLESS_REQUESTS, _keyless()),
+            ],
         )
         wafv2.CfnWebACLAssociation(self, "Association", resource_arn=stage_arn, web_acl_arn=acl.attr_arn)
 
@@ -83,20 +91,39 @@ def _known_bad_addresses() -> wafv2.CfnWebACL.RuleProperty:
     )
 
 
-def _rate(limit: int) -> wafv2.CfnWebACL.RuleProperty:
+def _keyless() -> wafv2.CfnWebACL.StatementProperty:
+    """Match what is open to anyone: nobody shall use that up alone, and keep others from logging in."""
+    paths = [
+        wafv2.CfnWebACL.StatementProperty(
+            byte_match_statement=wafv2.CfnWebACL.ByteMatchStatementProperty(
+                search_string=route.path,
+                field_to_match=wafv2.CfnWebACL.FieldToMatchProperty(uri_path={}),
+                positional_constraint="ENDS_WITH",  # before it stands the stage
+                text_transformations=[wafv2.CfnWebACL.TextTransformationProperty(priority=0, type="NONE")],
+            )
+        )
+        for route in manifest.ROUTES
+        if route.auth == "none"
+    ]
+    return wafv2.CfnWebACL.StatementProperty(or_statement=wafv2.CfnWebACL.OrStatementProperty(statements=paths))
+
+
+def _rate(
+    name: str, priority: int, limit: int, where: wafv2.CfnWebACL.StatementProperty | None = None
+) -> wafv2.CfnWebACL.RuleProperty:
     per_address = wafv2.CfnWebACL.RateBasedStatementProperty(
-        aggregate_key_type="IP", limit=limit, evaluation_window_sec=WINDOW_S
+        aggregate_key_type="IP", limit=limit, evaluation_window_sec=WINDOW_S, scope_down_statement=where
     )
     retry = wafv2.CfnWebACL.CustomHTTPHeaderProperty(name="retry-after", value=str(WINDOW_S))
     answer = wafv2.CfnWebACL.CustomResponseProperty(
         response_code=429, custom_response_body_key=BLOCKED_BODY, response_headers=[retry]
     )
     return wafv2.CfnWebACL.RuleProperty(
-        name="RatePerAddress",
-        priority=2,
+        name=name,
+        priority=priority,
         statement=wafv2.CfnWebACL.StatementProperty(rate_based_statement=per_address),
         action=wafv2.CfnWebACL.RuleActionProperty(block=wafv2.CfnWebACL.BlockActionProperty(custom_response=answer)),
-        visibility_config=_visible("RatePerAddress"),
+        visibility_config=_visible(name),
     )
 
 

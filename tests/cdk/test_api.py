@@ -196,17 +196,30 @@ def test_the_access_log_holds_nothing_personal(of_type: Select) -> None:
 
 
 def test_the_firewall_stands_before_the_stage_and_lets_prompts_through(of_type: Select) -> None:
-    """It asks who is blocked, then who is known as bad, then how much one address sends; no rule looks at a body."""
+    """It asks who is blocked, who is known as bad, how much one address sends, and how much of that without a key."""
     [acl] = of_type("WAFv2::WebACL").values()
     rules = sorted(acl["Properties"]["Rules"], key=lambda rule: rule["Priority"])
-    assert [rule["Name"] for rule in rules] == ["BlockedNetworks", "KnownBadAddresses", "RatePerAddress"]
+    assert [rule["Name"] for rule in rules] == [
+        "BlockedNetworks",
+        "KnownBadAddresses",
+        "RatePerAddress",
+        "RateWithoutKey",
+    ]
     statements = [rule["Statement"] for rule in rules]
     assert [
         rule["ManagedRuleGroupStatement"]["Name"] for rule in statements if "ManagedRuleGroupStatement" in rule
     ] == ["AWSManagedRulesAmazonIpReputationList"]
-    assert [rule["RateBasedStatement"]["AggregateKeyType"] for rule in statements if "RateBasedStatement" in rule] == [
-        "IP"
-    ]
+    rates = [rule["RateBasedStatement"] for rule in statements if "RateBasedStatement" in rule]
+    assert [rate["AggregateKeyType"] for rate in rates] == ["IP", "IP"]
+    open_to_all = [part["ByteMatchStatement"] for part in rates[1]["ScopeDownStatement"]["OrStatement"]["Statements"]]
+    assert {match["SearchString"] for match in open_to_all} == {route.path for route in ROUTES if route.auth == "none"}
+    assert {(*match["FieldToMatch"], match["PositionalConstraint"]) for match in open_to_all} == {
+        ("UriPath", "ENDS_WITH")
+    }
+    [stage] = of_type("ApiGateway::Stage").values()
+    throttles = [setting.get("ThrottlingRateLimit", 0) for setting in stage["Properties"]["MethodSettings"]]
+    assert rates[1]["Limit"] / 300 <= min(filter(None, throttles)) / 10
+    assert "Body" not in json.dumps([rule for rule in statements if "ManagedRuleGroupStatement" not in rule])
     body = json.loads(acl["Properties"]["CustomResponseBodies"]["rate"]["Content"])
     assert body["error"].keys() == {"type", "message", "code", "param"}
     [association] = of_type("WAFv2::WebACLAssociation").values()
