@@ -16,6 +16,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from shared.core.errors import StoreUnavailable
+from shared.edge.outage import WAITED_SECONDS, Outage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,6 +45,8 @@ class Store:
         self._connection: Any = connection  # redis-py leaves most of its methods without types
         self._clock = clock
         self._used = 0.0  # when the open connection was used last; 0.0: none is open
+        self._waited = 0.0  # seconds, for nothing, since it answered last
+        self._outage: Outage | None = None
 
     def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:  # noqa: ANN401 - its own
         """Run a script, in one round trip where the server knows it.
@@ -60,30 +63,59 @@ class Store:
 
     def drop(self) -> None:
         """Close the connection; the next call opens another."""
+        if self._outage:
+            self._outage.end()
+        self._used, self._waited, self._outage = 0.0, 0.0, None
+        self._connection.disconnect()
+
+    def _lose(self, seconds: float) -> StoreUnavailable:
+        """Close the connection after a failure that took so long."""
         self._used = 0.0
         self._connection.disconnect()
+        self._waited += seconds
+        if self._waited >= WAITED_SECONDS:
+            self._outage = Outage(self._reach)
+        return _unavailable()
 
     def call(self, *command: str | int | bytes) -> Any:  # noqa: ANN401 - the command's
         """Make one round trip; after a failure the connection goes: a late answer might be taken for the next one's.
 
+        Where the store has been waited for in vain it is not called before it has answered to a thread that tries.
+
         Raises:
             StoreUnavailable: the store does not answer, or with an error.
         """
+        if self._outage and not self._is_reached(self._outage):
+            raise _unavailable()
         if self._used and self._is_stale():
             self.drop()
+        began = time.monotonic()
         try:
             self._connection.send_packed_command([_pack(command)])
             answer = self._connection.read_response()
         except NoScriptError:
             raise
         except (redis.RedisError, OSError) as error:
-            self.drop()
-            raise StoreUnavailable(
-                "The gateway cannot count this request now, so it does not serve it. Please try again.",
-                retry_after=RETRY_SECONDS,
-            ) from error
-        self._used = self._clock()
+            raise self._lose(time.monotonic() - began) from error
+        self._used, self._waited = self._clock(), 0.0
         return answer
+
+    def _is_reached(self, outage: Outage) -> bool:
+        """Tell whether an outage is over; the connection is open and used by nobody else then."""
+        if not outage.is_over():
+            return False
+        self._waited, self._outage = 0.0, None
+        return True
+
+    def _reach(self) -> None:
+        """Find out whether the store answers; raises where it does not."""
+        try:
+            self._connection.send_packed_command([_pack(("PING",))])
+            self._connection.read_response()
+        except BaseException:
+            self._connection.disconnect()
+            raise
+        self._used = self._clock()
 
     def _is_stale(self) -> bool:
         """Nobody knows what became of a connection after a freeze; on a sound one nothing waits to be read."""
@@ -93,6 +125,13 @@ class Store:
             return bool(self._connection.can_read())
         except redis.ConnectionError:
             return True
+
+
+def _unavailable() -> StoreUnavailable:
+    return StoreUnavailable(
+        "The gateway cannot count this request now, so it does not serve it. Please try again.",
+        retry_after=RETRY_SECONDS,
+    )
 
 
 def connect(
