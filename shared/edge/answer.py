@@ -22,7 +22,9 @@ STREAM_BYTES = 100_000_000
 ERROR_BYTES = 65_536
 HEAD_BYTES = 65_536
 CHUNK_BYTES = 65_536
+WIRE_BYTES = 4 * STREAM_BYTES  # with all that is around the body
 
+_FRAMINGS = frozenset({"chunked", "identity"})
 _INTERIM, _SUCCESS, _ERRORS = range(100, 200), range(200, 300), 400
 
 
@@ -50,6 +52,7 @@ class Answer:
         self._message = _Message()
         self._read = 0
         self._received = 0
+        self._bare = 0  # bytes since the last of the body: of a head, of trailers, of what stands around a chunk
         self._closed = False
         self.failure: UpstreamFailed | None = None
         self.reused = False  # the connection has served before
@@ -108,7 +111,7 @@ class Answer:
         if self._closed:
             return
         self._closed = True
-        if self._message.clean:
+        if self._message.clean and not self.partial:
             self._idle.append(self._wire)
         else:
             self._wire.close()
@@ -151,8 +154,9 @@ class Answer:
     def _pump(self) -> None:
         """Take in what arrives next. What preceded a fault was read before it is told."""
         first = not self._received
-        if self._message.fault:
-            raise UpstreamError("The provider answered with what is not HTTP.") from self._message.fault
+        message = self._message
+        if message.fault:
+            raise UpstreamError("The provider answered with what is not HTTP.") from message.fault
         try:
             data = self._wire.receive(CHUNK_BYTES, self._until, SILENCE_SECONDS)
         except TimeoutError as error:
@@ -160,14 +164,18 @@ class Answer:
         except OSError as error:
             raise (HungUpError if first and self.partial else UpstreamError)(_BROKE) from error
         if data:
-            self._message.feed(data)
+            message.feed(data)
         elif first:
             raise (HungUpError if self.partial or self._wire.untaken() else UpstreamError)(_BROKE)
         else:
-            self._message.cut()
+            message.cut()
         self._received += len(data)
-        if self._received > HEAD_BYTES and not self._message.begun:
-            raise UpstreamError(f"The head of the provider's answer is longer than {HEAD_BYTES} bytes.")
+        self._bare = 0 if message.pieces or message.ended else self._bare + len(data)
+        if self._bare > HEAD_BYTES:
+            what = "What is around a piece" if message.begun else "The head"
+            raise UpstreamError(f"{what} of the provider's answer is longer than {HEAD_BYTES} bytes.")
+        if self._received > WIRE_BYTES:
+            raise UpstreamError(f"The provider's answer takes more than {WIRE_BYTES} bytes.")
 
     def _drain(self) -> None:
         """Read what is left if it is here, or nearly so: behind the last event there is but the end of the body."""
@@ -222,7 +230,7 @@ class _Message:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; those after the body (trailers) are of no use."""
         if not self.begun:
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip()
             self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
     def on_headers_complete(self) -> None:
@@ -253,6 +261,8 @@ def _acceptable(head: Head) -> Head:
         fault = f"with status {head.status}, which is not followed"
     elif head.headers.get("content-encoding", "identity").lower() != "identity":
         fault = "compressed, which it was asked not to do"
+    elif head.headers.get("transfer-encoding", "identity").lower() not in _FRAMINGS:
+        fault = "in a coding that was not asked for"
     if fault:
         raise UpstreamError(f"The provider answered {fault}.")
     return head

@@ -168,10 +168,12 @@ def _sent(wire: Wire, data: bytes, ends: tuple[float, float], idle: list[Wire]) 
     try:
         wire.send(data, min(*ends, time.monotonic() + SEND_SECONDS))
     except TimeoutError as error:
-        wire.close()
-        raise UpstreamTimeout("The provider did not take the request in time.") from error
+        if not wire.readable():
+            wire.close()
+            raise UpstreamTimeout("The provider did not take the request in time.") from error
+        answer.partial = True
     except OSError:
-        answer.partial = True  # it has hung up, perhaps with an answer that says why: reading tells
+        answer.partial = True  # it takes no more, perhaps with an answer that says why: reading tells
     return answer
 
 
