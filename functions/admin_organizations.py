@@ -58,7 +58,7 @@ def _edit(org_id: str, wanted: OrganizationEdit) -> Response[str]:
     _entry(visit, org_id)
 
     def tell(old: Item | None, new: Item) -> Change:
-        return visit.change("organization.edit", org_id, _shown(old) if old else None, _shown(new))
+        return _change(visit, "organization.edit", org_id, old, new)
 
     edited = visit.control.registry.edit(
         FIRST_ORG,
@@ -71,6 +71,12 @@ def _edit(org_id: str, wanted: OrganizationEdit) -> Response[str]:
     return answer(_shown(edited))
 
 
+def _change(visit: Visit, action: str, org_id: str, old: Item | None, new: Item) -> Change:
+    """Return the line for the logs of the organization that it is about and, where they did it, of the operators."""
+    line = visit.change(action, org_id, _shown(old) if old else None, _shown(new))
+    return line._replace(concerned=frozenset({org_id, visit.org}))
+
+
 def _made(visit: Visit, wanted: NewOrganization) -> dict[str, Any]:
     """Make both, the key in the new organization; repeated under one Idempotency-Key, both are as before."""
     registry, name = visit.control.registry, f"organization#{wanted.id}"
@@ -80,7 +86,7 @@ def _made(visit: Visit, wanted: NewOrganization) -> dict[str, Any]:
     else:
         new = {"pk": FIRST_ORG, "sk": name, "name": wanted.name, "created_at": int(visit.control.now())}
         memory = [repeat.memory(name)] if repeat else []
-        made = registry.add(new, visit.change("organization.create", wanted.id, None, _shown(new)), *memory)
+        made = registry.add(new, _change(visit, "organization.create", wanted.id, None, new), *memory)
         visit.control.projection.open_new(wanted.id)
     first = NewKey(name="first administrator", role="admin", tier="enterprise")
     key = visit.control.keyring.make(visit._replace(org=wanted.id), first)

@@ -60,13 +60,17 @@ class Stale(BadRequest):
 
 
 class Change(NamedTuple):
-    """A line of the audit log: who did what to which record. `before` and `after` hold nothing secret or personal."""
+    """A line of the audit log: who did what to which record. `before` and `after` hold nothing secret or personal.
+
+    It stands in the log of the organization whose record it is, or in those of `concerned`.
+    """
 
     who: str
     action: str
     target: str
     before: Mapping[str, Any] | None
     after: Mapping[str, Any] | None
+    concerned: frozenset[str] = frozenset()
 
 
 class Page(NamedTuple):
@@ -215,7 +219,8 @@ class Registry:
     def _written(self, pairs: list[tuple[Item | None, Item]], change: Change) -> bool:
         """Write records in the place of others, and the line; returns False where one was no longer as it was read."""
         writes: list[Any] = [{"Put": _put(self._directory.name, old, new)} for old, new in pairs]
-        writes.append({"Put": _put(self._audit.name, None, self._line(pairs[0][1]["pk"], change))})
+        logs = change.concerned or {pairs[0][1]["pk"]}
+        writes += [{"Put": _put(self._audit.name, None, self._line(org, change))} for org in sorted(logs)]
         try:
             guarded(self._directory.meta.client.transact_write_items, TransactItems=writes)
         except ClientError as error:
@@ -227,7 +232,8 @@ class Registry:
 
     def _line(self, org: str, change: Change) -> Item:
         micro = int(self._now() * 1_000_000)
-        return {"pk": org, "sk": f"{micro:017d}#{self._mark()}", "at": micro, **change._asdict()}
+        told = {name: value for name, value in change._asdict().items() if name != "concerned"}
+        return {"pk": org, "sk": f"{micro:017d}#{self._mark()}", "at": micro, **told}
 
 
 def _put(table: str, old: Item | None, new: Item) -> Item:

@@ -13,6 +13,7 @@ from shared.edge.admission import Ask
 from tests.functions.control.rig import BOSS
 
 if TYPE_CHECKING:
+    from shared.core.principals import Principal
     from tests.functions.control.rig import House
 
 STRANGER = BOSS._replace(org="acme", key_id="acme-bossbossboss")
@@ -76,8 +77,28 @@ def test_an_organization_chooses_what_a_lost_store_means(house: House) -> None:
     for wrong in ("Serve", "", None, True):
         reply = house.call("PATCH", "/admin/organizations/acme", {"on_store_loss": wrong})
         assert (reply.status, reply.error["param"]) == (400, "on_store_loss")
-    changes = [line for line in house.call("GET", "/admin/audit").body["data"] if line["action"] == "organization.edit"]
-    assert sorted(line["after"]["on_store_loss"] for line in changes) == ["refuse"] * 2 + ["serve"] * 4
+    for caller in (STRANGER, BOSS):
+        found = house.call("GET", "/admin/audit", caller=caller).body["data"]
+        changes = [line for line in found if line["action"] == "organization.edit"]
+        assert sorted(line["after"]["on_store_loss"] for line in changes) == ["refuse", "serve", "serve"]
+
+
+def test_each_log_has_what_concerns_it(house: House) -> None:
+    """What an organization does with itself is in its own; what is done with it, in its own and the operators'."""
+    house.call("POST", "/admin/organizations", {"id": "acme", "name": "ACME"})
+    house.call("POST", "/admin/organizations", {"id": "umbrella", "name": "U"})
+    house.call("PATCH", "/admin/organizations/acme", {"name": "Own"}, caller=STRANGER)
+    house.call("PATCH", "/admin/organizations/acme", {"name": "Theirs"})
+
+    def told(caller: Principal) -> list[tuple[str, ...]]:
+        lines = house.call("GET", "/admin/audit", caller=caller).body["data"]
+        return [tuple(line[name] for name in ("action", "target", "who")) for line in reversed(lines)]
+
+    made, edited = "organization.create", "organization.edit"
+    own, theirs = (edited, "acme", STRANGER.key_id), (edited, "acme", BOSS.key_id)
+    assert [line for line in told(STRANGER) if line[0] != "key.create"] == [(made, "acme", BOSS.key_id), own, theirs]
+    assert told(BOSS) == [(made, "acme", BOSS.key_id), (made, "umbrella", BOSS.key_id), theirs]
+    assert [line[1] for line in told(STRANGER._replace(org="umbrella")) if line[0] == made] == ["umbrella"]
 
 
 @pytest.mark.parametrize("name", ["", "A", "a-b", "a" * 21, 5])
