@@ -86,7 +86,7 @@ def _judged(call: Call) -> Iterator[None]:
 def _on_its_turn(position: int, call: Call, gateway: Gateway) -> Asked:
     target, provider, model, _ = candidate = call.targets[position]
     adapter = adapter_for(provider.dialect, call.kind)(call.request_for(model), target, provider, call.moment)
-    return Asked(position, candidate, adapter, gateway.key(provider))
+    return Asked(position, candidate, adapter, gateway.key(provider, call.left()))
 
 
 def _hedged(first: Asked, spare: int, call: Call, gateway: Gateway) -> tuple[Asked, Answer]:
@@ -202,7 +202,7 @@ def _accepted(asked: Asked, begun: Answer | None, call: Call, gateway: Gateway) 
         refused = isinstance(error, UpstreamKeyRefused)
         if not (refused or isinstance(error, UpstreamRateLimited)):
             raise error
-        if not (key := gateway.another(provider, tried, refused=refused)):
+        if not (key := gateway.another(provider, tried, call.left(), refused=refused)):
             raise error
         tried.append(key)
         answer = _sent(asked._replace(key=key), call, gateway)

@@ -120,14 +120,17 @@ class Gateway(NamedTuple):
         """The catalog that is live."""
         return self.shelf.catalog
 
-    def key(self, provider: Provider) -> str:
-        """Return what `provider` is called with; raises as `Providers.key` and `Identities.token` do."""
-        return self.identities.token(provider) if provider.identity else self.providers.key(provider)
+    def key(self, provider: Provider, left: float) -> str:
+        """Return what `provider` is called with; raises as `Providers.key` and `Identities.token` do.
 
-    def another(self, provider: Provider, tried: Collection[str], *, refused: bool) -> str:
+        `left` is how many seconds there are.
+        """
+        return self.identities.token(provider, left) if provider.identity else self.providers.key(provider)
+
+    def another(self, provider: Provider, tried: Collection[str], left: float, *, refused: bool) -> str:
         """Return something else that it may be called with, "" if there is nothing; `tried` was refused or limited."""
         if provider.identity:
-            return self.identities.another(provider, tried) if refused else ""
+            return self.identities.another(provider, tried, left) if refused else ""
         return self.providers.another(provider, tried, refused=refused)
 
     def renew(self, org: str) -> None:

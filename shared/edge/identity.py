@@ -81,8 +81,10 @@ class Identities:
         self._lock = threading.Lock()
         self._kept: dict[_Place, _Kept] = {}
 
-    def token(self, provider: Provider) -> str:
-        """Return the token to call `provider` with. One thread at a time renews it; the old one serves until it ends.
+    def token(self, provider: Provider, seconds: float = ANSWER_SECONDS) -> str:
+        """Return the token to call `provider` with, within `seconds`; they may be cut to what an answer should take.
+
+        One thread at a time renews it; the old one serves until it ends.
 
         Raises:
             UpstreamUnavailable: it cannot be had now.
@@ -92,21 +94,22 @@ class Identities:
         kept = self._kept.get(place, _NONE)
         if now < kept.renew_at:
             return _text(kept)
-        with self._alone(wait=now >= kept.ends_at) as alone:
+        seconds = min(seconds, ANSWER_SECONDS)
+        with self._alone(seconds if now >= kept.ends_at else 0) as alone:
             if not alone:
                 return _text(kept) if now < kept.ends_at else _late(provider)
             kept = self._kept.get(place, _NONE)
             if self._clock() >= kept.renew_at:
-                kept = self._renewed(place, kept, provider)
+                kept = self._renewed(place, kept, provider, seconds)
         return _text(kept)
 
-    def another(self, provider: Provider, tried: Collection[str]) -> str:
-        """Return a token for one that was refused, "" if there is none: it is not asked for more often than that."""
-        place = _place(provider)
-        with self._alone(wait=True) as alone:
+    def another(self, provider: Provider, tried: Collection[str], seconds: float = ANSWER_SECONDS) -> str:
+        """Return a token for one that was refused, "" if there is none: one is not asked for again and again."""
+        place, seconds = _place(provider), min(seconds, ANSWER_SECONDS)
+        with self._alone(seconds) as alone:
             kept = self._kept.get(place, _NONE)
             if alone and kept.text in tried and self._clock() - kept.read_at >= RETRY_SECONDS:
-                kept = self._renewed(place, kept, provider)
+                kept = self._renewed(place, kept, provider, seconds)
         return "" if kept.text in tried else kept.text
 
     def drop(self) -> None:
@@ -114,19 +117,19 @@ class Identities:
         self._http.drop()
 
     @contextmanager
-    def _alone(self, *, wait: bool) -> Iterator[bool]:
-        """Let one thread at a time ask Google; tells whether this is the one."""
-        alone = self._lock.acquire(timeout=ANSWER_SECONDS) if wait else self._lock.acquire(blocking=False)
+    def _alone(self, seconds: float) -> Iterator[bool]:
+        """Let one thread at a time ask Google, for which others wait so long; tells whether this is the one."""
+        alone = self._lock.acquire(timeout=max(0.0, seconds))
         try:
             yield alone
         finally:
             if alone:
                 self._lock.release()
 
-    def _renewed(self, place: _Place, kept: _Kept, provider: Provider) -> _Kept:
+    def _renewed(self, place: _Place, kept: _Kept, provider: Provider, seconds: float) -> _Kept:
         """Ask for a new token; where that fails the old one stays, as long as it is good, or else the failure does."""
         try:
-            renewed = self._read(place, provider.name)
+            renewed = self._read(place, provider.name, seconds)
         except UpstreamFailed as error:
             now = self._clock()
             soon = now + RETRY_SECONDS
@@ -134,12 +137,14 @@ class Identities:
                 renewed = kept._replace(read_at=now, renew_at=min(soon, kept.ends_at))
             else:
                 renewed = _Kept("", now, soon, soon, error)
+                if seconds < ANSWER_SECONDS:  # a request that had little time left says nothing of Google
+                    return renewed
         self._kept[place] = renewed
         return renewed
 
-    def _read(self, place: _Place, name: str) -> _Kept:
+    def _read(self, place: _Place, name: str, seconds: float) -> _Kept:
         identity, audience = place
-        end = time.monotonic() + ANSWER_SECONDS
+        end = time.monotonic() + seconds
         subject = subject_token(identity, self._region, self._signed_by(name), now=self._clock())
         form = {**_GRANT, "audience": resource(identity), "subject_token": subject}
         exchange = _post(f"{self._google.sts_url}/v1/token", "application/x-www-form-urlencoded", urlencode(form))

@@ -6,8 +6,11 @@ import json
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+import boto3
 import pytest
+from botocore.config import Config
 
 from shared.core.errors import GatewayError, UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from shared.edge.deferred import LONGEST_PAUSE, MISHAPS, TIDY_SECONDS, Later, Told
@@ -81,6 +84,52 @@ def test_an_answer_is_fetched_when_it_is_there(situation: Situation) -> None:
     [said] = situation.sagemaker.invocations
     assert said["content-type"] == said["accept"] == "application/json"
     assert (said["requestttlseconds"], said["invocationtimeoutseconds"]) == ("60", "19")
+
+
+class KeptError(Exception):
+    """It is kept, and not sent."""
+
+
+def theirs(service: Any, action: str, **asked: Any) -> tuple[str, str, dict[str, str]]:
+    """Return what boto3 would send: method, path, and SageMaker's own headers."""
+    sent: list[Any] = []
+    known: Any = {"aws_access_key_id": "a", "aws_secret_access_key": "s", "region_name": "eu-central-1"}
+    client: Any = boto3.client(service, config=Config(s3={"addressing_style": "path"}), **known)
+
+    def keep(request: Any, **_: Any) -> None:
+        sent.append(request)
+        raise KeptError
+
+    client.meta.events.register("before-send", keep)
+    with pytest.raises(KeptError):
+        getattr(client, action)(**asked)
+    client.close()
+    own = {name.lower(): value for name, value in sent[0].headers.items() if name.lower().startswith("x-amzn-sage")}
+    said = {name: value.decode() if isinstance(value, bytes) else value for name, value in own.items()}
+    return sent[0].method, urlsplit(sent[0].url).path, said
+
+
+def test_the_calls_are_those_that_boto3_makes(situation: Situation) -> None:
+    """To S3 by the path, to SageMaker with what it has headers for."""
+    situation.sagemaker.looks = 1
+    situation.ask()
+    requests = situation.server.requests
+    made = [
+        (one.method, one.path, {name: value for name, value in one.headers.items() if name.startswith("x-amzn-sage")})
+        for one in requests
+    ]
+    laid, told = requests[0].path.removeprefix("/bucket-1/"), requests[2].path.removeprefix("/bucket-2/")
+    asked = {
+        "EndpointName": "mine", "InputLocation": f"s3://bucket-1/{laid}", "ContentType": "application/json",
+        "Accept": "application/json", "RequestTTLSeconds": 60, "InvocationTimeoutSeconds": 19,
+    }  # fmt: skip
+    assert made == [
+        theirs("s3", "put_object", Bucket="bucket-1", Key=laid, Body=BODY),
+        theirs("sagemaker-runtime", "invoke_endpoint_async", **asked),
+        theirs("s3", "get_object", Bucket="bucket-2", Key=told),
+        theirs("s3", "delete_object", Bucket="bucket-2", Key=told),
+        theirs("s3", "delete_object", Bucket="bucket-1", Key=laid),
+    ]
 
 
 def test_a_failure_is_told_as_one(situation: Situation) -> None:

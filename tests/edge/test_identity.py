@@ -237,6 +237,22 @@ def test_what_is_no_token_is_not_used(situation: Situation, text: str) -> None:
         situation.identities.token(PROVIDER)
 
 
+def test_a_request_in_a_hurry_waits_no_longer(situation: Situation) -> None:
+    """And the next one, which has time, asks again."""
+    over = threading.Event()
+
+    def hang(_wire: Wire, _request: Request) -> None:
+        over.wait(20)
+
+    situation.server.script.append(hang)
+    began = time.monotonic()
+    with pytest.raises(UpstreamUnavailable):
+        situation.identities.token(PROVIDER, 0.2)
+    assert time.monotonic() - began < 4
+    over.set()
+    assert situation.identities.token(PROVIDER) == situation.google.issued[0]
+
+
 def test_without_a_role_nobody_is_asked() -> None:
     """Nor where Google cannot be reached is anything said of what would have been sent."""
 
