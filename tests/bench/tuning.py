@@ -1,0 +1,204 @@
+"""The real service on the real MiniLM, tuning itself against fixed batch sizes and waits, on a load that changes.
+
+`python -m tests.bench.tuning [ROUNDS]`, about two minutes a round. Every setting is a process of its own. A round
+measures what the machine can do now and plays one and the same day to each of them by turns: more short texts than can
+be computed, then more long ones, then few, then short ones while one of the cores is taken away. What counts is the
+tokens a second of those who were answered within the target. Whoever would be late is refused by all settings alike, as
+they differ in nothing but batch sizes, waits and whether they tune themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import statistics
+import sys
+import time
+from collections import defaultdict
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import uvloop
+
+from gpu_service.batching.traces import even, poisson
+from gpu_service.model import DEFAULT
+from tests.bench.serving import texts
+from tests.bench.serving.load import Connection, body, closed
+from tests.gpu_service.process import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    Texts = Callable[[int], Iterator[tuple[str, int]]]
+
+TARGET: Final = 0.5  # seconds
+ROUNDS: Final = 3
+SECONDS: Final = 4.0  # of a phase; its second half is when the setting should have settled
+SIZES: Final = (1, 8, 32)
+WAITS: Final = (0, 50)  # ms
+CLIENTS: Final = 32
+OURS: Final = "auto-tuned"
+PATH: Final = "/v1/embeddings"
+
+
+class Phase(NamedTuple):
+    """Texts of one kind at `share` of what can be computed of them, while the process has a core less or not."""
+
+    name: str
+    texts: Texts
+    share: float
+    fewer: bool = False
+
+
+class Ask(NamedTuple):
+    """One request of a day: when it comes, what it asks, and of how many tokens."""
+
+    at: float
+    text: str
+    tokens: int
+
+
+class Got(NamedTuple):
+    """What came of it: its place in the day, its tokens, and the seconds to its answer; none if it was refused."""
+
+    at: float
+    tokens: int
+    seconds: float
+
+
+PHASES: Final = (
+    Phase("too many short", texts.short, 1.3),
+    Phase("too many long", texts.long, 1.3),
+    Phase("few", texts.short, 0.2),
+    Phase("a core less", texts.short, 0.9, fewer=True),
+)
+
+
+def main(
+    rounds: int = ROUNDS, seconds: float = SECONDS, sizes: Sequence[int] = SIZES, waits: Sequence[int] = WAITS
+) -> None:
+    """Measure and print."""
+    settings: dict[str, dict[str, str]] = {OURS: {}}
+    settings |= {f"{size} rows, {wait} ms": _fixed(size, wait) for size in sizes for wait in waits}
+    found: dict[str, list[list[Got]]] = defaultdict(list)
+    print(f"Tuning, real: target p95 {TARGET * 1000:.0f} ms, {len(PHASES)} phases of {seconds:g} s, {rounds} rounds")
+    with ExitStack() as stack:
+        servers = {name: stack.enter_context(_serving(given)) for name, given in settings.items()}
+        for number in range(rounds):
+            kinds: tuple[Texts, ...] = (texts.short, texts.long)
+            capacity = {kind: _capacity(servers[OURS], kind, seconds) for kind in kinds}
+            day = _day(capacity, seconds, seed=number)
+            order = list(servers)
+            for name in order[number % len(order) :] + order[: number % len(order)]:
+                found[name].append(uvloop.run(_play(servers[name], day, seconds)))
+            short, long = capacity.values()
+            load = os.getloadavg()[0]
+            print(f"  round {number + 1}: {short:.0f} short or {long:.0f} long texts/s; load {load:.1f}", flush=True)
+    _report(found, seconds)
+
+
+def _fixed(size: int, wait: int) -> dict[str, str]:
+    """Batch as servers without a cost model do: up to `size` rows, up to `wait` ms for them to come together."""
+    return {"AUTO_TUNE": "off", "MAX_BATCH_SIZE": str(size), "MIN_BATCH_SIZE": str(size), "MAX_WAIT_MS": str(wait)}
+
+
+@contextmanager
+def _serving(given: dict[str, str]) -> Iterator[Server]:
+    common = {"ACCESS_LOG": "off", "CACHE_MB": "0", "TARGET_LATENCY_MS": str(int(TARGET * 1000))}
+    environment: dict[str, Any] = common | given
+    with Server(DEFAULT, **environment) as server:
+        server.wait_until_ready()
+        yield server
+
+
+def _capacity(server: Server, kind: Texts, seconds: float) -> float:
+    """Give the requests a second that clients who wait for their answers get done."""
+    return uvloop.run(closed(server.port, PATH, kind(99), clients=CLIENTS, seconds=seconds / 2)).rate
+
+
+def _day(capacity: dict[Texts, float], seconds: float, *, seed: int) -> list[Ask]:
+    asked: list[Ask] = []
+    for number, phase in enumerate(PHASES):
+        words, start = phase.texts(seed), number * seconds
+        rate = phase.share * capacity[phase.texts]
+        arrivals = poisson(rate, seconds, even(1, 1), seed=10 * seed + number, start=start)
+        asked += [Ask(arrival.at, *next(words)) for arrival in arrivals]
+    return asked
+
+
+async def _play(server: Server, day: Sequence[Ask], seconds: float) -> list[Got]:
+    """Play a day to one server, whether or not what came before is answered."""
+    loop, idle, found = asyncio.get_running_loop(), list[Connection](), list[Got]()
+
+    async def ask(one: Ask) -> None:
+        came = time.perf_counter()
+        connection = idle.pop() if idle else (await loop.create_connection(Connection, "127.0.0.1", server.port))[1]
+        answer = await connection.ask(PATH, body(one.text))
+        took = time.perf_counter() - came if answer.status == 200 else float("inf")
+        found.append(Got(one.at, one.tokens, took))
+        idle.append(connection)
+
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for number, phase in enumerate(PHASES):
+            with _cores(server.process.pid, fewer=phase.fewer):
+                for one in (one for one in day if number * seconds <= one.at < (number + 1) * seconds):
+                    await asyncio.sleep(began + one.at - time.perf_counter())
+                    group.create_task(ask(one))
+    for connection in idle:
+        connection.close()
+    return found
+
+
+@contextmanager
+def _cores(process: int, *, fewer: bool) -> Iterator[None]:
+    """Take a core from all threads of a process, if it has more than one."""
+    had = os.sched_getaffinity(process)
+    if fewer and len(had) > 1:
+        _pin(process, had - {max(had)})
+    try:
+        yield
+    finally:
+        if fewer:
+            _pin(process, had)
+
+
+def _pin(process: int, cores: set[int]) -> None:
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), cores)
+
+
+def _goodput(got: Sequence[Got], seconds: float) -> float:
+    return sum(one.tokens for one in got if one.seconds <= TARGET) / seconds
+
+
+def _report(found: dict[str, list[list[Got]]], seconds: float) -> None:
+    whole = seconds * len(PHASES)
+    goodput = {name: [_goodput(day, whole) for day in days] for name, days in found.items()}
+    best = max((name for name in goodput if name != OURS), key=lambda name: statistics.median(goodput[name]))
+    print(
+        f"\nTokens a second in time, medians of {len(goodput[OURS])} rounds [least to greatest]; p95 ms once settled,"
+    )
+    print(f"by phase: {', '.join(phase.name for phase in PHASES)}")
+    for name in sorted(goodput, key=lambda name: -statistics.median(goodput[name])):
+        values = goodput[name]
+        settled = "  ".join(f"{_p95(found[name], number, seconds):5.0f}" for number in range(len(PHASES)))
+        print(f"  {name:<16}{statistics.median(values):8.0f} [{min(values):.0f} to {max(values):.0f}]   {settled}")
+    ratios = [ours / max(theirs, 1.0) for ours, theirs in zip(goodput[OURS], goodput[best], strict=True)]
+    middle = statistics.median(ratios)
+    print(f"  {OURS} / best fixed ({best}): {middle:.2f} [{min(ratios):.2f} to {max(ratios):.2f}]")
+
+
+def _p95(days: Sequence[Sequence[Got]], number: int, seconds: float) -> float:
+    """Milliseconds, of those who were let in during the second half of a phase, in all rounds."""
+    begin, end = (number + 0.5) * seconds, (number + 1) * seconds
+    taken = sorted(
+        one.seconds for one in itertools.chain(*days) if begin <= one.at < end and one.seconds < float("inf")
+    )
+    return taken[int(0.95 * (len(taken) - 1))] * 1000 if taken else float("nan")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if sys.argv[1:] else ROUNDS)
