@@ -11,6 +11,7 @@ from gpu_service.cache import Caches
 from gpu_service.engine import Engine
 from gpu_service.errors import NotReady
 from gpu_service.generation.decoder import Decoder
+from gpu_service.generation.genai import Genai
 from gpu_service.generation.service import Generation
 from gpu_service.log import event
 from gpu_service.prepare import planned, prepare
@@ -191,7 +192,8 @@ def _service(
     given: dict[str, Any] = {"threads": settings.threads, "device": settings.device}
     cuda = settings.cuda
     if spec.task == "generation":
-        return Generation(settings, load=lambda: Decoder.of(prepared(), **given), telemetry=telemetry)
+        kind = Genai if spec.engine == "genai" else Decoder
+        return Generation(settings, load=lambda: kind.of(prepared(), **given), telemetry=telemetry)
     return Service(settings, load=lambda: Engine.of(prepared(), cuda=cuda, **given), telemetry=telemetry, caches=caches)
 
 

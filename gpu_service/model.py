@@ -16,6 +16,7 @@ GRAPH: Final = "model.onnx"
 WEIGHTS: Final = "model.onnx.data"
 TOKENIZER: Final = "tokenizer.json"
 MANIFEST: Final = "manifest.json"
+GENAI: Final = "genai_config.json"  # what the builder of onnxruntime-genai writes beside a graph
 STORE: Final = Path(__file__).resolve().parent.parent / "build" / "models"
 DEFAULT: Final = STORE / NAME
 

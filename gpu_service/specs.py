@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from gpu_service.model import MANIFEST, ModelError
+from gpu_service.model import GENAI, MANIFEST, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +61,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     reference: str = ""
     eos: list[Annotated[int, Meta(ge=0)]] = []
     slots: Annotated[int, Meta(ge=1, le=1024)] = 8
+    engine: Literal["onnxruntime", "genai"] = "onnxruntime"
     prefill: Annotated[int, Meta(ge=1)] = 256
 
     @property
@@ -166,7 +167,10 @@ def _faults(spec: Spec) -> list[str]:
         "'task' is generation, whose graphs are not made here: name the *.onnx that `python -m "
         "onnxruntime_genai.models.builder` writes": made and spec.task == "generation",
         "'eos' is missing: the ids of the tokens that end an answer, or a genai_config.json that has them": (
-            spec.task == "generation" and not spec.eos and "genai_config.json" not in spec.sha256
+            spec.task == "generation" and not spec.eos and GENAI not in spec.sha256
+        ),
+        "'engine' is genai, which needs a genai_config.json: name it in 'sha256', or remove 'engine'": (
+            spec.engine == "genai" and (spec.task != "generation" or GENAI not in spec.sha256)
         ),
         "'pooling' is last, which BERT has not: mean or cls": made and spec.pooling == "last",
         f"'precision' is {spec.precision}, but only graphs that are made here have one: remove it": (

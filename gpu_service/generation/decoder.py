@@ -6,25 +6,28 @@ of tokens comes from its attention mask. Nothing is copied but the row of a sequ
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
-from gpu_service.generation.template import Template
+from gpu_service.generation.folder import template, told
+from gpu_service.generation.loop import Generator
 from gpu_service.model import TOKENIZER, ModelError
 from gpu_service.session import Interrupts, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from gpu_service.generation.folder import Told
+    from gpu_service.generation.template import Template
     from gpu_service.prepare import Prepared
+    from gpu_service.runs import Runs
     from gpu_service.settings import Device
+    from gpu_service.telemetry import Telemetry
 
 _PAST: Final = "past_key_values."
 _PRESENT: Final = "present."
@@ -42,9 +45,9 @@ class Decoder:
         self.manifest, self.spec = prepared.manifest, prepared.spec
         self.template = template
         self.context = self.spec.max_tokens
-        told = _told(prepared.directory)
-        self.ends = frozenset(self.spec.eos or told.ends)
-        self._states = self._room(told)
+        known = told(prepared.directory)
+        self.ends = frozenset(self.spec.eos or known.ends)
+        self._states = self._room(known)
         self._views: dict[tuple[int, int], dict[str, Any]] = {}
 
     @classmethod
@@ -57,12 +60,13 @@ class Decoder:
         directory, spec = prepared.directory, prepared.spec
         if device == "cuda":
             raise ModelError(
-                f"The model {prepared.manifest.name} generates on the CPU alone: set DEVICE=cpu, or serve it by an "
-                "OpenAI-compatible server and name that as a provider in the gateway's catalog."
+                f"The model {prepared.manifest.name} generates on the CPU alone: set DEVICE=cpu, or engine = "
+                '"genai" in models.toml for a graph with paged attention, or serve it by an OpenAI-compatible server '
+                "and name that as a provider in the gateway's catalog."
             )
         session = open_session(directory / str(spec.graph), threads=threads, device="cpu")
         tokenizer = Tokenizer.from_file(str(directory / TOKENIZER))
-        found = cls(session, tokenizer, prepared, _template(directory))
+        found = cls(session, tokenizer, prepared, template(directory))
         found.warm_up()
         return found
 
@@ -70,6 +74,10 @@ class Decoder:
     def provider(self) -> str:
         """The execution provider that the session runs on."""
         return str(self._session.get_providers()[0])
+
+    def generator(self, *, places: int, telemetry: Telemetry, runs: Runs) -> Generator:
+        """Make what answers requests with it."""
+        return Generator(self, places=places, telemetry=telemetry, runs=runs)
 
     def warm_up(self) -> None:
         """Read a token and continue it, in place.
@@ -149,29 +157,3 @@ class Decoder:
                 f"input_ids, attention_mask and {_PAST}N.key and .value are needed: {_REMEDY}."
             )
         return found
-
-
-class Told(NamedTuple):
-    """What genai_config.json says, which the builder writes beside the graph: zeros and nothing where there is none."""
-
-    ends: tuple[int, ...]
-    context: int
-    head: int
-
-
-def _told(directory: Path) -> Told:
-    path = directory / "genai_config.json"
-    model = json.loads(path.read_bytes())["model"] if path.exists() else {}
-    ends = model.get("eos_token_id", [])
-    head = model.get("decoder", {}).get("head_size", 0)
-    return Told(tuple(ends if isinstance(ends, list) else [ends]), model.get("context_length", 0), head)
-
-
-def _template(directory: Path) -> Template | None:
-    """Read the chat template, from the two places where models keep it."""
-    single, path = directory / "chat_template.jinja", directory / "tokenizer_config.json"
-    config = json.loads(path.read_bytes()) if path.exists() else {}
-    source = single.read_text(encoding="utf-8") if single.exists() else config.get("chat_template")
-    known = {name: config.get(name) for name in ("bos_token", "eos_token")}
-    texts = {name: value["content"] if isinstance(value, dict) else value for name, value in known.items() if value}
-    return Template(source, texts) if isinstance(source, str) else None

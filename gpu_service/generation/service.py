@@ -6,8 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from gpu_service.generation.decoder import Decoder
-from gpu_service.generation.loop import Generator
+from gpu_service.generation.jobs import Model
 from gpu_service.loading import Loading
 from gpu_service.runs import Runs
 from shared.core.errors import BadRequest
@@ -15,7 +14,7 @@ from shared.core.errors import BadRequest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gpu_service.generation.loop import Job, Wish
+    from gpu_service.generation.jobs import Job, Jobs, Wish
     from gpu_service.settings import Settings
     from gpu_service.telemetry import Telemetry
 
@@ -23,15 +22,15 @@ _INLINE: Final = 2_000  # characters that are tokenized at once: sooner done tha
 _CHARACTERS: Final = 32  # of a token, in the mean over a whole prompt: far more than any text has
 
 
-class Generation(Loading[Decoder]):
-    """Owns the decoder and the thread that runs it."""
+class Generation(Loading[Model]):
+    """Owns the model and the thread that runs it."""
 
-    def __init__(self, settings: Settings, *, load: Callable[[], Decoder], telemetry: Telemetry) -> None:
+    def __init__(self, settings: Settings, *, load: Callable[[], Model], telemetry: Telemetry) -> None:
         super().__init__(load)
         self._places = settings.places
         self.runs = Runs(settings.patience, lambda thread: self.start().result().interrupt(thread))
         self._telemetry = telemetry
-        self._generator: Generator | None = None
+        self._generator: Jobs | None = None
 
     @property
     def waiting(self) -> int:
@@ -70,7 +69,7 @@ class Generation(Loading[Decoder]):
         """
         decoder = await self.engine()
         if self._generator is None:
-            self._generator = Generator(decoder, places=self._places, telemetry=self._telemetry, runs=self.runs)
+            self._generator = decoder.generator(places=self._places, telemetry=self._telemetry, runs=self.runs)
         return self._generator.submit(wish)
 
     def stuck(self, now: float) -> bool:

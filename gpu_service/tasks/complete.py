@@ -10,7 +10,7 @@ from shared.core.errors import BadRequest
 
 if TYPE_CHECKING:
     from gpu_service.fleet import Fleet
-    from gpu_service.generation.decoder import Decoder
+    from gpu_service.generation.jobs import Model
     from gpu_service.tasks.answer import Answer, Streamed
 
 _USUAL: Final = 16  # tokens, as OpenAI has it
@@ -40,7 +40,7 @@ async def complete(fleet: Fleet, data: bytes) -> Answer | Streamed:
     return await generate.told(await service.submit(wish), given, _SHAPE)
 
 
-def _prompt(prompt: Any, decoder: Decoder) -> str | list[int]:  # noqa: ANN401 - it is whatever the client sent
+def _prompt(prompt: Any, decoder: Model) -> str | list[int]:  # noqa: ANN401 - it is whatever the client sent
     """Take a text or token ids, bare or as the one item of an array."""
     if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
         prompt = prompt[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from gpu_service.generation.loop import Wish
+from gpu_service.generation.jobs import Wish
 from gpu_service.tasks.answer import Answer, Streamed, Work, encode, identity
 from shared.core import errors
 from shared.core.errors import BadRequest
@@ -19,8 +18,7 @@ from shared.core.fields import typed
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from gpu_service.generation.decoder import Decoder
-    from gpu_service.generation.loop import Job, Piece
+    from gpu_service.generation.jobs import Job, Model, Piece
 
 _DONE: Final = b"data: [DONE]\n\n"
 _NEUTRAL: Final[Mapping[str, tuple[object, ...]]] = {  # what a field may say that is not acted upon
@@ -81,7 +79,7 @@ def options(raw: Mapping[str, Any]) -> Options:
     return typed(raw, Options)
 
 
-def wish(prompt: Sequence[int], given: Options, decoder: Decoder, *, param: str, usual: int | None) -> Wish:
+def wish(prompt: Sequence[int], given: Options, decoder: Model, *, param: str, usual: int | None) -> Wish:
     """Make the wish; without `max_tokens` an answer has `usual` tokens, or what fits.
 
     Raises:
@@ -100,7 +98,7 @@ def wish(prompt: Sequence[int], given: Options, decoder: Decoder, *, param: str,
         limit=min(room, *limits),
         temperature=1.0 if given.temperature is None else given.temperature,
         top_p=given.top_p or 1.0,
-        seed=secrets.randbits(63) if given.seed is None else given.seed,
+        seed=given.seed,
         stops=[given.stop] if isinstance(given.stop, str) else given.stop or [],
     )
 

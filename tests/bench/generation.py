@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gpu_service.generation.decoder import Decoder
-from gpu_service.generation.loop import Generator, Wish
+from gpu_service.generation.jobs import Wish
+from gpu_service.generation.loop import Generator
 from gpu_service.generation.scheduler import Scheduler
 from gpu_service.prepare import prepare
 from gpu_service.specs import Spec
@@ -25,7 +26,7 @@ from gpu_service.telemetry import Telemetry
 from tests.gpu_service.generation import llama
 
 if TYPE_CHECKING:
-    from gpu_service.generation.loop import Job
+    from gpu_service.generation.jobs import Job
 
 SIZE: Final = llama.Size(hidden=512, layers=4, heads=8, kv_heads=4, head=64, wide=1536)
 REQUESTS, SLOTS, ROUNDS = 32, 8, 5

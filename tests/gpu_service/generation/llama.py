@@ -54,14 +54,40 @@ def write(folder: Path, *, context: int = 128, seed: int = 0, size: Size = TINY)
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {"chat_template": TEMPLATE}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    told = {"eos_token_id": [END], "context_length": context, "decoder": {"head_size": size.head}}
-    (folder / "genai_config.json").write_text(json.dumps({"model": told}))
+    (folder / "genai_config.json").write_text(json.dumps(_config(context, tokenizer.get_vocab_size(), size)))
     found = weights(tokenizer.get_vocab_size(), seed, size)
     letters = [*SPECIAL, *sorted(ByteLevel.alphabet())]
     found["head"][:, [len(letter) > 1 or not letter.isascii() for letter in letters]] = 0  # they are seldom likely
     onnx.save_model(_Graph(found, context, size).model(), str(folder / "model.onnx"))
     np.savez(folder.parent / f"{folder.name}.npz", **found)  # type: ignore[arg-type]
     return digests(folder)
+
+
+def _config(context: int, vocabulary: int, size: Size) -> dict[str, Any]:
+    """What onnxruntime-genai's builder says of such a graph."""
+    decoder = {
+        "filename": "model.onnx",
+        "session_options": {"provider_options": []},
+        "head_size": size.head,
+        "hidden_size": size.hidden,
+        "num_attention_heads": size.heads,
+        "num_hidden_layers": size.layers,
+        "num_key_value_heads": size.kv_heads,
+        "inputs": {
+            "input_ids": "input_ids",
+            "attention_mask": "attention_mask",
+            "past_key_names": "past_key_values.%d.key",
+            "past_value_names": "past_key_values.%d.value",
+        },
+        "outputs": {
+            "logits": "logits",
+            "present_key_names": "present.%d.key",
+            "present_value_names": "present.%d.value",
+        },
+    }
+    numbers = {"bos_token_id": 0, "eos_token_id": [END], "pad_token_id": END, "vocab_size": vocabulary}
+    model = {"type": "llama", **numbers, "context_length": context, "decoder": decoder}
+    return {"model": model, "search": {"max_length": context, "past_present_share_buffer": True}}
 
 
 def weights(vocabulary: int, seed: int, size: Size = TINY) -> Weights:

@@ -65,7 +65,7 @@ def test_cuda_is_refused_with_a_way_out(models: Path, tmp_path: Path) -> None:
     prepared = prepare(MODEL, specs.load(models)[MODEL], store=tmp_path)
 
     with pytest.raises(
-        ModelError, match="generates on the CPU alone: set DEVICE=cpu, or serve it by an OpenAI-compatible"
+        ModelError, match=r'set DEVICE=cpu, or engine = "genai" .*, or serve it by an OpenAI-compatible'
     ):
         Decoder.of(prepared, device="cuda")
 

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gpu_service.errors import Overloaded
-from gpu_service.generation.loop import Generator, Job, Wish
+from gpu_service.generation.jobs import Job, Wish
+from gpu_service.generation.loop import Generator
+from gpu_service.runs import Runs
 from gpu_service.telemetry import Telemetry
+from shared.core.errors import BadRequest
 from tests.gpu_service.generation import llama
 
 if TYPE_CHECKING:
@@ -20,11 +23,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gpu_service.generation.decoder import Decoder
+    from gpu_service.generation.jobs import Model
 
 PROMPTS = ["hello world", "a", "the quick brown fox jumps over the lazy dog", "0123456789", "x = [1, 2]", "Zürich 🎉"]
 
 
-def tokens_of(decoder: Decoder, text: str) -> list[int]:
+def tokens_of(decoder: Model, text: str) -> list[int]:
     """The prompt's tokens."""
     ids: list[int] = decoder.tokenizer.encode(text).ids
     return ids
@@ -38,11 +42,16 @@ async def heard(job: Job) -> tuple[str, str | None, list[int]]:
     return text, finish, list(job.sequence.tokens)
 
 
-def alone(decoder: Decoder, wish: Wish) -> tuple[str, str | None, list[int]]:
+def watched(decoder: Model) -> Runs:
+    """What looks after its runs."""
+    return Runs(None, decoder.interrupt)
+
+
+def alone(decoder: Model, wish: Wish) -> tuple[str, str | None, list[int]]:
     """What one request gets of a generator of its own."""
 
     async def situation() -> tuple[str, str | None, list[int]]:
-        generator = Generator(decoder, places=1, telemetry=Telemetry())
+        generator = decoder.generator(places=1, telemetry=Telemetry(), runs=watched(decoder))
         try:
             return await heard(generator.submit(wish))
         finally:
@@ -51,11 +60,11 @@ def alone(decoder: Decoder, wish: Wish) -> tuple[str, str | None, list[int]]:
     return asyncio.run(situation())
 
 
-def test_the_tokens_are_those_of_the_formulae(decoder: Decoder, weights: llama.Weights) -> None:
+def test_the_tokens_are_those_of_the_formulae(model: Model, weights: llama.Weights) -> None:
     """Greedy, the whole text computed again for every token in float64: the same twenty tokens."""
     for prompt in PROMPTS:
-        ids = tokens_of(decoder, prompt)
-        found = alone(decoder, Wish(ids, 20, temperature=0))[2]
+        ids = tokens_of(model, prompt)
+        found = alone(model, Wish(ids, 20, temperature=0))[2]
         expected = llama.continued(weights, ids, 20)
 
         assert found == (expected[: expected.index(llama.END) + 1] if llama.END in expected else expected)
@@ -73,16 +82,20 @@ def test_the_token_that_ends_an_answer_is_not_shown(decoder: Decoder, weights: l
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
-def test_staggered_requests_get_what_they_get_alone(temperature: float, decoder: Decoder) -> None:
+def test_staggered_requests_get_what_they_get_alone(temperature: float, engine: str, model: Model) -> None:
     """Six requests over three slots, each coming when another has some tokens: token for token as alone."""
+    if engine == "genai" and temperature:
+        with pytest.raises(BadRequest, match="takes no 'seed' here"):
+            alone(model, Wish([75], 1, temperature=temperature, seed=1))
+        return
     wishes = [
-        Wish(tokens_of(decoder, prompt), 10 + 7 * place, temperature=temperature, seed=place)
+        Wish(tokens_of(model, prompt), 10 + 7 * place, temperature=temperature, seed=place)
         for place, prompt in enumerate(PROMPTS)
     ]
-    expected = [alone(decoder, wish) for wish in wishes]
+    expected = [alone(model, wish) for wish in wishes]
 
     async def situation() -> list[tuple[str, str | None, list[int]]]:
-        generator = Generator(decoder, places=9, telemetry=Telemetry())
+        generator = model.generator(places=9, telemetry=Telemetry(), runs=watched(model))
         found: list[asyncio.Task[tuple[str, str | None, list[int]]]] = []
         try:
             for wish in wishes:
@@ -121,6 +134,10 @@ class Held:
         self.batches.append(len(tokens))
         self.begun.release()
         return self._decoder.proceed(tokens, held)
+
+    def generator(self, *, places: int, telemetry: Telemetry, runs: Runs) -> Generator:
+        """Its own."""
+        return Generator(self, places=places, telemetry=telemetry, runs=runs)  # type: ignore[arg-type]
 
     def interrupt(self, _thread: int) -> None:
         """It heeds nothing."""
@@ -182,12 +199,12 @@ def test_who_leaves_frees_the_slot_and_too_many_are_sent_away(decoder: Decoder) 
     assert is_over
 
 
-def test_what_is_not_done_at_the_end_is_told(decoder: Decoder) -> None:
+def test_what_is_not_done_at_the_end_is_told(model: Model) -> None:
     """A request under way when the service stops gets an error, not silence."""
 
     async def situation() -> object:
-        generator = Generator(decoder, places=1, telemetry=Telemetry())
-        job = generator.submit(Wish([75], 10_000, temperature=0))
+        generator = model.generator(places=1, telemetry=Telemetry(), runs=watched(model))
+        job = generator.submit(Wish([75], 100, temperature=0))
         await job.pieces.get()
         await asyncio.to_thread(generator.close)
         return (await asyncio.gather(heard(job), return_exceptions=True))[0]

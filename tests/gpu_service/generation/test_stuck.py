@@ -10,12 +10,16 @@ import pytest
 
 from gpu_service.batching.limits import Patience
 from gpu_service.errors import NotReady, Stuck
-from gpu_service.generation.loop import Generator, Wish
+from gpu_service.generation.jobs import Wish
+from gpu_service.generation.loop import Generator
+from gpu_service.generation.scheduler import Scheduler, Step
 from gpu_service.runs import Runs
 from gpu_service.telemetry import Telemetry
 from tests.gpu_service.generation.test_loop import Held, heard
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gpu_service.generation.decoder import Decoder
 
 WISH = Wish([75, 72], 5, temperature=0)
@@ -64,3 +68,34 @@ def test_all_are_told_when_it_is_given_up(decoder: Decoder) -> None:
             generator.close()
 
     assert [type(one) for one in asyncio.run(situation())] == [NotReady] * 5
+
+
+class Broken(Scheduler):
+    """Fails at its first step, as only a mistake in it could make it."""
+
+    steps = 0
+
+    def step(self) -> Step:
+        """Fail once."""
+        self.steps += 1
+        if self.steps == 2:
+            raise RuntimeError("a mistake")
+        return super().step()
+
+
+def test_a_thread_that_fails_leaves_nobody_waiting(decoder: Decoder) -> None:
+    """All hear of it, and the next request is served by another thread."""
+
+    async def situation() -> tuple[Sequence[object], object]:
+        broken = Broken(slots=3, chunk=5)
+        generator = Generator(decoder, places=9, telemetry=Telemetry(), scheduler=broken)
+        try:
+            jobs = [generator.submit(WISH) for _ in range(2)]
+            found = await asyncio.gather(*map(heard, jobs), return_exceptions=True)
+            return found, await heard(generator.submit(WISH))
+        finally:
+            generator.close()
+
+    found, following = asyncio.run(situation())
+    assert RuntimeError in {type(one) for one in found}
+    assert isinstance(following, tuple)
