@@ -24,6 +24,7 @@ _STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", 
 _TYPES = {429: "rate_limit_error", 503: "overloaded_error", 504: "timeout_error"}
 _FIELDS = {  # as the hub calls them, and as the client does
     "stop": "stop_sequences",
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
     "response_format": "output_config.format",
     "reasoning_effort": "output_config.effort",
     "user": "metadata.user_id",

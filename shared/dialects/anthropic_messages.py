@@ -164,7 +164,8 @@ class Conversation:
             case shapes.Base64Source() as source:
                 self.unbounded = self.unbounded or "messages"
                 file = {"filename": block.title or "document.pdf", "file_data": self._data_url(source)}
-                made = [{"type": "file", "file": file}]
+                made = [{"type": "text", "text": block.context}] if block.context else []
+                made.append({"type": "file", "file": file})
             case _:
                 self.only_natively("messages", unbounded=True)
                 made = []

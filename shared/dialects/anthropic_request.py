@@ -13,6 +13,7 @@ from shared.core.chat import Chat, may_cache, refuse_strange
 from shared.core.errors import BadRequest
 from shared.core.fields import typed
 from shared.core.usage import estimate
+from shared.core.wire import encode
 from shared.dialects.anthropic_messages import Conversation
 from shared.dialects.anthropic_shapes import CountTokensFields, MessagesFields, Tool
 
@@ -123,9 +124,18 @@ def _tool(tool: dict[str, Any], at: str, talk: Conversation) -> dict[str, Any] |
         return None
     known = typed(tool, Tool, at)
     function: dict[str, Any] = {"name": known.name, "parameters": known.input_schema}
-    function |= {"description": known.description} if known.description is not None else {}
+    description = _described(known)
+    function |= {"description": description} if description is not None else {}
     function |= {"strict": known.strict} if known.strict is not None else {}
     return talk.cached({"type": "function", "function": function}, known.cache_control)
+
+
+def _described(tool: Tool) -> str | None:
+    """Return what a tool does, with the examples of its input, which have no place of their own elsewhere."""
+    if not tool.input_examples:
+        return tool.description
+    examples = "\n".join(encode(example).decode() for example in tool.input_examples)
+    return f"{tool.description or ''}\n\nExamples of the input:\n{examples}".strip()
 
 
 def _choice(choice: ToolChoice) -> str | dict[str, Any]:

@@ -136,6 +136,7 @@ class Tool(Struct):
     input_schema: dict[str, Any]
     description: str | None = None
     strict: bool | None = None
+    input_examples: list[dict[str, Any]] | None = None
     cache_control: Block | None = None
 
 

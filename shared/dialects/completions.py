@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NAME, OBJECT = "completions", "text_completion"
 USUAL_TOKENS = 16  # of an answer, as OpenAI has it
 MOST_PROMPTS = 128  # in one request, as many as there may be answers
-_FIELDS = {"messages": "prompt", "messages[0].content": "prompt", "top_logprobs": "logprobs"}  # the hub's, the client's
+_FIELDS = {"messages": "prompt", "top_logprobs": "logprobs"}  # as the hub calls them, and as the client does
 _FINISHES = frozenset({"stop", "length", "content_filter"})
 _OWN = frozenset({"prompt", "best_of", "echo", "suffix", "logprobs"})
 

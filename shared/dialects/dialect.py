@@ -72,13 +72,23 @@ def _said(choice: Mapping[str, Any]) -> bool:
 
 
 def named(error: Exception, names: Mapping[str, str]) -> dict[str, object]:
-    """Return an error object that names the client's own field where the error names that of the hub."""
+    """Return an error object that names the client's own field where the error names that of the hub.
+
+    Of a place in the conversation the field alone is told: its items are counted otherwise here.
+    """
     found = errors.body(error)
     param = found["param"]
-    own = names.get(param) if isinstance(param, str) and not isinstance(error, errors.Misplaced) else None
+    own = _own(param, names) if isinstance(param, str) and not isinstance(error, errors.Misplaced) else None
     if own is None:
         return found
     return {**found, "param": own, "message": str(found["message"]).replace(f"'{param}'", f"'{own}'")}
+
+
+def _own(param: str, names: Mapping[str, str]) -> str | None:
+    field, dot, inner = param.partition(".")
+    field, _, place = field.partition("[")
+    own = names.get(param) or names.get(field)
+    return f"{own}.{inner}" if own and dot and not place and param not in names else own
 
 
 class Dialect(NamedTuple):

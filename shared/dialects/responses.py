@@ -22,6 +22,7 @@ _FIELDS = {  # as the hub calls them, and as the client does
     "max_tokens": "max_output_tokens",
     "max_completion_tokens": "max_output_tokens",
     "messages": "input",
+    "logprobs": "top_logprobs",
     "reasoning_effort": "reasoning.effort",
     "response_format": "text.format",
     "verbosity": "text.verbosity",

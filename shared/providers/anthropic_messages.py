@@ -117,8 +117,7 @@ def _said(message: dict[str, Any], where: str, provider: Provider) -> list[Block
         given = arguments(call["function"]["arguments"], f"{path}.function.arguments")
         block = {"type": "tool_use", "id": call["id"], "name": call["function"]["name"], "input": given}
         blocks += _cached(call, [block])
-    if message.get("function_call"):
-        raise no_part(f"{where}.function_call", "function_call", provider)
+    translating.refuse_old(message, where, provider)
     return blocks
 
 

@@ -111,8 +111,7 @@ def _said(message: dict[str, Any], where: str, provider: Provider) -> list[Block
             raise no_part(path, call["type"], provider)
         given = arguments(call["function"]["arguments"], f"{path}.function.arguments")
         blocks.append({"toolUse": {"toolUseId": call["id"], "name": call["function"]["name"], "input": given}})
-    if message.get("function_call"):
-        raise no_part(f"{where}.function_call", "function_call", provider)
+    translating.refuse_old(message, where, provider)
     return blocks
 
 

@@ -54,7 +54,7 @@ def _turn(
 ) -> tuple[str, list[Part]]:
     match message["role"]:
         case "user":
-            return "user", _content(message, where, provider)
+            return "user", _content(_labelled(message), where, provider)
         case "assistant":
             return "model", _said(message, where, provider, names, signed=signed)
         case "tool":
@@ -63,6 +63,15 @@ def _turn(
             raise BadRequest(
                 f"The provider '{provider.name}' knows no role '{role}'; use tools.", param=f"{where}.role"
             )
+
+
+def _labelled(message: dict[str, Any]) -> dict[str, Any]:
+    """Return what a user says, with the names of files before them: a part has no name of its own."""
+    said: list[dict[str, Any]] = []
+    for part in parts(message.get("content")):
+        name = part["file"].get("filename") if part["type"] == "file" else None
+        said += [{"type": "text", "text": f"{name}:"}, part] if name else [part]
+    return {**message, "content": said}
 
 
 def _content(message: dict[str, Any], where: str, provider: Provider) -> list[Part]:
@@ -120,8 +129,7 @@ def _said(
             raise no_part(path, call["type"], provider)
         names[call["id"]] = call["function"]["name"]
         found.append(_call(call, path, unsigned=signed and number == 0))
-    if message.get("function_call"):
-        raise no_part(f"{where}.function_call", "function_call", provider)
+    translating.refuse_old(message, where, provider)
     return found
 
 

@@ -1,7 +1,8 @@
 """A request that came in another dialect, as OpenAI takes it: without the members that only the hub has.
 
 Marks for a cache and thoughts of earlier turns change no answer, so they are left out. Images that a tool answered with
-are shown by the user, right after the answers of the tools: OpenAI takes none in a tool's own message.
+are shown by the user, right after the answers of the tools: OpenAI takes none in a tool's own message. That a tool has
+failed is told in words, for the same reason.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ def _messages(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 made["content"] = "\n".join(part["text"] for part in parts if part["type"] == "text")
             else:
                 made["content"] = parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts
+        if message.get("is_error"):
+            made["content"] = f"Error: {made.get('content') or 'the tool failed'}"
         if "tool_calls" in made:
             made["tool_calls"] = [_without(call) for call in made["tool_calls"]]
         found.append(made)

@@ -116,6 +116,13 @@ def conversation(
     return system, turns
 
 
+def refuse_old(message: Mapping[str, Any], where: str, provider: Provider) -> None:
+    """Raise BadRequest for what else an assistant may have said: a call in its older form, or aloud."""
+    for kind in ("function_call", "audio"):
+        if message.get(kind):
+            raise no_part(f"{where}.{kind}", kind, provider)
+
+
 def parts(content: object) -> list[dict[str, Any]]:
     """Return the content of a message as parts; text that is empty is none."""
     if isinstance(content, list):
@@ -199,12 +206,13 @@ def schema_of(raw: Mapping[str, Any], provider: Provider) -> dict[str, Any] | No
         return None
     if found["type"] == "json_object":
         return {}
-    schema: dict[str, Any] | None = found["json_schema"].get("schema")
+    form: dict[str, Any] = found["json_schema"]
+    schema: dict[str, Any] | None = form.get("schema")
     if not schema:
         raise BadRequest(
             f"The provider '{provider.name}' needs the schema itself.", param="response_format.json_schema.schema"
         )
-    return schema
+    return {"description": form["description"], **schema} if form.get("description") else schema
 
 
 def functions(raw: Mapping[str, Any], provider: Provider) -> list[dict[str, Any]]:

@@ -116,7 +116,7 @@ def test_a_turn_of_tools_becomes_calls_and_answers() -> None:
     plain = openai_plain.plain(made.raw)["messages"]
     assert [message["role"] for message in plain] == ["user", "assistant", "tool", "user", "user"]
     assert plain[1].keys() == {"role", "content", "tool_calls"}
-    assert (plain[2]["content"], plain[4]["content"]) == ("no", "so?")
+    assert (plain[2]["content"], plain[4]["content"]) == ("Error: no", "so?")
     assert plain[3]["content"] == [{"type": "image_url", "image_url": {"url": "https://x/y.png"}}]
 
 

@@ -133,7 +133,7 @@ def test_a_whole_conversation_goes_back(claude: anthropic.Anthropic, upstream: h
     body = json.loads(call["body"])
     roles = [message["role"] for message in body["messages"]]
     assert roles == ["system", "user", "assistant", "tool", "tool", "user", "user"]
-    assert [message["content"] for message in body["messages"][3:5]] == ["sunny", "no data"]
+    assert [message["content"] for message in body["messages"][3:5]] == ["sunny", "Error: no data"]
     assert body["messages"][5]["content"][0]["image_url"]["url"] == f"data:image/png;base64,{PIXEL}"
     assert (body["stop"], body["tool_choice"]) == (["never"], "none")
     assert "cache_control" not in call["body"]
