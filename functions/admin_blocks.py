@@ -15,6 +15,7 @@ from functions.registry import Unknown
 from functions.scopes import scope
 from functions.visit import Cursor, Limit, answer, checked_cursor, listed
 from shared.core.errors import BadRequest
+from shared.core.principals import FOREIGN_ID, USER_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 router = Router()  # type: ignore[no-untyped-call]
 _TAGS = ["blocks"]
-_ID = re.compile(r"(key|user):[a-z0-9][a-z0-9._-]{0,63}|ip:[0-9a-f.:]{2,39}/\d{1,3}")
+_ID = re.compile(rf"(key|user):{USER_ID.pattern}|user:{FOREIGN_ID.pattern}|ip:[0-9a-f.:]{{2,39}}/\d{{1,3}}")
 
 
 class _Target(NamedTuple):
@@ -82,7 +83,9 @@ def _target(visit: Visit, text: str) -> _Target:
     if kind not in {"key", "user"}:
         raise Unknown("block")
     found = scope(visit, text)
-    return _Target(found.text, found.sort_key, None, lambda old, until: {**old, "blocked_until": until})
+    return _Target(
+        found.text, found.sort_key, found.fresh(visit.org), lambda old, until: {**old, "blocked_until": until}
+    )
 
 
 def _place(visit: Visit, target: _Target) -> Item:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.api_gateway import Router
@@ -11,13 +12,14 @@ from aws_lambda_powertools.event_handler.api_gateway import Router
 from functions import people
 from functions.people_requests import NewTeam, NewUser, TeamEdit, UserEdit
 from functions.visit import Cursor, Limit, answer, checked_cursor, listed
+from shared.core.principals import FOREIGN_ID, USER_ID
 
 if TYPE_CHECKING:
     from functions.visit import Visit
 
 router = Router()  # type: ignore[no-untyped-call]
 _USERS, _TEAMS = ["users"], ["teams"]
-_CURSOR = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_CURSOR = re.compile(f"{USER_ID.pattern}|{FOREIGN_ID.pattern}")
 
 
 def _visit() -> Visit:
@@ -43,18 +45,19 @@ def _list_users(limit: Limit = 20, after: Cursor = None) -> Response[str]:
 
 @router.get("/admin/users/<user_id>", tags=_USERS, summary="Look at a user")
 def _show_user(user_id: str) -> Response[str]:
-    return answer(people.shown(people.get(_visit(), "user", user_id)))
+    return answer(people.shown(people.get(_visit(), "user", unquote(user_id))))
 
 
 @router.patch("/admin/users/<user_id>", tags=_USERS, summary="Edit a user; If-Match names the version that was read")
 def _edit_user(user_id: str, wanted: UserEdit) -> Response[str]:
-    return answer(people.shown(people.edit(_visit(), "user", user_id, wanted)))
+    return answer(people.shown(people.edit(_visit(), "user", unquote(user_id), wanted)))
 
 
 @router.delete("/admin/users/<user_id>", tags=_USERS, summary="Delete a user; the very next request is refused")
 def _delete_user(user_id: str) -> Response[str]:
-    people.delete(_visit(), "user", user_id)
-    return answer({"id": user_id, "object": "user", "deleted": True})
+    name = unquote(user_id)
+    people.delete(_visit(), "user", name)
+    return answer({"id": name, "object": "user", "deleted": True})
 
 
 @router.post("/admin/teams", tags=_TEAMS, summary="Make a team")

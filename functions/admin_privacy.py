@@ -7,16 +7,18 @@ an id says nothing of a person once the record with the name is gone, so ids sho
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.api_gateway import Router
 
 from functions import admin_audit, keyring, people
 from functions.admin_usage import told
+from functions.registry import Unknown
 from functions.visit import answer
 from shared.core import periods
 from shared.core.errors import StoreUnavailable
-from shared.core.principals import is_token
+from shared.core.principals import is_foreign, is_token
 from shared.edge.aws import AwsError
 from shared.edge.booking import KEPT_DAYS
 
@@ -39,8 +41,8 @@ def _visit() -> Visit:
 
 @router.get("/admin/users/<user_id>/export", tags=_TAGS, summary="Export all that is held of a user")
 def _export(user_id: str) -> Response[str]:
-    visit = _visit()
-    known = people.get(visit, "user", user_id)
+    visit, user_id = _visit(), unquote(user_id)
+    known = _known(visit, user_id)
     owned = [keyring.shown(record) for record in _keys(visit, user_id)]
     named = {user_id, f"user:{user_id}", *(key["id"] for key in owned), *(f"key:{key['id']}" for key in owned)}
     held = {"user": people.shown(known), "keys": owned, "usage": _usage(visit, user_id)}
@@ -50,14 +52,30 @@ def _export(user_id: str) -> Response[str]:
 
 @router.post("/admin/users/<user_id>/erase", tags=_TAGS, summary="Erase a user and revoke the user's keys; sums stay")
 def _erase(user_id: str) -> Response[str]:
-    visit = _visit()
-    people.get(visit, "user", user_id)
+    visit, user_id = _visit(), unquote(user_id)
+    known = _known(visit, user_id)
     count = 0
     for record in _keys(visit, user_id):
         visit.control.keyring.erase(visit, record["sk"].removeprefix("key#"), ERASED)
         count += 1
-    people.delete(visit, "user", user_id, "erase")  # last: until then the request can be repeated
+    if "version" in known:
+        people.delete(visit, "user", user_id, "erase")  # last: until then the request can be repeated
     return answer({"object": "user", "id": user_id, "erased": True, "keys_revoked": count})
+
+
+def _known(visit: Visit, user_id: str) -> Item:
+    """Return a user's record; one of another issuer's may have none, and have spent something all the same.
+
+    Raises:
+        Unknown: there is no such user.
+        StoreUnavailable: the Directory cannot be reached.
+    """
+    try:
+        return people.get(visit, "user", user_id)
+    except Unknown:
+        if not is_foreign(user_id):
+            raise
+        return {"pk": visit.org, "sk": f"user#{user_id}"}
 
 
 def _keys(visit: Visit, user_id: str) -> Iterator[Item]:

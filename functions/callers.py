@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from shared.core import keys
 from shared.core.errors import Forbidden, Unauthorized
-from shared.core.principals import VOID, is_token
+from shared.core.principals import VOID, is_foreign, is_token
 
 if TYPE_CHECKING:
     from functions.registry import Item, Registry
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def confirmed(registry: Registry, caller: Principal, now: float) -> Principal:
     """Return `caller` with the role, user and team of this moment, in epoch seconds.
 
-    A token's user may be one of another issuer, of whom the Directory knows nothing.
+    A token's user may be one of another issuer, of whom the Directory knows nothing, or no more than limits.
 
     Raises:
         Unauthorized: the key is revoked, rotated, or gone; the user may no longer call, or not with this token.
@@ -29,7 +29,7 @@ def confirmed(registry: Registry, caller: Principal, now: float) -> Principal:
     if user and (user.get("disabled") or user.get("deleted")):
         raise Unauthorized("This user may no longer call.")
     _refuse_blocked(user, "user", now)
-    if user and is_token(caller.key_id):
+    if user and is_token(caller.key_id) and not is_foreign(caller.user):
         if int(user.get("tokens_since") or 0) > caller.issued_at:
             raise Unauthorized(VOID)
         caller = caller._replace(role=user["role"], team=user.get("team") or "")

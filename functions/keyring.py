@@ -74,7 +74,7 @@ class Keyring(NamedTuple):
         others: list[tuple[Item | None, Item]] = [(None, enrolment.todo(visit.org, key.id, int(now)))]
         others += [repeat.memory(new["sk"])] if repeat else []
         try:
-            made = self.registry.add(new, visit.change("key.create", key.id, None, shown(new)), *others)
+            made = self.registry.add(new, _teller(visit, "key.create")(None, new), *others)
         except Exists:  # a write of ours whose answer was lost, and which was repeated: 62 bits do not collide
             return self.make(visit, wanted)
         self.projection.tell(made, missed=None)
@@ -181,12 +181,11 @@ class Keyring(NamedTuple):
             Unknown: there is none.
             StoreUnavailable: the Directory or Valkey cannot be reached; the message says what holds.
         """
-        tell = _teller(visit, "key.erase")
         erased = self.registry.edit(
             visit.org,
             _name(visit.org, key_id),
             lambda old: {**old, "name": name, "revoked": True},
-            lambda old, new: tell({**old, "name": name} if old else None, new),
+            _teller(visit, "key.erase"),
             others=lambda _: [self._todo(visit, key_id)],
         )
         self.projection.tell(erased, _REVOCATION_MISSED)
@@ -237,9 +236,15 @@ def shown(known: Item) -> dict[str, Any]:
 
 def _teller(visit: Visit, action: str) -> Callable[[Item | None, Item], Change]:
     def tell(old: Item | None, new: Item) -> Change:
-        return visit.change(action, new["sk"].removeprefix("key#"), shown(old) if old else None, shown(new))
+        return visit.change(action, new["sk"].removeprefix("key#"), _impersonal(old), _impersonal(new))
 
     return tell
+
+
+def _impersonal(known: Item | None) -> dict[str, Any] | None:
+    """Render a key for the audit log, which nobody can erase: without a name that a person may have given it."""
+    told = shown(known) if known else {}
+    return {field: value for field, value in told.items() if field != "name" or not told["user"]} or None
 
 
 def _name(org: str, key_id: str) -> str:

@@ -5,7 +5,6 @@ A name and an address are personal: they are in the user's record and nowhere el
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from functions import owners
@@ -13,6 +12,8 @@ from functions.passwords import hashed
 from functions.registry import Unknown
 from functions.usd import told_budget
 from functions.visit import Repeat
+from shared.core.errors import BadRequest
+from shared.core.principals import USER_ID, is_foreign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 Kind = Literal["user", "team"]
 
 PERSONAL = ("name", "email")
-_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _ENDS_TOKENS = frozenset({"role", "tier", "team", "models", "password_hash", "disabled"})
 
 
@@ -65,9 +65,11 @@ def edit(visit: Visit, kind: Kind, name: str, wanted: Edit) -> Item:
     Raises:
         Unknown: there is none.
         Stale: it is not the version that was asked for.
-        BadRequest: the user's new team is none.
+        BadRequest: the user's new team is none; or the user is another issuer's.
         StoreUnavailable: the Directory or Valkey cannot be reached; the message says what holds.
     """
+    if is_foreign(name):
+        raise BadRequest("This user's identity provider says who they are. Limits, budgets and blocks can be set.")
     given = wanted.given()
     owners.check(visit.control.registry, visit.org, given)
     given |= _hashed(given)
@@ -152,7 +154,7 @@ def _teller(visit: Visit, action: str) -> Callable[[Item | None, Item], Change]:
 
 
 def _sort_key(kind: Kind, name: str) -> str:
-    if not _ID.fullmatch(name):
+    if not (USER_ID.fullmatch(name) or (kind == "user" and is_foreign(name))):
         raise Unknown(kind)
     return f"{kind}#{name}"
 

@@ -192,7 +192,8 @@ class Gateway(NamedTuple):
     def _renewed(self, principal: Principal) -> Principal:
         if principals.is_token(principal.key_id):
             item = self.directory.item(principal.org, f"user#{principal.user}", consistent=True)
-            return users.user(item).renewed(principal) if item else principal
+            known = item and not principals.is_foreign(principal.user)
+            return users.user(item).renewed(principal) if item and known else principal
         record = self.directory.key(principal.org, principal.key_id, consistent=True)
         if record is None:
             raise Unauthorized("This API key does not exist any more.")

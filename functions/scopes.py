@@ -1,11 +1,10 @@
 """What limits are of: `key:...`, `user:...`, `team:...`, `model:...`, `org`, `tier:...`, `class:...`.
 
-All but the last two can have a budget too.
+All but the last two can have a budget too. Users are our own, or another issuer's (`user:okta:00u1`).
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
@@ -13,13 +12,13 @@ from functions.registry import Unknown
 from functions.shelf import POINTER
 from shared.core import keys
 from shared.core.limits import ENDPOINTS
+from shared.core.principals import USER_ID, is_foreign
 from shared.edge.directory import FIRST_ORG
 
 if TYPE_CHECKING:
     from functions.registry import Item
     from functions.visit import Visit
 
-_PERSON = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _ON_DEMAND = frozenset({"org", "model", "tier", "class"})  # there is a record once somebody limits them
 
 
@@ -32,7 +31,8 @@ class Scope(NamedTuple):
 
     def fresh(self, org: str) -> Item | None:
         """Return what stands for the record where there need not be one."""
-        return {"pk": org, "sk": self.sort_key} if self.kind in _ON_DEMAND else None
+        foreign = self.kind == "user" and is_foreign(self.sort_key.removeprefix("user#"))
+        return {"pk": org, "sk": self.sort_key} if foreign or self.kind in _ON_DEMAND else None
 
 
 def scope(visit: Visit, sent: str) -> Scope:
@@ -47,8 +47,8 @@ def scope(visit: Visit, sent: str) -> Scope:
         return Scope(text, kind, "org")
     known = {
         "key": keys.org_of(name) == visit.org,
-        "user": bool(_PERSON.fullmatch(name)),
-        "team": bool(_PERSON.fullmatch(name)),
+        "user": bool(USER_ID.fullmatch(name)) or is_foreign(name),
+        "team": bool(USER_ID.fullmatch(name)),
         "model": kind == "model" and _is_model(visit, name),
         "class": name in ENDPOINTS,
         "tier": name in visit.control.projection.tiers,

@@ -66,7 +66,7 @@ def policy(record: Mapping[str, Any], preset: Tier | None = None) -> dict[str, s
 
 def _identity(record: Mapping[str, Any]) -> str:
     """Digest what a user's record says of the caller; "" for others, of whom nothing is said, or by `key_policy`."""
-    if not str(record.get("sk", "")).startswith("user#") or record.get("deleted"):
-        return ""
+    if not str(record.get("sk", "")).startswith("user#") or record.get("deleted") or "role" not in record:
+        return ""  # the last are another issuer's
     tier, team = str(record.get("tier") or "free"), str(record.get("team") or "")
     return principals.user_identity(record["role"], tier, team, record.get("models") or ())

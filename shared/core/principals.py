@@ -34,7 +34,10 @@ MAY: Mapping[str, frozenset[Action]] = {
     "service": frozenset({"infer", "read"}),
     "viewer": frozenset({"observe", "read"}),
 }
-USER_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # of our own users; those of another issuer hold a colon
+USER_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # of our own users
+FOREIGN_ID = re.compile(
+    r"[a-z][a-z0-9]{0,15}:[!-~]{1,128}"
+)  # of another issuer's: its name here, and what it calls them
 _NEEDS: Mapping[Action, str] = {action: ", ".join(role for role in MAY if action in MAY[role]) for action in ACTIONS}
 VOID = "The token is void: its user was disabled, or has to log in again."
 _TOKEN = "-jwt-"  # noqa: S105 - what tells the two kinds of ids apart: behind a key's organization stands no hyphen
@@ -120,6 +123,11 @@ def policy_scope(scope: str) -> str:
         return scope
     org, _, rest = name.partition(_TOKEN)
     return f"key:{token_key_id(org, rest.partition('-')[0], '')}"
+
+
+def is_foreign(user: str) -> bool:
+    """Tell whether a user is another issuer's: its tokens say who that is, and a record only what they may spend."""
+    return bool(FOREIGN_ID.fullmatch(user))
 
 
 def masked(key_id: str, user: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.core import addresses, policies
-from tests.functions.plane.rig import KEY, item
+from tests.functions.plane.rig import KEY, encoded, item
 from tests.functions.plane.test_gateway import refused
 
 if TYPE_CHECKING:
@@ -81,6 +81,14 @@ def test_a_token_that_was_ended_is_refused_at_once(rig: Rig) -> None:
     refused(rig.chat(identity={**ann, "issued_at": "999"}), 401, "invalid_api_key")
     assert (len(rig.upstream.requests), rig.aws.calls.count("GetItem")) == (asked, reads)
     assert rig.chat(identity={**ann, "issued_at": "1000"}).status == 200
+
+
+def test_another_issuers_user_is_who_the_token_says(rig: Rig) -> None:
+    """A record of theirs holds limits, and nothing of a role that could be missed in it."""
+    okta = {"key_id": "default-jwt-pro-okta:1", "user": "okta:1", "tier": "pro"}
+    rig.aws.others.append(encoded({"pk": "default", "sk": "user#okta:1", "version": 1, "limits": {"concurrency": 9}}))
+    refused(rig.chat(identity={**okta, "role": "viewer"}), 403, "permission_denied")
+    assert rig.chat(identity={**okta, "role": "developer"}).status == 200
 
 
 def test_a_new_secret_opens_before_the_store_has_heard_of_it(rig: Rig) -> None:
