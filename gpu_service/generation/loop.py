@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpu_service.errors import NotReady
 from gpu_service.generation.jobs import ENDING, Jobs
-from gpu_service.generation.scheduler import Scheduler
+from gpu_service.generation.scheduler import Scheduler, Step
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,12 +51,10 @@ class Generator(Jobs):
     def _work(self) -> None:
         while True:
             with self._turn:
-                step = self._scheduler.step()
-                self._forget()
+                step = self._next()
                 while not (step.reading or step.continued or self._closed):
                     self._turn.wait()
-                    step = self._scheduler.step()
-                    self._forget()
+                    step = self._next()
                 if self._closed:
                     break
             for source, target in step.moves:
@@ -68,6 +66,11 @@ class Generator(Jobs):
             self._tell()
         self._drop(NotReady(ENDING))
         self._tell()
+
+    def _next(self) -> Step:
+        """Forget first: who leaves at this very moment may be in the step, and must be known until it is done."""
+        self._forget()
+        return self._scheduler.step()
 
     def _drop(self, error: Exception) -> None:
         self._fail(self._scheduler.drop(), error)

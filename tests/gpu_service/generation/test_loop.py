@@ -11,6 +11,7 @@ import pytest
 from gpu_service.errors import Overloaded
 from gpu_service.generation.jobs import Job, Wish
 from gpu_service.generation.loop import Generator
+from gpu_service.generation.scheduler import Scheduler, Step
 from gpu_service.runs import Runs
 from gpu_service.telemetry import Telemetry
 from shared.core.errors import BadRequest
@@ -150,6 +151,41 @@ class Held:
     def move(self, source: int, target: int) -> None:
         """As it is."""
         self._decoder.move(source, target)
+
+
+class Parting(Scheduler):
+    """Has the client of `leaver` hang up just when a step is decided on that it is in, read or continued."""
+
+    leaver: Job | None = None
+
+    def step(self) -> Step:
+        """Decide, and let it leave."""
+        found = super().step()
+        if self.leaver and (found.reading is None or found.reading.sequence is self.leaver.sequence):
+            self.leaver.cancel()
+        return found
+
+
+def test_who_leaves_while_a_step_is_decided_on_takes_nobody_with_it(decoder: Decoder) -> None:
+    """Ten times, while its prompt is read and while it is answered: the one beside it gets all of its tokens."""
+    wish = Wish([75, 72], 20, temperature=0)
+
+    async def situation() -> list[tuple[str, str | None, list[int]]]:
+        scheduler = Parting(slots=3, chunk=5)
+        generator = Generator(decoder, places=9, telemetry=Telemetry(), scheduler=scheduler)
+        found = []
+        try:
+            for number in range(10):
+                stayer, leaver = (generator.submit(one) for one in (wish, Wish([80], 100, temperature=0)))
+                if number % 2:
+                    await leaver.pieces.get()
+                scheduler.leaver = leaver
+                found.append(await heard(stayer))
+            return found
+        finally:
+            generator.close()
+
+    assert asyncio.run(situation()) == [alone(decoder, wish)] * 10
 
 
 def test_a_poisoned_prompt_fails_alone(decoder: Decoder) -> None:
