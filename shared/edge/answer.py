@@ -20,6 +20,7 @@ DRAIN_SECONDS = 0.02
 WHOLE_BYTES = 20_000_000
 STREAM_BYTES = 100_000_000
 ERROR_BYTES = 65_536
+ERROR_SECONDS = 2.0  # from the head of a refusal to the end of what is read of it
 HEAD_BYTES = 65_536
 CHUNK_BYTES = 65_536
 WIRE_BYTES = 4 * STREAM_BYTES  # with all that is around the body
@@ -140,10 +141,15 @@ class Answer:
         return b"".join(iter(lambda: self.read(limit), b""))
 
     def start_of(self, limit: int = ERROR_BYTES) -> bytes:
-        """Return at least the first `limit` bytes of the body, less if it ends before; raises as `read` does."""
+        """Return at least the first `limit` bytes of a refusal's body, or what of it comes soon.
+
+        What the head says holds without it: a body that is cut, or does not come, takes nothing of that away.
+        """
+        self._end = self._until = min(self._end, time.monotonic() + ERROR_SECONDS)
         found = b""
-        while len(found) < limit and (data := self.read()):
-            found += data
+        with suppress(UpstreamError, UpstreamTimeout):
+            while len(found) < limit and (data := self.read()):
+                found += data
         return found
 
     def _head(self) -> Head:

@@ -204,6 +204,18 @@ def test_an_answer_before_the_request_is_no_answer_to_the_next() -> None:
     listener.close()
 
 
+@pytest.mark.parametrize("end", [True, False], ids=["cut", "held back"])
+def test_a_refusal_holds_without_its_body(monkeypatch: pytest.MonkeyPatch, end: bool) -> None:  # noqa: FBT001
+    """What has come of it is there soon; nobody waits for the rest as for an answer."""
+    monkeypatch.setattr(answers, "ERROR_SECONDS", 0.1)
+    said = b"HTTP/1.1 429 Slow Down\r\nRetry-After: 7\r\nContent-Length: 99\r\n\r\nslow"
+    began = time.monotonic()
+    with connected() as peer, peer.answer(said, end=end) as answer:
+        assert (answer.head.status, answer.head.headers["retry-after"], answer.start_of()) == (429, "7", b"slow")
+        assert not peer.idle
+    assert time.monotonic() - began < 5
+
+
 def test_an_answer_that_trickles_ends_with_the_patience() -> None:
     """A byte now and then does not begin it anew, in the head or in the body."""
     over = threading.Event()

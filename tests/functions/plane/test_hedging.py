@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -129,3 +130,17 @@ def test_money_is_reserved_before_a_second_is_asked(rig: Rig) -> None:
     rig.upstream.script = [slow]
     assert rig.chat(model="alone", fields={"max_tokens": 10}).status == 200
     assert len(rig.upstream.requests) == 3
+
+
+def test_a_connection_that_closed_while_idle_is_replaced_unseen(rig: Rig) -> None:
+    """Its end had not taken the request; one that had is a try like any other, and charged."""
+    assert rig.chat(model="hedged", stream=False).status == 200
+    [far] = rig.upstream._sockets
+    far.shutdown(socket.SHUT_RDWR)
+    [[wire]] = rig.gateway.http._idle.values()
+    wire.readable = lambda: False  # type: ignore[method-assign] # as while the end is on its way
+    assert rig.chat(model="hedged", stream=False).status == 200
+    assert (rig.lines[-1]["tries"], asked(rig)) == (1, ["one", "one"])
+    rig.upstream.script = [lambda closing, _request: closing.close()]
+    assert rig.chat(model="hedged", stream=False).status == 200
+    assert (rig.lines[-1]["tries"], asked(rig)) == (2, ["one", "one", "one", "two"])

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 from shared.core.pricing import NANO
+from shared.edge import answer as answers
 from tests.functions.plane.rig import item
 from tests.functions.plane.test_pipeline import status
+from tests.functions.plane.upstream import head
 from tests.providers.wires import anthropic, bedrock
 from tests.providers.wires.wire import Story
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.functions.plane.rig import Rig
     from tests.functions.plane.upstream import Request, Wire
 
@@ -92,3 +97,18 @@ def test_bedrock_is_asked_with_the_roles_signature(rig: Rig) -> None:
         "/eu-west-1/bedrock/aws4_request, SignedHeaders=content-type;host;x-amz-date,"
         in (request.headers["authorization"])
     )
+
+
+def test_a_refusal_without_its_body_is_one_all_the_same(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next target is asked soon, and not when the first one's patience is over; nothing is charged for it."""
+    monkeypatch.setattr(answers, "ERROR_SECONDS", 0.1)
+    began = time.monotonic()
+
+    def half(wire: Wire, _request: Request) -> None:
+        wire.send(head("503 Service Unavailable", {"content-length": "99"}) + b"{")
+        wire.hang()
+
+    rig.upstream.script = [half]
+    assert rig.chat(model="both").status == 200
+    assert rig.lines[-1]["tries"] == 2
+    assert time.monotonic() - began < 8
