@@ -16,6 +16,7 @@ from gpu_service.generation.service import Generation
 from gpu_service.log import event
 from gpu_service.prepare import planned, prepare
 from gpu_service.service import Service
+from gpu_service.session import CUDA
 from gpu_service.telemetry import Telemetry
 from shared.core.errors import BadRequest, UnknownModel
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from gpu_service.settings import Settings
     from gpu_service.specs import Spec, Task
 
-_FACTS: Final = ("model", "task", "precision", "provider")
+_FACTS: Final = ("model", "task", "precision", "provider", "device")
 
 
 class Fleet:
@@ -179,7 +180,10 @@ class Fleet:
 
     def _facts(self) -> dict[tuple[str, ...], float]:
         loaded = [service.start().result() for service in self._services.values() if service.state == "ready"]
-        return {(one.manifest.name, one.spec.task, one.manifest.precision, one.provider): 1.0 for one in loaded}
+        return {
+            (one.manifest.name, one.spec.task, one.manifest.precision, one.provider, _device(one.provider)): 1.0
+            for one in loaded
+        }
 
     async def _started(self) -> None:
         await asyncio.gather(*(service.start() for service in self._services.values()))
@@ -195,6 +199,11 @@ def _service(
         kind = Genai if spec.engine == "genai" else Decoder
         return Generation(settings, load=lambda: kind.of(prepared(), **given), telemetry=telemetry)
     return Service(settings, load=lambda: Engine.of(prepared(), cuda=cuda, **given), telemetry=telemetry, caches=caches)
+
+
+def _device(provider: str) -> str:
+    """Say what a provider computes on; of several GPUs it is the first."""
+    return "cuda:0" if provider == CUDA else "cpu"
 
 
 def _tell(starting: asyncio.Task[None]) -> None:

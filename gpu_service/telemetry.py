@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from typing import TYPE_CHECKING
 
-from gpu_service import metrics
+from gpu_service import memory, metrics
 from gpu_service.metrics import POWERS, SHARES, Gauge, Histogram, Metric
 
 if TYPE_CHECKING:
@@ -36,8 +34,13 @@ class Telemetry:
         self._written = Metric("gpu_service_generated_tokens_total", "Tokens that were generated.", "model")
         self._first = Histogram("gpu_service_first_token_seconds", "Time until an answer's first token.", "model")
         self._others: list[Metric] = []
+        gpus, which = memory.Gpus(), ("gpu", "name")
+        used, total = "gpu_service_device_memory_used_bytes", "gpu_service_device_memory_total_bytes"
         self._gauges: list[Gauge] = [
-            Gauge("process_max_resident_memory_bytes", "Most memory that the process has had.", read=_memory)
+            Gauge("process_resident_memory_bytes", "Memory that the process has.", read=memory.resident),
+            Gauge("process_max_resident_memory_bytes", "Most memory that the process has had.", read=memory.most),
+            Gauge(used, "Memory of a GPU that is in use, by anybody.", *which, read=gpus.used),
+            Gauge(total, "Memory of a GPU.", *which, read=gpus.total),
         ]
 
     def gauge(self, name: str, told: str, *labels: str, read: Callable[[], Mapping[tuple[str, ...], float]]) -> None:
@@ -79,8 +82,3 @@ class Telemetry:
         requests = [self._requests, self._seconds, self._phases, self._asked, self._remembered]
         runs = [self._rows, self._tokens, self._efficiency, self._runs]
         return metrics.render([*requests, *runs, self._written, self._first, *self._gauges, *self._others])
-
-
-def _memory() -> dict[tuple[str, ...], float]:
-    scale = 1 if sys.platform == "darwin" else 1024
-    return {(): resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale}

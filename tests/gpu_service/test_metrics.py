@@ -13,6 +13,7 @@ from tests.gpu_service.test_service import settle
 if TYPE_CHECKING:
     from gpu_service.engine import Engine
 
+FACTS = f'model="{MODEL}",task="embedding",precision="fp32"'
 LINE = re.compile(r'(# (HELP|TYPE) \w+ .+|\w+(\{(\w+="([^"\\\n]|\\.)*",?)+\})? (\+Inf|-?[0-9.e+-]+))')
 
 
@@ -61,7 +62,7 @@ def test_the_service_counts_what_happened(engine: Engine) -> None:
         f'gpu_service_batch_tokens_sum{{model="{MODEL}"}} 10',
         f'gpu_service_batch_padding_efficiency_sum{{model="{MODEL}"}} 2',
         f'gpu_service_waiting{{model="{MODEL}"}} 0',
-        f'gpu_service_model_info{{model="{MODEL}",task="embedding",precision="fp32",provider="{engine.provider}"}} 1',
+        f'gpu_service_model_info{{{FACTS},provider="{engine.provider}",device="cpu"}} 1',
     ):
         assert line in told.splitlines()
     assert "secret" not in told
