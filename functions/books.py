@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import count
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from functions import rebuilding, replaying, thresholds
@@ -28,6 +29,7 @@ EVENT: Final = "books"  # the line that says what was done
 MOST_REAPED: Final = 100  # at once
 MOST_PURGED: Final = 40  # days at once
 WHOLE_MS: Final = 300_000  # how often it is noted up to when the ledger is whole
+STEPS: Final = 40  # of the ledger, until what has spent is looked at: the cursor holds it meanwhile, in 400 kB at most
 KEPT_DAYS: Final = 2  # today and yesterday, whose last requests may still be on their way
 
 
@@ -85,8 +87,13 @@ class Books(NamedTuple):
         reaped = 0
         while more() and (done := self.reap(org, MOST_REAPED)):
             reaped += done
-        drained = drain(org, self.counters, self.ledger, more)
-        thresholds.look(org, self.counters, self.ledger, self.say)
+        drained = Drained()
+        while True:
+            some = drain(org, self.counters, self.ledger, _often(STEPS, more))
+            thresholds.look(org, self.counters, self.ledger, self.say)
+            drained = drained.plus(some)
+            if some == Drained() or not more():
+                break
         if reaped or drained.booked:
             self.used.add(org)
         else:
@@ -178,3 +185,9 @@ class Books(NamedTuple):
             names = self.ledger.sums(org, kind, period)
             if names:
                 self.counters.forget(org, [f"{kind}:{name}" for name in names], period)
+
+
+def _often(most: int, more: Callable[[], bool]) -> Callable[[], bool]:
+    """Return what says `more()`, but not more often than that."""
+    left = count(most, -1)
+    return lambda: next(left) > 0 and more()

@@ -23,18 +23,22 @@ from shared.edge.settings import BudgetsSettings
 from shared.edge.telemetry import Telemetry, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
 SPARE_MS: Final = 10_000  # of the invocation, for the step that is under way
 MIDDLE_MS: Final = 28_000  # of the invocation are left then
 
 
 class Clerk(NamedTuple):
-    """What outlives an invocation. `pause` waits for so many seconds."""
+    """What outlives an invocation.
+
+    `pause` waits for so many seconds. `missed` are those for whom there was no time left.
+    """
 
     books: Books
     directory: Directory
     telemetry: Telemetry
+    missed: list[str]
     pause: Callable[[float], None] = time.sleep
 
     def work(self, left_ms: Callable[[], int], request_id: str) -> None:
@@ -53,7 +57,9 @@ class Clerk(NamedTuple):
                 failures.append(error)
                 return 0
 
-        self._round(turns(self.directory, time.time()), keep, left_ms)
+        orgs = list(turns(self.directory, time.time()))
+        first = [org for org in self.missed if org in orgs]
+        self.missed[:] = self._round(list(dict.fromkeys(first + orgs)), keep, left_ms)
         used, early = sorted(self.books.used), left_ms() - MIDDLE_MS
         if used:
             if early > 0:
@@ -62,16 +68,23 @@ class Clerk(NamedTuple):
         if failures:
             raise failures[-1]
 
-    def _round(self, orgs: Iterable[str], keep: Callable[[str], int], left_ms: Callable[[], int]) -> None:
-        """Keep the books of `orgs`, and once more of those that may open soon, when they may."""
-        began = left_ms()
-        opening = {org: began - left_ms() + wait for org in orgs if (wait := keep(org))}  # ms from the beginning
+    def _round(self, orgs: list[str], keep: Callable[[str], int], left_ms: Callable[[], int]) -> list[str]:
+        """Keep the books of `orgs`, and again of those that may open soon, when they may; return the missed ones."""
+        began, kept = left_ms(), 0
+        opening: dict[str, int] = {}  # ms from the beginning
+        for org in orgs:
+            if left_ms() <= SPARE_MS:
+                break
+            kept += 1
+            if wait := keep(org):
+                opening[org] = began - left_ms() + wait
         for org, due in sorted(opening.items(), key=lambda item: item[1]):
             wait = due - (began - left_ms())
             if wait < left_ms() - SPARE_MS:
                 if wait > 0:
                     self.pause(wait / 1000)
                 keep(org)
+        return orgs[kept:]
 
 
 def handler(_event: Mapping[str, Any], context: Any) -> None:  # noqa: ANN401 - Lambda's
@@ -115,4 +128,4 @@ def build(environment: Mapping[str, str]) -> Clerk:
         looks={},
         used=set(),
     )
-    return Clerk(books, directory, Telemetry(settings.stage))
+    return Clerk(books, directory, Telemetry(settings.stage), [])

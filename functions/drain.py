@@ -33,6 +33,10 @@ class Drained(NamedTuple):
     known: int = 0
     broken: int = 0
 
+    def plus(self, other: Drained) -> Drained:
+        """Return both together."""
+        return Drained(*map(sum, zip(self, other, strict=True)))
+
 
 class _Batch(NamedTuple):
     fresh: list[tuple[str, Usage]]  # with the ids of their events
@@ -55,7 +59,7 @@ def drain(org: str, counters: Counters, ledger: Ledger, more: Callable[[], bool]
             continue
         counters.trim(org, batch.last)
         cursor = cursor._replace(last=batch.last)
-        total = Drained(*map(sum, zip(total, batch.done, strict=True)))
+        total = total.plus(batch.done)
     return total
 
 

@@ -6,10 +6,13 @@ died in between, the log alone knows; it is read only if there is such a request
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from functions.replaying import MARGIN_MS
 from shared.edge.aws import AwsError
+
+SEARCH_SECONDS: Final = 0.5  # after which no further request is searched for, lest the time of an invocation be up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -37,16 +40,22 @@ class Overdue(NamedTuple):
     now: Callable[[], int]
 
     def reap(self, org: str, most: int) -> int:
-        """Charge up to `most` of an organization; returns how many there were.
+        """Charge up to `most` of an organization; returns how many there were, of those that were searched for in time.
 
         Raises:
             StoreUnavailable: the store does not answer.
         """
         return self.admission.reap(org, most, self._told)
 
-    def _told(self, org: str, request_ids: list[str]) -> Mapping[str, Usage]:
+    def _told(self, org: str, request_ids: list[str]) -> Mapping[str, Usage | None]:
+        found: dict[str, Usage | None] = {}
+        since, until = self.now() - 2 * self.lease_ms - MARGIN_MS, time.monotonic() + SEARCH_SECONDS
         try:
-            return self.log.settled(org, request_ids, self.now() - 2 * self.lease_ms - MARGIN_MS)
+            for request_id in request_ids:
+                found[request_id] = self.log.settled(org, [request_id], since).get(request_id)
+                if time.monotonic() > until:
+                    break
         except AwsError as error:  # what they had reserved is never less than what they cost
             self.say({"level": "WARN", "event": "log_unread", "org": org, "why": str(error), "count": len(request_ids)})
-            return {}
+            return dict.fromkeys(request_ids) | found
+        return found

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from shared.core.breakers import State
     from shared.core.events import Usage
 
-    Told = Callable[[str, list[str]], Mapping[str, Usage]]
+    Told = Callable[[str, list[str]], Mapping[str, Usage | None]]
 
 __all__ = ["Admission", "Ask", "Grant", "Stale", "Unprojected", "Who", "connect", "unstored"]
 
@@ -137,7 +137,7 @@ class Admission:
         """Charge what was reserved by requests whose lease has run out unsettled; returns how many there were.
 
         `told` is asked first what the journal says of them: what is settled there and did not reach the store, because
-        it was out of reach or because the process died, is charged as it was settled.
+        it was out of reach or because the process died, is charged as it was settled. Whom it does not name waits.
 
         Raises:
             StoreUnavailable: a script could not run; what it did not reach is reaped next time.
@@ -146,8 +146,8 @@ class Admission:
         now = int(seconds) * 1000 + int(micro) // 1000
         found = self._store.call("ZRANGEBYSCORE", holds(org), "-inf", now, "LIMIT", 0, most)
         overdue = [request_id.decode() for request_id in found]
-        known = told(org, overdue) if told and overdue else {}
-        return sum(self._reap(org, request_id, known.get(request_id)) for request_id in overdue)
+        known = told(org, overdue) if told and overdue else dict.fromkeys(overdue)
+        return sum(self._reap(org, request_id, settled) for request_id, settled in known.items())
 
     def tell(self, org: str, scope: str, version: int, policy_fields: Mapping[str, str | int]) -> bool:
         """Tell Valkey what the Directory says of a scope, as `shared.core.policies` puts it.

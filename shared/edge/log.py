@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from shared.core.journal import Reservation
     from shared.edge.aws import Aws
 
-READ_SECONDS: Final = 20.0  # of a page: a large group is searched for long
-_TRIES: Final = 6  # of a page; the account's share is a few calls a second
+READ_SECONDS: Final = 8.0  # of a page; with what is below it must fit what an invocation keeps in spare
+_PATIENCE_SECONDS: Final = 1.5  # after which a page is not asked for again; the account's share is a few calls a second
 _PAUSE_SECONDS: Final = 0.5
 
 
@@ -97,9 +97,11 @@ class Log:
             return None
 
     def _page(self, request: dict[str, Any]) -> dict[str, Any]:
-        for _ in range(_TRIES - 1):
+        began = time.monotonic()
+        while True:
             try:
-                return self._aws.read("FilterLogEvents", request)
+                return self._aws.write("FilterLogEvents", request)  # once: it is tried again here
             except AwsUnavailableError:
+                if time.monotonic() - began > _PATIENCE_SECONDS:
+                    raise
                 self._pause(_PAUSE_SECONDS)
-        return self._aws.read("FilterLogEvents", request)

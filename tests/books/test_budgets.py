@@ -31,7 +31,7 @@ def kept(store: redis.Redis, ledger: Ledger) -> Books:
 def clerk(kept: Books, tables: Tables, lines: list[bytes]) -> Clerk:
     """A clerk of the organizations that the directory lists."""
     directory = Directory(tables.aws(), tables.name)
-    return Clerk(kept, directory, Telemetry("test", lines.append))
+    return Clerk(kept, directory, Telemetry("test", lines.append), [])
 
 
 def listed(tables: Tables, *orgs: str) -> None:
@@ -77,6 +77,20 @@ def test_it_waits_for_an_organization_that_may_soon_open(kept: Books, tables: Ta
     working.work(plenty, "r2")
     assert time.monotonic() - began >= 0.1
     assert store.get("{default}:open")
+
+
+def test_who_was_missed_is_the_first_the_next_time(kept: Books, tables: Tables, store: redis.Redis) -> None:
+    """However many there are, and however little time: each has its turn."""
+    names = [f"o{number}" for number in range(9)]
+    listed(tables, *names)
+    working = clerk(kept, tables, [])
+    starts = 0
+    while not all(store.get(f"{{{org}}}:open") for org in ["default", *names]):
+        left = iter([58_000] * 8)  # for two of them, or a few more
+        working.work(lambda: next(left, 0), "r1")  # noqa: B023 - used up within the turn
+        starts += 1
+        assert starts <= 10
+    assert starts > 2
 
 
 def test_it_does_not_wait_beyond_its_time(kept: Books, tables: Tables, store: redis.Redis) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -61,6 +62,25 @@ def test_a_log_that_cannot_be_read_stops_nobody(kept: Books, store: redis.Redis,
     settle_down(kept._replace(reap=overdue.reap))
     assert agreed(kept, store) == EARLIER * COST + WORST
     assert [line["event"] for line in said] == ["log_unread"]
+
+
+def test_a_slow_log_is_searched_for_one_at_a_time(
+    kept: Books, store: redis.Redis, till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What there is no time for is charged the next time, and each time one is."""
+
+    def meanwhile(step: str) -> None:
+        if step == "noted":
+            raise DeathError
+
+    for _ in range(3):
+        till.request(meanwhile)
+    time.sleep(LEASE + 0.01)
+    monkeypatch.setattr("functions.overdue.SEARCH_SECONDS", -1.0)
+    overdue = Overdue(till.admission, till.paper, int(LEASE * 1000), print, lambda: 0)
+    assert [overdue.reap(ORG, 100) for _ in range(4)] == [1, 1, 1, 0]
+    kept.keep(ORG, always)
+    assert agreed(kept, store) == (EARLIER + 3) * COST
 
 
 def test_a_log_too_long_for_one_minute_is_read_on_in_the_next(kept: Books, store: redis.Redis, till: Till) -> None:

@@ -57,7 +57,7 @@ class Minutes:
         tables.client.put_item(TableName=tables.name, Item=listed)
         directory = Directory(tables.aws(), tables.name)
         books = kept._replace(counters=self._clock, log_ms=LOG_DELAY * 1000)
-        self._clerk = Clerk(books, directory, Telemetry("test", lambda _line: None), self._pause)
+        self._clerk = Clerk(books, directory, Telemetry("test", lambda _line: None), [], self._pause)
 
     def run(self, minutes: int) -> None:
         """Start the function as often, each time at the beginning of a minute."""

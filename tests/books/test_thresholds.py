@@ -10,14 +10,13 @@ from functions import thresholds
 from functions.drain import drain
 from shared.core import events, periods
 from shared.edge.counters import Counters
-from tests.books.rig import ORG, Death, DeathError, always, mortal, settle
+from shared.edge.ledger import Ledger
+from tests.books.rig import ORG, Death, DeathError, always, books, mortal, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import redis
-
-    from shared.edge.ledger import Ledger
 
     Spend = Callable[[int], list[tuple[str, str, int]]]
 
@@ -100,3 +99,24 @@ def test_a_threshold_is_not_forgotten_by_a_process_that_dies(store: redis.Redis,
     cursor = ledger.cursor(ORG)
     assert cursor is not None
     assert cursor.due == frozenset()
+
+
+def test_the_cursor_never_holds_more_than_fits(
+    store: redis.Redis, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many have spent since it was looked: what must be looked at is looked at before it is too much."""
+    monkeypatch.setattr("functions.books.STEPS", 1)
+    looked: list[int] = []
+
+    class Watched(Ledger):
+        def looked_at(self, org: str, scopes: frozenset[str]) -> None:
+            looked.append(len(scopes))
+            super().looked_at(org, scopes)
+
+    kept = books(store, Watched(ledger._aws, ledger._table), [])
+    kept.keep(ORG, always)
+    for number in range(90):
+        settle(store, user=f"user-{number}")
+    kept.keep(ORG, always)
+    assert sum(looked) >= 90
+    assert max(looked) < 50
