@@ -10,11 +10,11 @@ import http.client
 import json
 import subprocess
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
-from openai.types import CreateEmbeddingResponse, ModerationCreateResponse
+from openai.types import Completion, CompletionChoice, CreateEmbeddingResponse, ModerationCreateResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
@@ -33,6 +33,19 @@ if TYPE_CHECKING:
     from tests.functions.plane.rig import Client, Rig
     from tests.functions.plane.upstream import Request, Wire
 
+
+class Piece(CompletionChoice):
+    """A choice in a stream, of which the SDK's one type for both does not say that it may go on."""
+
+    finish_reason: Literal["stop", "length", "content_filter"] | None  # type: ignore[assignment]
+
+
+class Pieces(Completion):
+    """An event of a stream."""
+
+    choices: list[Piece]  # type: ignore[assignment]
+
+
 pytestmark = pytest.mark.xdist_group("node")
 SEEDS: Final = range(3)
 TOGETHER: Final = ("034512", "ba")  # streams of all kinds of events, in orders that make some sense
@@ -42,6 +55,7 @@ TAKEN: dict[str, tuple[Any, Any]] = {  # what SDKs read: whole, and an event
     "chat": (ChatCompletion, ChatCompletionChunk),
     "responses": (Response, ResponseStreamEvent),
     "messages": (Message, RawMessageStreamEvent),
+    "completions": (Completion, Pieces),
     "generate": (dict[str, Any], dict[str, Any]),
     "vectors": (CreateEmbeddingResponse, None),
     "verdicts": (ModerationCreateResponse, None),
