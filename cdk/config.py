@@ -15,9 +15,12 @@ from cdk.bundle import ROOT
 from cdk.dependencies import TargetName
 from cdk.oidc import OidcIssuer
 from shared import manifest
+from shared.compiler.remedies import remedy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pydantic_core import ErrorDetails
 
 PREFIX: Final = "nexus:"
 CDK_JSON: Final = ROOT / "cdk.json"
@@ -29,7 +32,10 @@ class ConfigError(Exception):
 
 def _from_text(value: object) -> object:
     """Read a mapping given on the command line, where every value is text."""
-    return json.loads(value) if isinstance(value, str) else value
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise ValueError("must be a list or an object, which is written as JSON on the command line") from error
 
 
 Url = Annotated[str, Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$")]
@@ -142,7 +148,7 @@ def parse(context: Mapping[str, object]) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("; ".join(_sentence(detail["loc"], detail["msg"]) for detail in error.errors())) from error
+        raise ConfigError("; ".join(map(_sentence, error.errors()))) from error
 
 
 def defaults(path: Path = CDK_JSON) -> dict[str, object]:
@@ -157,7 +163,7 @@ def defaults(path: Path = CDK_JSON) -> dict[str, object]:
         raise ConfigError(f"{path}: no CDK context in it ({error}).") from error
 
 
-def _sentence(location: tuple[str | int, ...], reason: str) -> str:
-    if reason == "Extra inputs are not permitted":
-        reason = f"there is no such key; there are {', '.join(PREFIX + name for name in Config.model_fields)}"
-    return f"{PREFIX}{'.'.join(map(str, location))}: {reason}"
+def _sentence(details: ErrorDetails) -> str:
+    place = details["loc"]
+    fields = OidcIssuer.model_fields if len(place) > 1 else (PREFIX + name for name in Config.model_fields)
+    return f"{PREFIX}{'.'.join(map(str, place))}: {remedy(details, fields)}"

@@ -37,10 +37,10 @@ _LOST_RACES = frozenset({"ConditionalCheckFailed", "TransactionConflict"})
 class Unknown(NotFound):
     """No such record, or not in the caller's organization: the two look the same on purpose."""
 
-    def __init__(self, kind: str) -> None:
-        """`kind` is what the sort key of such a record begins with."""
+    def __init__(self, kind: str, hint: str = "List what there is to see the ids.") -> None:
+        """`kind` is what the sort key of such a record begins with; `hint` says how to find one that is known."""
         what = {"key": "API key", "org": "organization"}.get(kind, kind)
-        super().__init__(f"There is no {what} with this id. List what there is to see the ids.")
+        super().__init__(f"There is no {what} with this id. {hint}")
         self.code = f"{what.rpartition(' ')[2]}_not_found"
 
 

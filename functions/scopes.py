@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from functions.visit import Visit
 
 _ON_DEMAND = frozenset({"org", "model", "tier", "class"})  # there is a record once somebody limits them
+_FORMS = "A scope is org, key:ID, user:ID, team:ID, model:NAME, tier:NAME or class:NAME."
 
 
 class Scope(NamedTuple):
@@ -53,8 +54,11 @@ def scope(visit: Visit, sent: str) -> Scope:
         "class": name in ENDPOINTS,
         "tier": name in visit.control.projection.tiers,
     }
-    if not known.get(kind):
-        raise Unknown(kind if kind in known else "scope")
+    if kind not in known:
+        raise Unknown("scope", _FORMS)
+    if not known[kind]:
+        there_are = {"class": ENDPOINTS, "tier": visit.control.projection.tiers}.get(kind)
+        raise Unknown(kind, f"There are {', '.join(there_are)}.") if there_are else Unknown(kind)
     return Scope(text, kind, f"{kind}#{name}")
 
 

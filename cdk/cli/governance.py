@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LIMITS: Final = ("requests_per_minute", "requests_per_hour", "tokens_per_minute", "concurrency")
 BUDGET: Final = ("daily_usd", "monthly_usd", "total_usd")
-SCOPE: Final = "key:ID, user:ID, team:ID, model:NAME or org"
+SCOPE: Final = "org, key:ID, user:ID, team:ID, model:NAME"
 OPTIONAL: Final = ("email", "team")
 PEOPLE: Final = {
     "users": ("id", "name", "email", "role", "tier", "team", "disabled"),
@@ -49,10 +49,13 @@ def _paged(parser: argparse.ArgumentParser) -> None:
 
 def _add_people(parser: argparse.ArgumentParser, kind: str) -> None:
     columns = PEOPLE[kind]
-    commands = _commands(parser)
-    create, edit, listing, delete = (commands.add_parser(name) for name in ("create", "edit", "list", "delete"))
+    one, commands = kind[:-1], _commands(parser)
+    create = commands.add_parser("create", help=f"make a {one}")
+    edit = commands.add_parser("edit", help="change what is given")
+    listing = commands.add_parser("list", help="show all")
+    delete = commands.add_parser("delete", help=f"delete a {one}")
     for command in (create, edit, delete):
-        command.add_argument("id")
+        command.add_argument("id", help=f"of the {one}, chosen when it is made")
     for command in (create, edit):
         for field in ("name", *OPTIONAL, "role", "tier") if kind == "users" else ("name",):
             takes_away = '"" takes it away' if command is edit and field in OPTIONAL else None
@@ -82,9 +85,12 @@ def _add_people(parser: argparse.ArgumentParser, kind: str) -> None:
 
 def _add_organizations(parser: argparse.ArgumentParser) -> None:
     commands = _commands(parser)
-    create, listing, rename, change = (commands.add_parser(name) for name in ("create", "list", "rename", "set"))
+    create = commands.add_parser("create", help="make one; its first administrator's key is shown this once")
+    listing = commands.add_parser("list", help="show all")
+    rename = commands.add_parser("rename", help="give one another name")
+    change = commands.add_parser("set", help="choose what happens to one while the store is lost")
     for command in (create, rename, change):
-        command.add_argument("id")
+        command.add_argument("id", help="of the organization, chosen when it is made")
     for command in (create, rename):
         command.add_argument("--name", required=True)
     change.add_argument(
@@ -105,9 +111,10 @@ def _add_organizations(parser: argparse.ArgumentParser) -> None:
 
 def _add_scope(parser: argparse.ArgumentParser, topic: str, fields: tuple[str, ...]) -> None:
     commands = _commands(parser)
-    get, put = commands.add_parser("get"), commands.add_parser("set", help="replaces all of them; none given is none")
+    get = commands.add_parser("get", help="show those of one scope")
+    put = commands.add_parser("set", help="replace all of a scope; none given is none")
     for command in (get, put):
-        command.add_argument("scope", help=SCOPE + (" or tier:NAME" if topic == "limits" else ""))
+        command.add_argument("scope", help=SCOPE + (", tier:NAME or class:NAME" if topic == "limits" else ""))
         command.set_defaults(topic=topic, fields=fields)
     for field in fields:
         put.add_argument(f"--{field.replace('_', '-')}", type=int if topic == "limits" else str, metavar="N")
@@ -118,7 +125,9 @@ def _add_scope(parser: argparse.ArgumentParser, topic: str, fields: tuple[str, .
 
 def _add_blocks(parser: argparse.ArgumentParser) -> None:
     commands = _commands(parser)
-    create, listing, delete = (commands.add_parser(name) for name in ("create", "list", "delete"))
+    create = commands.add_parser("create", help="shut somebody out, from the next request on")
+    listing = commands.add_parser("list", help="show who is shut out")
+    delete = commands.add_parser("delete", help="let somebody in again")
     create.add_argument("kind", choices=("key", "user", "ip"))
     create.add_argument("id", help="of a key or user, or a network such as 203.0.113.0/24")
     create.add_argument("--seconds", type=int, required=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -78,7 +79,7 @@ def demonstrate(ready: Ready) -> str:
 def snippets(ready: Ready, folder: Path) -> str:
     """Return what to paste: a curl line, an SDK program, and where everything is."""
     url, key, model = ready["base_url"], ready["client_key"], _chat_model(ready["models"])
-    note = ""
+    note, command = "", _command()
     if not any(os.environ.get(name) for name in CREDENTIALS):
         note = (
             "\nNo provider is configured: chat is answered by the provider called `simulated`.\n"
@@ -99,9 +100,14 @@ def snippets(ready: Ready, folder: Path) -> str:
   ):
       print(chunk.choices[0].delta.content or "" if chunk.choices else "", end="", flush=True)
 {note}
-More keys: nexus keys create --help. Logs: {folder / "logs"}. What is not run here: nexus local --coverage.
+More keys: {command} keys create --help. Logs: {folder / "logs"}. What is not run here: {command} local --coverage.
 Ctrl-C ends everything; keys and usage stay in {folder}.
 """
+
+
+def _command() -> str:
+    """Return what to type for `nexus` here: an environment that is not active is not searched for it."""
+    return "nexus" if shutil.which("nexus") else os.path.relpath(sys.argv[0])
 
 
 def as_line(ready: Mapping[str, Any]) -> str:

@@ -7,17 +7,16 @@ the hot path then trusts what it decodes.
 from __future__ import annotations
 
 import hashlib
-import re
-import tomllib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from pydantic import ValidationError
 
 from shared.compiler import schema
 from shared.compiler.mistakes import mistakes
+from shared.compiler.remedies import remedy
 from shared.compiler.source import Source, SourceError
-from shared.compiler.toml_lines import Lines, dotted
+from shared.compiler.toml_lines import Lines, dotted, tables
 from shared.core import catalog
 
 if TYPE_CHECKING:
@@ -49,9 +48,7 @@ def compile_catalog(source: Source, prices: Prices) -> bytes:
     """
     lines = Lines(source.text)
     try:
-        parsed = schema.File.model_validate(tomllib.loads(source.text))
-    except tomllib.TOMLDecodeError as error:
-        raise SourceError(_syntax(source, str(error))) from error
+        parsed = schema.File.model_validate(tables(source))
     except ValidationError as error:
         raise SourceError("\n".join(_told(source.name, lines, details) for details in error.errors())) from error
     if found := mistakes(parsed):
@@ -77,35 +74,9 @@ def _compiled(parsed: schema.File, prices: Prices) -> bytes:
     return msgspec.json.encode(msgspec.structs.replace(unversioned, version=version))
 
 
-def _syntax(source: Source, message: str) -> str:
-    """Move the place that tomllib appends to its message to the front, where editors look for it."""
-    what, _, place = message.partition(" (at ")
-    number = re.search(r"line (\d+)", place)
-    line = number[1] if number else len(source.text.splitlines())
-    return f"{source.name}:{line}: {what}. The file must be valid TOML (https://toml.io)."
-
-
 def _told(name: str, lines: Lines, details: ErrorDetails) -> str:
     field = tuple(str(part) for part in details["loc"] if part != "[key]")
-    return f"{name}:{lines.of(field)}: {dotted(field)}: {_remedy(field, details)}"
-
-
-def _remedy(field: tuple[str, ...], details: ErrorDetails) -> str:
-    kind, context, given = details["type"], details.get("ctx", {}), details["input"]
-    match kind:
-        case "missing":
-            return "is missing; add it"
-        case "extra_forbidden":
-            return f"is not a field here; the fields are {', '.join(_fields(field))}"
-        case "literal_error":
-            return f"must be {context['expected']}, not {_shown(given)}"
-        case "string_pattern_mismatch":
-            return f"{_shown(given)} does not match {context['pattern']}"
-        case "value_error":
-            return str(context["error"])
-        case _:
-            what = details["msg"].partition(" should ")[2] or details["msg"]
-            return f"{_shown(given)} is wrong: it must {what}"
+    return f"{name}:{lines.of(field)}: {dotted(field)}: {remedy(details, _fields(field))}"
 
 
 def _fields(field: tuple[str, ...]) -> list[str]:
@@ -113,7 +84,3 @@ def _fields(field: tuple[str, ...]) -> list[str]:
     inner = field[2:-1]  # of `models."gpt-4.1".targets.0.wieght`: ("targets", "0")
     entry = _INNER.get(inner[0], schema.File) if inner else _ENTRIES.get(field[0], schema.File)
     return list((entry if len(field) > 1 else schema.File).model_fields)
-
-
-def _shown(value: Any) -> str:  # noqa: ANN401, it comes from a file
-    return msgspec.json.encode(value).decode() if isinstance(value, str | int | float) else f"a {type(value).__name__}"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from datetime import date
 from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from shared.compiler.remedies import remedy
 from shared.compiler.source import Source, SourceError
-from shared.compiler.toml_lines import Lines, dotted
+from shared.compiler.toml_lines import Lines, dotted, tables
 from shared.core.pricing import NANO, Price, Prices, Rates
 
 Usd = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=9, allow_inf_nan=False)]
@@ -86,11 +86,7 @@ def compile_prices(source: Source) -> Prices:
         SourceError: it is no TOML, or something in it is wrong.
     """
     try:
-        found = tomllib.loads(source.text, parse_float=Decimal)
-    except ValueError as error:
-        raise SourceError(f"{source.name}: cannot be read as TOML: {error}") from error
-    try:
-        parsed = _File.model_validate({"providers": found})
+        parsed = _File.model_validate({"providers": tables(source, Decimal)})
     except ValidationError as error:
         raise SourceError("\n".join(_told(source.name, Lines(source.text), error))) from error
     return {
@@ -103,8 +99,13 @@ def _told(name: str, lines: Lines, error: ValidationError) -> list[str]:
     told = []
     for details in error.errors():
         field = tuple(str(part) for part in details["loc"][1:] if part != "[key]")
-        told.append(f"{name}:{lines.of(field)}: {dotted(field)}: {details['msg']}")
+        told.append(f"{name}:{lines.of(field)}: {dotted(field)}: {remedy(details, _fields(field))}")
     return told
+
+
+def _fields(field: tuple[str, ...]) -> list[str]:
+    """Return the fields of the entry that the unknown `field` stands in."""
+    return list((_Price if "models" in field else _Provider).model_fields)
 
 
 def _rates(

@@ -38,7 +38,7 @@ USER_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # of our own users
 FOREIGN_ID = re.compile(
     r"[a-z][a-z0-9]{0,15}:[!-~]{1,128}"
 )  # of another issuer's: its name here, and what it calls them
-_NEEDS: Mapping[Action, str] = {action: ", ".join(role for role in MAY if action in MAY[role]) for action in ACTIONS}
+_NEEDS: Mapping[Action, str] = {action: " or ".join(role for role in MAY if action in MAY[role]) for action in ACTIONS}
 VOID = "The token is void: its user was disabled, or has to log in again."
 _TOKEN = "-jwt-"  # noqa: S105 - what tells the two kinds of ids apart: behind a key's organization stands no hyphen
 
@@ -83,7 +83,7 @@ class Principal(NamedTuple):
         if not self.may(action):
             from shared.core.errors import Forbidden  # noqa: PLC0415 - the authorizer must not load the JSON codec
 
-            raise Forbidden(f"The role {self.role} may not do this. Use a key with one of the roles {_NEEDS[action]}.")
+            raise Forbidden(f"The role {self.role} may not do this. Use a key with the role {_NEEDS[action]}.")
 
     def may_use(self, model: str) -> bool:
         """Tell whether the key is for `model`."""

@@ -27,6 +27,23 @@ def test_the_command_line_speaks_text() -> None:
     assert parsed.reserved_concurrency == {"gateway": 800}
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("stagge", "x", "nexus:stagge: is not a field here; the fields are nexus:stage, nexus:region"),
+        ("waf", "maybe", 'nexus:waf: "maybe" is wrong: it must be a valid boolean'),
+        ("stage", "A B", 'nexus:stage: "A B" does not match'),
+        ("cors_origins", "https://app.example", "nexus:cors_origins: must be a list or an object"),
+        ("oidc", [{"name": "okta"}], "nexus:oidc.0.issuer: is missing; add it; nexus:oidc.0.audience: is missing"),
+    ],
+)
+def test_a_mistake_is_told_with_its_remedy(key: str, value: object, told: str) -> None:
+    """As those in the catalog are."""
+    with pytest.raises(ConfigError) as error:
+        config.parse({f"nexus:{key}": value})
+    assert told in str(error.value)
+
+
 def test_other_keys_are_left_to_cdk() -> None:
     """Feature flags and cached lookups are not ours to judge."""
     assert config.parse({"@aws-cdk/core:whatever": True, "availability-zones:x": []}) == Config()

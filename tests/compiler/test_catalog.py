@@ -204,6 +204,7 @@ def test_lines_of_fields() -> None:
     assert lines.of(("k", "l", "deeper")) == 8
     assert lines.of(("b", "c.d", "i")) == 2
     assert lines.of(("nowhere",)) == 1
+    assert Lines("\n[model.x]\n[[model.y]]\n").of(("model",)) == 2
 
 
 IDENTITY = """

@@ -41,8 +41,8 @@ def test_dollars_become_nano_dollars_exactly(tmp_path: Path) -> None:
     [
         ("a = { input = -1 }", "greater than or equal to 0"),
         ("a = { input = 0.0000000001 }", "9 decimal places"),
-        ("a = { output = 1 }", "Field required"),
-        ("a = { input = 1, inptu = 2 }", "Extra inputs"),
+        ("a = { output = 1 }", "input: is missing; add it"),
+        ("a = { input = 1, inptu = 2 }", "inptu: is not a field here; the fields are input, cached_input"),
         ("a = { input = nan }", "finite"),
         ("a = { input = 1, long_from = 3 }", "needs all of"),
         ("a = { input = 2, long_from = 3, long_input = 1, long_output = 1 }", "nothing bounds"),
@@ -53,6 +53,19 @@ def test_a_mistake_is_told_with_its_line(tmp_path: Path, line: str, complaint: s
     path = tmp_path / "prices.toml"
     path.write_text(HEAD + line + "\n")
     with pytest.raises(SourceError, match=rf"prices\.toml:5: p\.models\.a.*{complaint}"):
+        compile_prices(read(path))
+
+
+def test_a_table_in_the_wrong_place_is_told(tmp_path: Path) -> None:
+    """With what belongs there, and the line where it begins."""
+    path = tmp_path / "prices.toml"
+    path.write_text(HEAD + '[q."gpt-5"]\ninput = 1\n')
+    with pytest.raises(SourceError) as told:
+        compile_prices(read(path))
+    assert f"{path}:5: q.models: is missing; add it" in str(told.value)
+    assert f"{path}:5: q.gpt-5: is not a field here; the fields are source, date, models" in str(told.value)
+    path.write_text(HEAD + "[q\n")
+    with pytest.raises(SourceError, match=r"prices\.toml:5: .*The file must be valid TOML"):
         compile_prices(read(path))
 
 

@@ -67,7 +67,7 @@ def test_a_role_allows_what_its_line_says(role: str, allowed: set[str]) -> None:
     principal = ANYONE._replace(role=role)
     assert {action for action in ACTIONS if principal.may(action)} == allowed
     if "infer" not in allowed:
-        with pytest.raises(Forbidden, match="admin, developer, service"):
+        with pytest.raises(Forbidden, match="admin or developer or service"):
             principal.require("infer")
 
 

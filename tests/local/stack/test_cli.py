@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import signal
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -15,8 +20,8 @@ from cdk.local.state import Remembered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+ROOT = Path(__file__).parents[3]
 KEY = {
     "id": "default-abc",
     "name": "ci",
@@ -83,6 +88,46 @@ def test_help_leads_to_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     shown = capsys.readouterr().out
     assert all(words in shown for words in ("nexus local", "nexus keys create", "nexus keys revoke", "OPENAI_API_KEY"))
+
+
+def listed(capsys: pytest.CaptureFixture[str], *command: str) -> dict[str, str]:
+    """Return the commands that the help of one shows, with what it says of each."""
+    with pytest.raises(SystemExit):
+        main([*command, "--help"])
+    shown = capsys.readouterr().out.partition("commands:\n  COMMAND\n")[2].splitlines()
+    lines = itertools.takewhile(lambda line: line.startswith("    "), shown)
+    return dict(line.split(maxsplit=1) for line in lines if line[4] != " ")
+
+
+def test_help_says_what_each_command_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of every group, all of them."""
+    groups = {
+        "keys": 5,
+        "users": 6,
+        "teams": 4,
+        "limits": 2,
+        "budgets": 2,
+        "organizations": 4,
+        "blocks": 3,
+        "catalog": 4,
+    }
+    assert {group: len(listed(capsys, group)) for group in groups} == groups
+
+
+def test_ctrl_c_is_quiet_from_the_first_moment() -> None:
+    """Also while half of the command is imported: no traceback."""
+    code = """
+import os, signal, sys
+from cdk.cli import command
+class Typed:
+    def find_spec(self, name, *_):
+        if name == "cdk.cli.main":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Typed())
+command.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=60, cwd=ROOT)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
 
 
 def test_coverage_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
