@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,12 @@ import pytest
 from shared.core.errors import UpstreamError, UpstreamUnavailable
 from shared.edge.http import Http
 from shared.providers.adapter import HttpRequest
+from tests.edge.test_http import self_signed
 from tests.functions.plane.upstream import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from shared.edge.wire import Wire as Ours
     from tests.functions.plane.upstream import Request, Wire
@@ -129,3 +132,47 @@ def test_a_new_connection_that_takes_nothing_was_not_used(situation: Situation) 
         with pytest.raises(UpstreamUnavailable):
             situation.http.post(HttpRequest(url, {}, LARGE), 20)
         thread.join(10)
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_under_tls_it_is_the_same(tmp_path: Path, taken: bool) -> None:  # noqa: FBT001 - a parameter
+    """The last record is not whole where its last byte is missing."""
+    certificate = self_signed(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    ours = ssl.create_default_context(cafile=str(certificate))
+    requests: list[bytes] = []
+    go, gone = threading.Event(), threading.Event()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for number in range(1 if taken else 2):
+                with context.wrap_socket(listener.accept()[0], server_side=True) as far:
+                    requests.append(far.recv(10_000))
+                    far.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+                    if taken:
+                        requests.append(far.recv(10_000))
+                    elif not number:
+                        assert go.wait(20)
+                gone.set()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        client = Http(tls=lambda: ours)
+        request = HttpRequest(f"https://localhost:{listener.getsockname()[1]}/x", {}, b"{}")
+        with client.post(request, 20) as answer:
+            answer.whole()
+        [[wire]] = client._idle.values()
+        wire.readable = lambda: False  # type: ignore[method-assign]
+        go.set()
+        if taken:
+            with pytest.raises(UpstreamError):
+                client.post(request, 20)
+        else:
+            assert gone.wait(20)
+            with client.post(request, 20) as answer:
+                assert answer.whole() == b"{}"
+        client.drop()
+        thread.join(20)
+    assert len(requests) == 2
