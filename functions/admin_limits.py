@@ -76,13 +76,17 @@ def _budgeted(name: str, wanted: Budget) -> Response[str]:
 def _spent(visit: Visit, known: Scope) -> dict[str, str]:
     """Return what was booked today, this month and ever; what was spent in the last minute may be missing."""
     day = periods.day_at(int(visit.control.now() * 1000))
-    name = f"org:{visit.org}" if known.kind == "org" else known.text
+    names = [f"org:{visit.org}" if known.kind == "org" else known.text]
+    if known.kind == "model":  # or an alias of this name
+        names.append(f"alias:{known.text.removeprefix('model:')}")
     named = {"daily": periods.daily(day), "monthly": periods.monthly(day), "total": periods.TOTAL}
     try:
-        found = visit.control.ledger.spent(visit.org, [(name, period) for period in named.values()])
+        wanted = [(name, period) for name in names for period in named.values()]
+        found = visit.control.ledger.spent(visit.org, wanted)
     except AwsError as error:
         raise StoreUnavailable("The ledger cannot be read now. Please try again.", retry_after=1) from error
-    return {f"{label}_usd": usd(found[name, period].cost) for label, period in named.items()}
+    spent = {label: sum(found[name, period].cost for name in names) for label, period in named.items()}
+    return {f"{label}_usd": usd(nano) for label, nano in spent.items()}
 
 
 def _with_budget(visit: Visit, name: str) -> Scope:

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 router = Router()  # type: ignore[no-untyped-call]
 
-By = Literal["day", "key", "user", "team", "model"]
+By = Literal["day", "key", "user", "team", "model", "alias"]
 DEFAULT_DAYS = 30
 MOST_DAYS = 92
 _UNBOOKED = "The ledger cannot be read now. Please try again."
 
 
-@router.get("/admin/usage", tags=["usage"], summary="Sum up what was spent, by day, key, user, team or model")
+@router.get("/admin/usage", tags=["usage"], summary="Sum up what was spent, by day, key, user, team, model or alias")
 def _usage(
     by: By = "day",
     first: Annotated[str | None, Query(alias="from")] = None,

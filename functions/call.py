@@ -5,24 +5,27 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from shared.core import events, limits, needs, pricing, principals, routing
+from shared.core import events, limits, needs, offering, pricing, principals, routing
 from shared.core.chat import Chat, bounded
+from shared.core.holding import Amount, Holding
 from shared.core.judgements import Judgement
+from shared.core.shares import Share
 from shared.core.usage import Usage, total
-from shared.edge.admission import Ask, Who
+from shared.edge.admission import Ask, Bound, Who
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection
 
     from shared.core.breakers import Result
     from shared.core.catalog import Alias, Catalog, Kind, Model, Target
-    from shared.core.pricing import Price
+    from shared.core.pricing import Price, Worst
     from shared.core.principals import Action, Principal
     from shared.core.routing import Candidate
     from shared.dialects.dialect import Request
     from shared.edge.admission import Grant
+    from shared.edge.asking import Granted
     from shared.edge.telemetry import Event
     from shared.providers.adapter import Adapter, Moment
 
@@ -30,23 +33,18 @@ LEASE_MARGIN = 5.0  # seconds that a lease outlives the invocation it belongs to
 
 
 class Try(NamedTuple):
-    """One exchange that may be billed, by which price, if there is one, and with whom."""
+    """One exchange that may be billed, by which price, if there is one, and with whom: a target of which model."""
 
     adapter: Adapter
     price: Price | None
     target: str
+    model: str
     cancelled: bool = False  # by us, before anything of a stream had come
 
 
 def price_of(candidate: Candidate, catalog: Catalog) -> Price | None:
     """Return what a target takes, None if nobody has said it."""
     return pricing.find(catalog.prices, candidate.provider.name, candidate.target.model)
-
-
-def _ceiling(targets: Sequence[Candidate]) -> int:
-    """Return the most tokens that an answer of any of them can have, 0 if one of them has not said it."""
-    known = [one.model.max_output for one in targets]
-    return max(known) if all(known) else 0
 
 
 @dataclass(slots=True)
@@ -75,7 +73,9 @@ class Call:
     hedge: float = 0.0  # seconds after which a second target is asked as well, 0 for never
     latency: float = 0.0  # of that try until the first of a stream, or all of an answer; 0: nothing has come yet
     tries: list[Try] = field(default_factory=list)  # those that may be billed, the last one included
-    topups: int = 0
+    asked: list[str] = field(init=False, default_factory=list)  # the models of all tries that may have arrived
+    alias: str = field(init=False, default="")  # what was asked for, if that is no model's own name
+    holding: Holding = field(init=False)  # by admission
     replan: Callable[[], None] | None = None  # once there is a plan
     choose: Callable[[Callable[[str], bool]], Alias] | None = None  # what the model means to who may use such models
     given_up: bool = False  # by us: what breaks off then is not the target's doing
@@ -97,14 +97,13 @@ class Call:
         request = getattr(self, "request", None)
         if request and not self.choose and not principal.may_use(request.model):
             raise routing.unknown(request.model)
-        model = next((scope[6:] for scope in self.ask.scopes if scope.startswith("model:")), "")
-        self.ask = self.ask._replace(scopes=self._scopes(model), who=self._who())
+        self.ask = self.ask._replace(scopes=self._scopes(), who=self._who())
         if self.replan:  # a model to fall back to may be another's now
             self.replan()
 
-    def _scopes(self, model: str = "") -> tuple[str, ...]:
+    def _scopes(self) -> tuple[str, ...]:
         who = self.principal
-        return limits.scopes(who.org, who.key_id, who.user, who.team, model, endpoint=self.endpoint)
+        return limits.scopes(who.org, who.key_id, who.user, who.team, self.alias, endpoint=self.endpoint)
 
     def _who(self) -> Who:
         who = self.principal
@@ -126,59 +125,85 @@ class Call:
         left = min(total, self.left())
         return left, connect, first if self.event.stream else left
 
-    def plan(self, catalog: Catalog, configured: Collection[str], chance: Callable[[], float]) -> None:
-        """Find the targets that can serve the request, in the order of preference.
+    def plan(
+        self, catalog: Catalog, configured: Collection[str], chance: Callable[[], float], *, fit: bool = False
+    ) -> None:
+        """Find the targets that can serve the request, in the order of preference, and what it may cost at most.
+
+        `fit` lets its answers be shortened to what the caller's budgets afford.
 
         Raises:
             GatewayError: there are none.
         """
-        self.replan = partial(self.plan, catalog, configured, chance)
+        self.replan = partial(self.plan, catalog, configured, chance, fit=fit)
         wanted, may_use = needs.of(self.request), self.principal.may_use
         named = self.choose(may_use) if self.choose else routing.find(self.request.model, catalog)
         found = routing.candidates(named, self.kind, catalog, configured, may_use)
         groups = routing.fitting(found, wanted)
-        self.targets = list(routing.arranged(groups, wanted, catalog, chance))
+        arranged = list(routing.arranged(groups, wanted, catalog, chance))
+        self.targets = offering.limited(arranged, events.MOST_MODELS)
         self.hedge = named.serving.hedge
-        self.ask = self.ask._replace(choice=routing.choice(groups, self.targets, stream=self.event.stream))
+        self.ask = self.ask._replace(choice=offering.choice(groups, self.targets, stream=self.event.stream))
+        self._weigh(catalog, fit=fit)
 
     def hear(self) -> None:
         """Note that the try under way has brought something."""
         self.latency = self.latency or time.perf_counter() - self.sent
 
-    def weigh(self, catalog: Catalog, *, fit: bool) -> None:
-        """Find out what the request may cost at most, and ask for that; `fit` lets its answers be shortened."""
-        request = self.request
-        found = [price_of(one, catalog) for one in self.targets]
-        known = [price for price in found if price]
-        unbounded = "model" if len(known) < len(found) else ""
+    def _weigh(self, catalog: Catalog, *, fit: bool) -> None:
+        """Find out what the request may cost at most with each of its models, and ask for that."""
+        request, unbounded = self.request, ""
         answers = max_tokens = images = 0
         caching = False
         if isinstance(request, Chat):
             answers, max_tokens, images, caching = request.n, request.max_tokens or 0, request.images, request.caching
-            unbounded = unbounded or request.unbounded
+            unbounded = request.unbounded
         elif isinstance(request, Judgement):
             images = request.images
+        weigh = partial(pricing.worst, size=request.size, n=answers, images=images, caching=caching)
+        self.alias = "" if request.model in catalog.models else request.model
         self.ask = self.ask._replace(
-            scopes=self._scopes(request.model),
-            worst=pricing.worst(known, request.size, answers, images, caching=caching),
+            scopes=self._scopes(),
+            models=tuple(self._bound(model, catalog, weigh) for model in offering.models(self.targets)),
             unbounded=unbounded,
             answers=answers,
             max_tokens=max_tokens,
-            ceiling=_ceiling(self.targets),
             fit=fit,
         )
 
-    def keep_to_grant(self) -> None:
-        """Ask the provider for no longer answers than were granted."""
-        if self.grant.max_tokens and isinstance(self.request, Chat):
-            self.request = bounded(self.request, self.grant.max_tokens)
+    def _bound(self, model: Model, catalog: Catalog, weigh: Callable[[list[Price]], Worst]) -> Bound:
+        found = [price_of(one, catalog) for one in self.targets if one.model is model]
+        known = [price for price in found if price]
+        return Bound(model.name, weigh(known), model.max_output, priced=len(known) == len(found))
+
+    def admitted(self, grant: Grant) -> None:
+        """Take note of what admission grants."""
+        self.grant = grant
+        self.holding = Holding(
+            {
+                bound.model: Amount(one.held, one.tokens)
+                for bound, one in zip(self.ask.models, grant.models, strict=True)
+                if not one.spent
+            }
+        )
+
+    def granted(self, model: str) -> Granted:
+        """Return what was granted to one of its models."""
+        return self.grant.models[self.number_of(model)]
+
+    def number_of(self, model: str) -> int:
+        """Return the position of one of its models in the question that admission was asked."""
+        return [bound.model for bound in self.ask.models].index(model)
 
     def request_for(self, model: Model) -> Request:
-        """Return the request with no longer answers than `model` can give: admission bounds them for all targets."""
-        request, most = self.request, model.max_output
-        if isinstance(request, Chat) and most and (request.max_tokens or 0) > most:
-            return bounded(request, most)
-        return request
+        """Return the request with no longer answers than were granted to `model`, and than it can give."""
+        request = self.request
+        if not isinstance(request, Chat):
+            return request
+        most = self.granted(model.name).max_tokens
+        if not most and 0 < model.max_output < (request.max_tokens or 0):
+            most = model.max_output
+        return bounded(request, most) if most else request
 
     def usage(self) -> Usage:
         """The tokens to be booked: of all tries that may be billed."""
@@ -197,27 +222,38 @@ class Call:
         """
         if one.price is None:
             return None
-        used = one.adapter.usage
+        used, held = one.adapter.usage, self.granted(one.model).held
         images = getattr(self.request, "images", 0)
         if not used.estimated:
             return pricing.cost(used, one.price, images)
-        if not (used.completion or one.cancelled) or self.ask.worst is None:
-            return self.grant.held
-        written = self.ask.worst.tokens if getattr(self.request, "caching", False) else 0
-        heard = Usage(self.ask.worst.tokens, used.completion, cache_write=written, cache_write_long=written)
-        return min(self.grant.held, pricing.cost(heard, one.price, images))
+        if not (used.completion or one.cancelled):
+            return held
+        longest = self.ask.models[self.number_of(one.model)].worst.tokens
+        written = longest if getattr(self.request, "caching", False) else 0
+        heard = Usage(longest, used.completion, cache_write=written, cache_write_long=written)
+        return min(held, pricing.cost(heard, one.price, images))
+
+    def shares(self) -> list[Share]:
+        """Return what each model that it was admitted to took, also those that nobody asked."""
+        return [self._share(model) for model in self.holding.models]
+
+    def _share(self, model: str) -> Share:
+        tries = [one for one in self.tries if one.model == model]
+        used, cost = total(one.adapter.usage for one in tries), sum(self._cost(one) or 0 for one in tries)
+        return Share(cost, int(model in self.asked), used.prompt, used.completion, used.cached, model)
 
     def paying(self) -> dict[str, str]:
         """Name who pays."""
         who = self.principal
-        return {"org": who.org, "key": who.key_id, "user": who.user, "team": who.team, "model": self.event.model}
+        return {"org": who.org, "key": who.key_id, "user": who.user, "team": who.team, "alias": self.alias}
 
-    def booked(self) -> dict[str, str | int]:
+    def booked(self) -> dict[str, Any]:
         """Return the fields of the usage event that only the gateway knows."""
         event, used = self.event, self.event.usage
         return {
             "event": events.USAGE,
             **self.paying(),
+            "models": self.shares(),
             "provider": event.provider,
             "target": self.tries[-1].target if self.tries else "",
             "prompt": used.prompt,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from shared.core import events
+from shared.core import events, shares
 from shared.core.events import CORRECTION, EXPIRED, FIRST
 from shared.edge.booking import MOST_ITEMS, charge_key, fitting
 from shared.edge.counters import position
@@ -83,7 +83,7 @@ def _sorted(org: str, found: list[tuple[str, dict[str, str]]], ledger: Ledger) -
         if due is None:
             known += 1
         else:
-            seen[charge_key(due.request_id, due.seq)] = Booked(due.cost, due.outcome)
+            seen[charge_key(due.request_id, due.seq)] = Booked(due.cost, due.outcome, due.models)
             fresh.append((event_id, due))
     broken = sum(charge is None for _, charge in read)
     taken = fitting([charge for _, charge in fresh])
@@ -111,7 +111,8 @@ def _due(charge: Usage, seen: Mapping[str, Booked]) -> Usage | None:
         return charge
     if not _is_late(charge, before) or charge_key(charge.request_id, CORRECTION) in seen:
         return None
-    return charge._replace(seq=CORRECTION, cost=charge.cost - before.cost)
+    models = shares.corrected(charge.models, {share.model: share for share in before.models})
+    return charge._replace(seq=CORRECTION, cost=charge.cost - before.cost, models=models)
 
 
 def _is_late(charge: Usage, before: Booked) -> bool:

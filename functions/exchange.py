@@ -18,6 +18,7 @@ from shared.core.errors import (
 )
 from shared.dialects.dialect import speaks
 from shared.edge.answer import HungUpError
+from shared.edge.asking import MAX_TOKENS
 from shared.edge.race import first_of
 from shared.edge.response import ClientGone
 from shared.providers.registry import adapter_for
@@ -95,7 +96,7 @@ def _hedged(first: Asked, spare: int, call: Call, gateway: Gateway) -> tuple[Ask
     The other one is cut off. It counts as failed: that a good one is overtaken is rare, and never so often in a row.
     """
     answer = _begun(first, call, gateway)
-    if waited(call, lambda: first_of([answer], time.monotonic() + call.hedge)) or not _affordable(call, gateway):
+    if waited(call, lambda: first_of([answer], time.monotonic() + call.hedge)) or not _affordable(spare, call, gateway):
         return first, answer
     sent, call.event.tries = call.sent, call.event.tries + 1
     try:
@@ -126,9 +127,9 @@ def _give_up(asked: Asked, answer: Answer, call: Call) -> None:
     answer.close()
 
 
-def _affordable(call: Call, gateway: Gateway) -> bool:
+def _affordable(spare: int, call: Call, gateway: Gateway) -> bool:
     try:
-        return gateway.afford_again(call)
+        return gateway.afford_again(call, spare)
     except StoreUnavailable:
         return False
 
@@ -136,6 +137,8 @@ def _affordable(call: Call, gateway: Gateway) -> bool:
 def _exchange(asked: Asked, begun: Answer | None, call: Call, gateway: Gateway, reply: Reply) -> bytes:
     adapter, (_, provider, model, _) = asked.adapter, asked.candidate
     call.event.provider, call.event.served = provider.name, model.name
+    reply.headers.pop(MAX_TOKENS, None)
+    reply.headers.update(call.granted(model.name).headers())
     writer = reply.writer_for(call.request)
     with _accepted(asked, begun, call, gateway) as answer:
         adapter.check(answer.head)
@@ -244,12 +247,15 @@ def _noted(asked: Asked, call: Call, gateway: Gateway) -> Iterator[HttpRequest]:
     """Make the request; from the moment it may have arrived, its tokens count."""
     request = asked.adapter.request(asked.key)
     request = request if request.deferred else gateway.signer.complete(request)
-    call.tries.append(Try(asked.adapter, price_of(asked.candidate, gateway.catalog), asked.candidate.target.model))
+    price, model = price_of(asked.candidate, gateway.catalog), asked.candidate.model.name
+    call.tries.append(Try(asked.adapter, price, asked.candidate.target.model, model))
+    call.asked.append(model)
     call.sent = time.perf_counter()
     try:
         yield request
     except UpstreamUnavailable:
         call.tries.pop()  # it did not arrive
+        call.asked.pop()
         raise
 
 

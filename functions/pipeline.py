@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from functions.exchange import exchange, waited
-from shared.core import degraded, events, routing
+from shared.core import degraded, events, offering
 from shared.core.errors import BadRequest, StoreUnavailable, UpstreamFailed, UpstreamKeyRefused, outcome
 from shared.core.usage import Usage
 from shared.edge.response import ClientGone
@@ -51,14 +51,12 @@ def complete(call: Call, gateway: Gateway, reply: Reply, *, fit: bool = False) -
 def prepared(call: Call, gateway: Gateway, *, fit: bool = False) -> None:
     """Find out who can serve `call`, in order, and what it may cost; raises as `complete` does."""
     gateway.renew(call.principal.org)
-    call.plan(gateway.catalog, gateway.providers.configured(), random.random)
+    call.plan(gateway.catalog, gateway.providers.configured(), random.random, fit=fit)
     call.event.model = call.request.model
-    call.weigh(gateway.catalog, fit=fit)
 
 
 def answered(call: Call, gateway: Gateway, reply: Reply) -> None:
     """Have an admitted call answered by one of its targets, and settle it; raises as `complete` does."""
-    call.keep_to_grant()
     with settled(call, gateway):
         last = _first_success(call, gateway, reply)
     _send(last, call, reply)
@@ -102,7 +100,7 @@ def settled(call: Call, gateway: Gateway) -> Iterator[None]:
 
 def _first_success(call: Call, gateway: Gateway, reply: Reply) -> bytes:
     """Ask the targets in turn, then the same ones again; nothing is repeated once a chunk has left."""
-    turn = routing.turn(call.ask.choice, call.grant.first, call.grant.seen)
+    turn = offering.turn(call.ask.choice, call.grant.first, call.grant.seen)
     asked = dict.fromkeys(turn, 0)
     position, tries = turn[0], gateway.catalog.resilience.tries
     while True:
@@ -119,7 +117,7 @@ def _first_success(call: Call, gateway: Gateway, reply: Reply) -> bytes:
                 raise
             position = min(turn, key=asked.__getitem__)
             _rest_before(asked[position], error, call, gateway)
-            _afford_again(error, call, gateway)
+            _afford_again(position, error, call, gateway)
 
 
 def _spare(turn: list[int], call: Call) -> int | None:
@@ -146,10 +144,10 @@ def _rest_before(rounds: int, error: GatewayError, call: Call, gateway: Gateway)
         waited(call, partial(gateway.pause, pause))
 
 
-def _afford_again(error: GatewayError, call: Call, gateway: Gateway) -> None:
-    """Go on if the budgets can bear that all tries are billed, this further one included; or give up: `error`."""
+def _afford_again(position: int, error: GatewayError, call: Call, gateway: Gateway) -> None:
+    """Go on if budgets and limits can bear that all tries are billed, a further one included; or give up: `error`."""
     try:
-        affordable = gateway.afford_again(call)
+        affordable = gateway.afford_again(call, position)
     except StoreUnavailable:
         affordable = False
     if not affordable:

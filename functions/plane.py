@@ -6,14 +6,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
+from functions.credentials import Providers
 from functions.shelf import Shelf
 from shared.core import events, journal, limits, policies, principals
 from shared.core.catalog import FILE, decode
-from shared.core.errors import StoreRebuilding, StoreUnavailable, Unauthorized, UpstreamUnavailable
+from shared.core.errors import StoreRebuilding, StoreUnavailable, Unauthorized
 from shared.edge import snapshot, users
-from shared.edge.admission import Admission, Stale, Unprojected, connect, unstored
+from shared.edge.admission import Admission, Further, Stale, Unprojected, connect, unstored
 from shared.edge.aws import DYNAMODB, SECRETS, Aws, AwsError, credentials_from, valkey_login
 from shared.edge.directory import BrokenRecordError, Directory
 from shared.edge.http import Http
@@ -34,71 +33,6 @@ if TYPE_CHECKING:
 
 HOLD_SECONDS = 5.0  # what fails fails sooner; plain HTTP clients wait no longer for a byte, by default
 ASKED = 3  # times that admission is asked: the store may not know the caller, nor the authorizer who that is by now
-
-
-class Providers:
-    """Which providers can be called from here, and with which secrets."""
-
-    def __init__(self, shelf: Shelf, secrets: Secrets, name: str) -> None:
-        """`name` is that of the secret that holds a JSON object of all of theirs."""
-        self._shelf = shelf
-        self._secrets = secrets
-        self._name = name
-        self._text = ""
-        self._values: dict[str, str | list[str]] = {}
-        self._good: dict[str, str] = {}  # by provider: the key that took over from one that failed
-
-    def configured(self) -> Collection[str]:
-        """Name the providers whose address is known and whose secret, if they need one, is there.
-
-        Raises:
-            UpstreamUnavailable: the secrets cannot be read; nobody may step in for a provider because of that.
-        """
-        values = self._read(self._secrets.get)
-        return {
-            name
-            for name, provider in self._shelf.catalog.providers.items()
-            if provider.base_url and (not provider.secret or values.get(provider.secret))
-        }
-
-    def key(self, provider: Provider) -> str:
-        """Return the key to call the provider with, "" if it needs none.
-
-        Raises:
-            UpstreamUnavailable: it cannot be read, or no header can carry it.
-        """
-        known, good = self._keys(provider, self._secrets.get), self._good.get(provider.name)
-        return good if good in known else known[0]
-
-    def another(self, provider: Provider, tried: Collection[str], *, refused: bool) -> str:
-        """Return a key that is not among `tried`, "" if there is none; one that was `refused` may have been rotated.
-
-        Raises as `key` does.
-        """
-        known = self._keys(provider, self._secrets.refresh if refused else self._secrets.get)
-        found = next((key for key in known if key not in tried), "")
-        if found:
-            self._good[provider.name] = found
-        return found
-
-    def _keys(self, provider: Provider, how: Callable[[str], str]) -> list[str]:
-        """List the provider's keys, best first; a secret holds one, or a list of them."""
-        if not provider.secret:
-            return [""]
-        found = self._read(how).get(provider.secret) or ""
-        keys = [key.strip() for key in ([found] if isinstance(found, str) else found)]  # pasted with the end of a line
-        if not all(key.isascii() and key.isprintable() for key in keys):
-            raise UpstreamUnavailable(f"The secret {provider.secret} of this gateway holds what no key can hold.")
-        return keys
-
-    def _read(self, how: Callable[[str], str]) -> dict[str, str | list[str]]:
-        try:
-            text = how(self._name)
-            if text != self._text:
-                self._text, self._values = text, msgspec.json.decode(text, type=dict[str, str | list[str]])
-        except (AwsError, msgspec.DecodeError) as error:
-            raise UpstreamUnavailable("The credentials of the providers cannot be read now.", retry_after=1) from error
-        return self._values
 
 
 class Gateway(NamedTuple):
@@ -149,7 +83,7 @@ class Gateway(NamedTuple):
         """
         for again in range(ASKED):
             try:
-                call.grant = self._granted(call, any_presets=again > 0)
+                call.admitted(self._granted(call, any_presets=again > 0))
                 break
             except Unprojected as unknown:
                 self._project(call.principal, unknown.scopes)
@@ -161,8 +95,7 @@ class Gateway(NamedTuple):
         if not call.grant.stored:
             return call.grant
         self.shelf.hear(call.grant.catalog)
-        if call.grant.budgeted:
-            self._note_reserved(call)
+        self._note_reserved(call)
         if call.grant.seen and call.grant.seen[call.grant.first].state == "probe":
             self._note_breaker(call.principal.org)(call.ask.choice.targets[call.grant.first], "half_open", 0)
         return call.grant
@@ -201,22 +134,25 @@ class Gateway(NamedTuple):
             raise Unauthorized("This API key was rotated: use its new secret.")
         return record.principal(principal.secret)
 
-    def afford_again(self, call: Call) -> bool:
-        """Reserve the cost of one more try, where the tries so far may all be billed and a budget applies."""
-        if not call.grant.budgeted or len(call.tries) <= call.topups:
+    def afford_again(self, call: Call, position: int) -> bool:
+        """Reserve what one more try takes, with the target at `position`, if those so far may all be billed."""
+        if not (call.grant.budgeted or call.grant.counted):
             return True
-        if not self.admission.topup(call.ask, call.grant.held):
-            return False
-        call.topups += 1
-        self._note_reserved(call)
+        model = call.targets[position].model.name
+        shared, own = call.holding.lacks([one.model for one in call.tries], model)
+        if any((*shared, *own)):
+            if not self.admission.topup(call.ask, Further(call.number_of(model), *shared, *own)):
+                return False
+            call.holding.add(model, shared, own)
+            self._note_reserved(call)
         return True
 
     def settle(self, call: Call) -> None:
         """Book what `call` used, in the journal first. A store that fails now takes no answer away."""
         event = call.event
         event.usage, event.cost = call.usage(), call.cost()
-        cost, booked = event.cost or 0, call.booked()
-        grant = call.grant
+        grant, booked = call.grant, call.booked()
+        cost = sum(share.cost for share in booked["models"])
         self.telemetry.note(journal.used(booked, event.request_id, grant.day, cost, stored=grant.stored))
         try:
             heard = self._note_breaker(call.principal.org)
@@ -234,10 +170,13 @@ class Gateway(NamedTuple):
         )
 
     def _note_reserved(self, call: Call) -> None:
-        """Write down, before a provider hears of it, what `call` may cost in all its tries."""
+        """Write down, before a provider hears of it, what `call` may cost in all its tries, if a budget applies."""
+        if not call.grant.budgeted:
+            return
         grant, ends = call.grant, int((time.time() + call.ask.lease) * 1000)
-        held = grant.held * (1 + call.topups)
-        self.telemetry.note(journal.reserved(call.paying(), call.event.request_id, grant.day, held, ends))
+        held, models = call.holding.shared.money, {name: held.money for name, held in call.holding.models.items()}
+        line = journal.reserved(call.paying(), call.event.request_id, grant.day, held=held, models=models, ends=ends)
+        self.telemetry.note(line)
 
     def _project(self, principal: Principal, scopes: Iterable[str]) -> None:
         try:
@@ -249,7 +188,7 @@ class Gateway(NamedTuple):
 
     def _policy(self, principal: Principal, scope: str) -> tuple[int, dict[str, str | int]]:
         """Read what the Directory says of a scope: version and fields, the same for one of which it says nothing."""
-        kind, _, name = scope.partition(":")
+        kind, _, name = (f"model:{scope.partition(':')[2]}" if scope.startswith("alias:") else scope).partition(":")
         if kind == "class":
             endpoint = name.partition(":")[0]
             said = self.directory.item(principal.org, f"class#{endpoint}", consistent=True) or {}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Say = Callable[[Mapping[str, Any]], None]
     Tell = Callable[[str, str, int, Mapping[str, str | int]], bool]
 
-KINDS: Final = ("key", "user", "team", "org", "model")
+KINDS: Final = ("key", "user", "team", "org", "model", "alias")
 _TRIES: Final = 20  # to find a moment in which nothing is charged
 _SCOPES: Final = ("user", "team", "model")
 

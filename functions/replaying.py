@@ -102,7 +102,7 @@ def hold(known: Known, org: str, mark: str, counters: Counters, ledger: Ledger) 
         for held in chosen:
             charge = booked.get(charge_key(held.request_id))
             if charge and charge.outcome == events.EXPIRED:
-                counters.recall(org, held.request_id, charge.cost)
+                counters.recall(org, held.request_id, charge)
             elif charge is None and not counters.hold(org, mark, held, _payers(held, known.unread)):
                 return False
             del known.held[held.request_id]

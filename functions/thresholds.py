@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.core import events, periods
+from shared.core.principals import policy_scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,7 +42,7 @@ def percent(cost: int, limit: int) -> int:
 def _event(scope: str, period: str, limit: int, spent: int) -> dict[str, Any]:
     """Describe it; money is in nano-dollars. A user's id may be a person's name, so it is hashed."""
     kind, _, name = scope.partition(":")
-    shown = f"{kind}:{events.pseudonym(name)}" if kind == "user" else scope
+    shown = f"{kind}:{events.pseudonym(name)}" if kind == "user" else policy_scope(scope)
     return {
         "level": "WARN",
         "event": events.BUDGET,

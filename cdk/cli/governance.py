@@ -143,7 +143,7 @@ def _add_blocks(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_usage(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--by", choices=("day", "key", "user", "team", "model"), default="day")
+    parser.add_argument("--by", choices=("day", "key", "user", "team", "model", "alias"), default="day")
     parser.add_argument("--from", metavar="DAY", help="such as 2026-11-01 (default: 30 days ago)")
     parser.add_argument("--to", metavar="DAY", help="the last day (default: today, UTC)")
     parser.add_argument("--top", type=int, metavar="N", help="only the dearest")

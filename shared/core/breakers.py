@@ -2,19 +2,20 @@
 
 The counting is done by `shared/edge/admit.lua` and `settle.lua`, in one place for all functions. A target is `closed`
 (it serves), `open` (it rests) or, once it has rested, half-open: one request may probe it, and its result closes or
-opens the breaker; to all others it is still `open`.
+opens the breaker; to all others it is still `open`. One whose model has reached a limit or budget of its own is
+`spent`.
 """
 
 from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-State = Literal["closed", "open", "probe"]  # `probe`: this very request is to find out
+State = Literal["closed", "open", "probe", "spent"]  # `probe`: this very request is to find out
 Change = Literal["open", "half_open", "closed"]  # what is told of a breaker
 
 
 class Choice(NamedTuple):
-    """The targets that may serve a request, in the order of preference.
+    """The targets that may serve a request, in the order of preference; `models` numbers the model of each, from 1.
 
     `strategy` chooses among the first `among` of them by what admission sees, "" takes the first that does not rest.
     Latencies of streams and of whole answers are kept apart.
@@ -25,6 +26,7 @@ class Choice(NamedTuple):
     strategy: Literal["", "fastest", "least_loaded"] = ""
     among: int = 0
     stream: bool = False
+    models: tuple[int, ...] = ()
 
 
 class Seen(NamedTuple):

@@ -12,20 +12,22 @@ DEFAULT_MAX_TOKENS = 4096  # of an answer that a budget pays, and for which the 
 
 
 def exhausted(
-    kind: str, rule: str, *, limit: int, used: int, reserved: int, wait: float | None, now: float
+    kind: str, rule: str, model: str = "", *, limit: int, used: int, reserved: int, wait: float | None, now: float
 ) -> Exception:
     """Say whose budget (`kind`: key, team ...) does not afford this request. Nano-dollars and seconds.
 
-    `wait` is None for a budget that never starts anew; `now` is in epoch seconds.
+    `model` names it if it is one. `wait` is None for a budget that never starts anew; `now` is in epoch seconds.
     """
     held = f" and {usd(reserved)} reserved for requests that are being served" if reserved else ""
+    whose = f"the model '{model}'" if model else f"this {kind}"
     return BudgetExhausted(
-        f"The {RULES[rule]} budget of this {kind} is {usd(limit)} US dollars: {usd(used)} are spent{held}; "
+        f"The {RULES[rule]} budget of {whose} is {usd(limit)} US dollars: {usd(used)} are spent{held}; "
         "this request may cost more than what is left. Lower max_tokens, or have that done by the header "
         "'x-nexus-fit-budget: true'.",
         retry_after=None if wait is None else max(1, math.ceil(wait)),
         details={
             "scope": kind,
+            **({"model": model} if model else {}),
             "rule": rule,
             "limit": usd(limit),
             "used": usd(used),

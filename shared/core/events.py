@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from shared.core import periods
+from shared.core import periods, shares
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from shared.core.shares import Share
 
 USAGE: Final = "usage.v1"
 RESERVED: Final = "reserved.v1"
@@ -23,6 +25,7 @@ SECURITY: Final = "security.v1"
 _LONGEST: Final = 256  # characters of a text, so that it fits into a key of the ledger
 _PSEUDONYM: Final = 16  # hexadecimal digits
 _MOST: Final = 2**62  # no number of ours is larger
+MOST_MODELS: Final = 16  # that may come to serve one request; the ledger books all sums of a charge in one transaction
 
 FIRST: Final = 1  # `seq` of what a request was charged at first
 CORRECTION: Final = 2  # and of what corrects that afterwards
@@ -51,6 +54,8 @@ class Usage(NamedTuple):
     """One charge, `usage.v1`: what a request cost, whose scopes pay for it, and the day that it belongs to.
 
     `cost` and `held` are nano-dollars. A second charge (`seq` 2) corrects the first, so its cost may be below zero.
+    `alias` is the name that was asked for, where it is no model's own; `models` says what each model took: together
+    they have cost `cost`, but of a request that nobody settled each is charged all that it might have cost.
     """
 
     request_id: str
@@ -60,7 +65,7 @@ class Usage(NamedTuple):
     key: str
     user: str = ""
     team: str = ""
-    model: str = ""
+    alias: str = ""
     provider: str = ""
     target: str = ""
     outcome: str = ""
@@ -71,16 +76,17 @@ class Usage(NamedTuple):
     cached: int = 0
     estimated: int = 0
     ms: int = 0
+    models: tuple[Share, ...] = ()
 
     @property
     def scopes(self) -> Iterator[tuple[str, str]]:
-        """Who pays: kind and id of each scope."""
-        paying = {"key": self.key, "user": self.user, "team": self.team, "org": self.org, "model": self.model}
+        """Who pays for all of it: kind and id of each scope."""
+        paying = {"key": self.key, "user": self.user, "team": self.team, "org": self.org, "alias": self.alias}
         return ((kind, name) for kind, name in paying.items() if name)
 
 
 _NUMBERS: Final = ("cost", "held", "prompt", "completion", "cached", "estimated", "ms")
-_TEXTS: Final = ("user", "team", "model", "provider", "target", "outcome")
+_TEXTS: Final = ("user", "team", "alias", "provider", "target", "outcome")
 
 
 def usage(fields: Mapping[str, str], *, org: str, at: int) -> Usage:
@@ -95,11 +101,15 @@ def usage(fields: Mapping[str, str], *, org: str, at: int) -> Usage:
         request_id, key = fields["request_id"], fields["key"]
         numbers = {name: int(fields.get(name) or 0) for name in _NUMBERS}
         seq = int(fields.get("seq") or FIRST)
+        models = shares.read(str(fields.get("models") or ""))
     except (KeyError, ValueError) as error:
         raise BrokenEventError(f"The usage event has a field that is missing or wrong: {error}") from error
     texts = {name: fields.get(name, "") for name in _TEXTS}
     if not (request_id and key and seq >= FIRST):
         raise BrokenEventError("The usage event names no request, no key, or no charge.")
-    if max(map(len, (request_id, key, *texts.values()))) > _LONGEST or max(map(abs, (seq, *numbers.values()))) > _MOST:
-        raise BrokenEventError("The usage event has a text or a number beyond all measure.")
-    return Usage(request_id=request_id, seq=seq, org=org, day=day, key=key, **texts, **numbers)  # type: ignore[arg-type]
+    named = [request_id, key, *texts.values(), *(share.model for share in models)]
+    counted = [seq, *numbers.values(), *(number for share in models for number in share[:-1])]
+    if max(map(len, named)) > _LONGEST or max(map(abs, counted)) > _MOST or len(models) > MOST_MODELS:
+        raise BrokenEventError("The usage event has a text, a number or a list beyond all measure.")
+    known = {"models": models, **texts, **numbers}
+    return Usage(request_id=request_id, seq=seq, org=org, day=day, key=key, **known)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from shared.core import events, limits
+from shared.core import events, limits, shares
 from shared.core.principals import is_token, masked
 from shared.core.wire import decode
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 EVENTS: Final = (events.RESERVED, events.USAGE)
 UNSTORED: Final = {"stored": "no"}  # in a line: the store did not hear of the request before it was served
-_PAYING: Final = ("key", "user", "team", "model")
+_PAYING: Final = ("key", "user", "team", "alias")
 
 
 class Reservation(NamedTuple):
     """Money that a request may cost at most, `reserved.v1`: nano-dollars, and who would pay them.
 
-    `ends` is the epoch millisecond at which nobody can settle it any more. A request that is tried again reserves
-    more, in a further line; the largest counts.
+    `ends` is the epoch millisecond at which nobody can settle it any more. `models` says what is held of the money of
+    each model that may come to serve it. A request that is tried again reserves more, in a further line; the largest
+    counts.
     """
 
     request_id: str
@@ -36,32 +37,40 @@ class Reservation(NamedTuple):
     key: str
     user: str = ""
     team: str = ""
-    model: str = ""
+    alias: str = ""
+    models: Mapping[str, int] = {}
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """Who pays, in the order of the admission."""
-        return limits.scopes(self.org, self.key, self.user, self.team, self.model)
+        """Who pays, in the order of the admission: models last."""
+        owners = limits.scopes(self.org, self.key, self.user, self.team, self.alias)
+        return (*owners, *map(limits.of_model, self.models))
+
+    @property
+    def shared(self) -> int:
+        """How many of them are no models."""
+        return len(self.scopes) - len(self.models)
 
 
 Line = TypeVar("Line", Reservation, events.Usage)
 
 
-def reserved(paying: Mapping[str, str], request_id: str, day: str, held: int, ends: int) -> dict[str, Any]:
-    """Return the line of a reservation; `paying` names organization, key, user, team and model."""
-    money = {"request_id": request_id, "day": day, "held": held, "ends": ends}
+def reserved(
+    paying: Mapping[str, str], request_id: str, day: str, *, held: int, models: Mapping[str, int], ends: int
+) -> dict[str, Any]:
+    """Return the line of a reservation; `paying` names organization, key, user, team and alias."""
+    money = {"request_id": request_id, "day": day, "held": held, "models": models, "ends": ends}
     return {"level": "INFO", "event": events.RESERVED, **money, **paying, **_masked(paying)}
 
 
-def used(
-    booked: Mapping[str, str | int], request_id: str, day: str, cost: int, *, stored: bool = True
-) -> dict[str, Any]:
+def used(booked: Mapping[str, Any], request_id: str, day: str, cost: int, *, stored: bool = True) -> dict[str, Any]:
     """Return the line of a settlement; `booked` are the fields of its `usage.v1`.
 
     One that is not `stored` is of a request that was served without the store, and is marked, so that it is found.
     """
     money = {"request_id": request_id, "day": day, "cost": cost, **({} if stored else UNSTORED)}
-    return {"level": "INFO", "event": events.USAGE, **money, **booked, **_masked(booked)}
+    models = shares.written(booked["models"])
+    return {"level": "INFO", "event": events.USAGE, **money, **booked, "models": models, **_masked(booked)}
 
 
 def read(text: str, org: str) -> Reservation | events.Usage | None:
@@ -82,9 +91,10 @@ def read(text: str, org: str) -> Reservation | events.Usage | None:
         return Reservation(
             **{name: str(found[name]) for name in ("request_id", "org", "day", *_PAYING)},
             held=int(found["held"]),
+            models={str(model): int(held) for model, held in found["models"].items()},
             ends=int(found["ends"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise events.BrokenEventError(f"The line has a field that is missing or wrong: {error}") from error
 
 
@@ -92,7 +102,7 @@ class Names:
     """Reads pseudonyms of users: those of `users`, whom the Directory or the ledger knows, and no others.
 
     Whoever it cannot read has never been charged and is not in the Directory, so has no budget: the money is then
-    booked to the pseudonym, and to key, team, organization and model as ever.
+    booked to the pseudonym, and to key, team, organization and models as ever.
     """
 
     def __init__(self, users: Iterable[str]) -> None:

@@ -27,9 +27,11 @@ _PHRASES = {
 }
 ENDPOINTS: Mapping[str, int] = {"status": 300, "metrics": 60, "route": 100, "ensemble": 20}
 """Requests a minute that one key may make of an endpoint, beside its other limits; an organization can edit them."""
+MODEL = "model:"  # begins the scope of a model
 KINDS = {
     "org": "organization",
     "class": "endpoint",
+    "alias": "model",
 }  # as clients call a kind of scope where it is not the scope's own word
 
 
@@ -61,15 +63,21 @@ def fingerprint(presets: Mapping[str, Tier]) -> str:
 
 
 def scopes(
-    org: str, key: str, user: str = "", team: str = "", model: str = "", *, endpoint: str = ""
+    org: str, key: str, user: str = "", team: str = "", alias: str = "", *, endpoint: str = ""
 ) -> tuple[str, ...]:
-    """Name whom a request counts against: the caller's key, user and team, the organization, and the model in it.
+    """Name whom a request counts against besides models: the caller's key, user and team, the organization.
 
-    An `endpoint` of `ENDPOINTS` is counted for each key.
+    And the `alias` that it asked for, if that is no model's own name. An `endpoint` of `ENDPOINTS` is counted for each
+    key.
     """
     owner = (f"key:{key}", user and f"user:{user}", team and f"team:{team}", f"org:{org}")
-    asked = (endpoint and f"class:{endpoint}:{key}", model and f"model:{model}")
+    asked = (endpoint and f"class:{endpoint}:{key}", alias and f"alias:{alias}")
     return tuple(filter(None, owner + asked))
+
+
+def of_model(name: str) -> str:
+    """Name the scope of a model."""
+    return f"{MODEL}{name}"
 
 
 def kind_of(scope: str) -> str:
@@ -84,13 +92,18 @@ def resolve(preset: Tier, own: Mapping[str, int | None]) -> Tier:
     return replace(preset, **{name: int(value) for name, value in own.items() if value is not None and name in known})
 
 
-def refusal(kind: str, rule: str, *, limit: int, used: int, wait: float | None, now: float) -> RateLimited:
+def refusal(
+    kind: str, rule: str, model: str = "", *, limit: int, used: int, wait: float | None, now: float
+) -> RateLimited:
     """Say which limit (`rule`) of whom (`kind`) is reached, and when to try again: `wait` seconds after `now`.
 
-    `now` is in epoch seconds. Without `wait` the request is larger than the limit itself, and never passes.
+    `model` names it if it is one. `now` is in epoch seconds. Without `wait` the request is larger than the limit
+    itself, and never passes.
     """
-    said = f"This {kind} may make {limit} {_PHRASES.get(rule, rule)}"
-    details: dict[str, object] = {"scope": kind, "rule": rule, "limit": limit, "used": used, "reserved": 0}
+    who = f"The model '{model}'" if model else f"This {kind}"
+    said = f"{who} may make {limit} {_PHRASES.get(rule, rule)}"
+    told: dict[str, object] = {"scope": kind, **({"model": model} if model else {})}
+    details: dict[str, object] = {**told, "rule": rule, "limit": limit, "used": used, "reserved": 0}
     if wait is None:
         raised = RateLimited(f"{said}; this request alone may take more. Lower max_tokens.", details=details)
         raised.should_retry = False

@@ -115,8 +115,13 @@ def token_key_id(org: str, tier: str, user: str) -> str:
 
 
 def policy_scope(scope: str) -> str:
-    """Return whose policy holds for a scope: a tier's for all who call with tokens, an endpoint's for all keys."""
+    """Return whose policy holds for a scope.
+
+    That is a tier's for all who call with tokens, an endpoint's for all keys; an alias is limited like a model.
+    """
     kind, _, name = scope.partition(":")
+    if kind == "alias":
+        return f"model:{name}"
     if kind == "class":
         return f"class:{name.partition(':')[0]}"
     if kind != "key" or not is_token(name):

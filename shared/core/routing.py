@@ -3,20 +3,19 @@
     candidates   who has a model of that name and credentials: in groups, the model's own first, then its fallbacks'
     fitting      without those that cannot do what the request needs; a 400 that names the field if nobody can
     arranged     each group in the order of its strategy, as far as that can be known before admission
-    turn         the order in which they are asked, after what admission has seen of them
 
+`shared.core.offering` tells admission of them, and the order in which they are asked after that.
 Nothing here talks to anyone: chance and prices come in as arguments.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
 from shared.core import choosing, complexity, pricing
-from shared.core.breakers import Choice
 from shared.core.catalog import Alias, Kind, Member, Model, Priority, Provider, Serving, Strategy, Target
 from shared.core.errors import BadRequest, ContextTooLong, UnknownModel, Unsupported, UpstreamUnavailable
 from shared.core.usage import Usage
@@ -24,7 +23,6 @@ from shared.core.usage import Usage
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-    from shared.core.breakers import Seen
     from shared.core.catalog import Catalog
     from shared.core.needs import Needs
 
@@ -165,28 +163,6 @@ def arranged(
             yield from _by_complexity(found, wanted, catalog, priority)
         else:
             yield from found
-
-
-def choice(groups: Sequence[Group], found: Sequence[Candidate], *, stream: bool) -> Choice:
-    """Return what admission is told of the candidates `found`, which are those of `groups`, arranged."""
-    strategy = groups[0].strategy
-    dynamic: Literal["", "fastest", "least_loaded"] = strategy if strategy in {"fastest", "least_loaded"} else ""
-    ids, weights = tuple(one.target.id for one in found), tuple(one.weight for one in found)
-    return Choice(ids, weights, dynamic, len(groups[0].candidates), stream)
-
-
-def turn(chosen: Choice, first: int, seen: Sequence[Seen]) -> list[int]:
-    """Return the positions of the targets to ask, in their order, after what admission has seen: none that rests."""
-    others = [at for at, one in enumerate(seen) if at != first and one.state != "open"]
-    ranked = [at for at in others if chosen.strategy and at < chosen.among]
-    ranked.sort(key=lambda at: _rank(chosen, at, seen[at]))
-    return [first, *ranked, *(at for at in others if at not in ranked)]
-
-
-def _rank(chosen: Choice, at: int, seen: Seen) -> float:
-    if chosen.strategy == "least_loaded":
-        return seen.busy / chosen.weights[at]
-    return seen.latency or math.inf
 
 
 def _group(found: Model | Alias, catalog: Catalog) -> Group:

@@ -7,47 +7,42 @@ charges what nobody settled.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from shared.core import periods
-from shared.core.breakers import Seen
-from shared.core.budgets import DEFAULT_MAX_TOKENS
 from shared.core.events import EXPIRED, USAGE
-from shared.core.limits import HOUR, MINUTE, Standing
-from shared.core.pricing import Worst
-from shared.edge.asking import Ask, Grant, Stale, Unprojected, Who, unstored
+from shared.core.limits import MINUTE, MODEL
+from shared.core.shares import Share
+from shared.edge.asking import Ask, Bound, Further, Grant, Stale, Unprojected, Who, unstored
 from shared.edge.names import Names, closure, holds, live, names, opened, policy
 from shared.edge.refusals import refuse
 from shared.edge.report import NO_TRIES, Report, listed
+from shared.edge.spelling import MICRO, arguments, granted
 from shared.edge.store import Script, Store, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     import redis
 
-    from shared.core.breakers import State
     from shared.core.events import Usage
 
     Told = Callable[[str, list[str]], Mapping[str, Usage | None]]
 
-__all__ = ["Admission", "Ask", "Grant", "Stale", "Unprojected", "Who", "connect", "unstored"]
+__all__ = ["Admission", "Ask", "Bound", "Further", "Grant", "Stale", "Unprojected", "Who", "connect", "unstored"]
 
 SETTLED_SECONDS = 1800  # twice the longest life of an invocation: no settle comes later than that
 MOST_REAPED = 100  # at once
 
-PROBE_SECONDS = 60.0  # at most until a request that probes a target has said what became of it; then another may
-
-_MICRO = 1_000_000
-_STATES: dict[int, State] = {ord("c"): "closed", ord("o"): "open", ord("p"): "probe"}
-_NOTHING = Worst(0, 0, 0)
 _UNSETTLED: dict[str, str | int] = {
     "event": USAGE, "outcome": EXPIRED, "prompt": 0, "completion": 0, "estimated": 1
 }  # fmt: skip
-_OF_SCRIPT = ("request_id", "seq", "day", "cost", "held")  # fields of the event that the script writes by itself
+_OF_SCRIPT = ("request_id", "seq", "day", "cost", "held", "models")  # fields of the event that the script writes
 
 
 How = tuple[str, int, str, str]  # "settle" or "reap", nano-dollars, day and month of the admission
+Shares = Sequence[Share]  # one for each model that the request was admitted to, in that order
 
 
 class Admission:
@@ -78,34 +73,33 @@ class Admission:
                 are open, of another scope.
             Stale: the caller is another one than the authorizer remembers.
             Unauthorized, Forbidden: the key or another scope is revoked, blocked or has expired.
-            RateLimited, BudgetExhausted: a limit or budget is reached. Nothing was written.
+            RateLimited, BudgetExhausted: a limit or budget is reached, or one of each model. Nothing was written.
             UnpricedModel: a budget applies, and the request has no bound.
             TargetsResting: the breakers of all targets are open; it says when the first of them may be asked again.
             StoreUnavailable: the script could not run, or the books are being rebuilt.
         """
-        known = names(ask.org, ask.scopes, ask.choice.targets)
+        known = _names(ask)
         keys = [known.hold(ask.request_id), *known.admit, *known.targets]
         presets = "" if any_presets else self._presets
-        verdict, *facts = self._store.run(self._admit, keys, _arguments(ask, presets))
+        verdict, *facts = self._store.run(self._admit, keys, arguments(ask, presets))
         if verdict != b"admitted":
             refuse(verdict, facts, ask, self._clock())
-        return _granted(facts)
+        return granted(facts, len(ask.models))
 
-    def settle(
-        self, ask: Ask, grant: Grant, cost: int, usage: Mapping[str, str | int], report: Report = NO_TRIES
-    ) -> bool:
+    def settle(self, ask: Ask, grant: Grant, cost: int, usage: Mapping[str, Any], report: Report = NO_TRIES) -> bool:
         """End the lease and book `cost`, nano-dollars, and `usage`: a `usage.v1` event, `outcome`, `prompt` and so on.
 
-        `report` says what became of the tries, and hears which breakers that has opened or closed.
+        Its `models` are the shares of those that were asked, which together cost `cost`. `report` says what became of
+        the tries, and hears which breakers that has opened or closed.
 
         Returns whether this was the first settlement of the request; the others change nothing.
 
         Raises:
             StoreUnavailable: the script could not run. It may be tried again.
         """
-        known = names(ask.org, ask.scopes, ask.choice.targets)
         how: How = ("settle", cost, grant.day, grant.month)
-        first, *changes = self._close(known, ask.request_id, how, report, usage)
+        event = {**usage, "models": _shares([bound.model for bound in ask.models], usage.get("models", ()))}
+        first, *changes = self._close(_names(ask), ask.request_id, how, report, event)
         for number, state, failures in zip(changes[::3], changes[1::3], changes[2::3], strict=True):
             report.tell(ask.choice.targets[number - 1], state.decode(), failures)
         return bool(first)
@@ -122,16 +116,20 @@ class Admission:
             return True
         scopes = tuple(f"{kind}:{name}" for kind, name in used.scopes)
         how: How = ("settle", used.cost, used.day, periods.month_of(used.day))
-        return bool(self._close(names(used.org, scopes), used.request_id, how, NO_TRIES, _fields(used))[0])
+        known = names(used.org, scopes, (), tuple(share.model for share in used.models))
+        event = {**_fields(used), "models": used.models}
+        return bool(self._close(known, used.request_id, how, NO_TRIES, event)[0])
 
-    def topup(self, ask: Ask, amount: int) -> bool:
-        """Reserve `amount` nano-dollars more for an admitted request; returns False where a budget does not afford it.
+    def topup(self, ask: Ask, more: Further) -> bool:
+        """Reserve `more` for an admitted request; returns False where a budget or a limit does not afford it.
 
         Raises:
             StoreUnavailable: the script could not run.
         """
-        known = names(ask.org, ask.scopes)
-        return bool(self._store.run(self._topup, [known.hold(ask.request_id), *known.topup], [amount]))
+        known, shared = _names(ask), len(ask.scopes)
+        model, *amounts = more
+        arguments: list[str | int] = [ask.request_id, MINUTE * MICRO, shared, shared + 1 + model, *amounts]
+        return bool(self._store.run(self._topup, [known.hold(ask.request_id), *known.topup], arguments))
 
     def reap(self, org: str, most: int = MOST_REAPED, told: Told | None = None) -> int:
         """Charge what was reserved by requests whose lease has run out unsettled; returns how many there were.
@@ -200,15 +198,15 @@ class Admission:
         """Close the connection; the next call opens another."""
         self._store.drop()
 
-    def _close(
-        self, known: Names, request_id: str, how: How, report: Report, usage: Mapping[str, str | int]
-    ) -> list[Any]:
+    def _close(self, known: Names, request_id: str, how: How, report: Report, usage: Mapping[str, Any]) -> list[Any]:
         event = dict(usage)
+        models: Shares = event.pop("models")
         counts = [event.pop("outcome"), event.pop("prompt"), event.pop("completion")]
         keys = [known.settled(request_id), known.hold(request_id), *known.settle, *known.targets]
         flat = [part for pair in event.items() for part in pair]
         told = [len(known.targets), *report.rules(), "stream" if report.stream else "whole", listed(report.results)]
-        arguments = [request_id, SETTLED_SECONDS, *how[:2], *counts, *how[2:], *told, *flat]
+        shares = [len(models), *(part for share in models for part in share)]
+        arguments = [request_id, SETTLED_SECONDS, *how[:2], *counts, *how[2:], *told, *shares, *flat]
         found: list[Any] = self._store.run(self._settle, keys, arguments)
         return found
 
@@ -216,17 +214,14 @@ class Admission:
         hold = self._store.call("HMGET", names(org, ()).hold(request_id), "scopes", "day", "month", "targets")
         if hold[0] is None:  # settled meanwhile
             return False
-        scopes = tuple(hold[0].decode().split("\n"))
+        everybody = hold[0].decode().split("\n")
+        models = tuple(scope.removeprefix(MODEL) for scope in everybody if scope.startswith(MODEL))
+        scopes = tuple(everybody[: len(everybody) - len(models)])
         whose = dict(scope.split(":", 1) for scope in scopes)
-        paying = {
-            "org": org,
-            "key": whose["key"],
-            "user": whose.get("user", ""),
-            "team": whose.get("team", ""),
-            "model": whose.get("model", ""),
-        }
-        usage = (_fields(settled) if settled else _UNSETTLED) | paying
-        known = names(org, scopes)._replace(targets=tuple((hold[3] or b"").decode().split()))
+        paying = {"org": org, "key": whose["key"], **{kind: whose.get(kind, "") for kind in ("user", "team", "alias")}}
+        shares = _shares(models, settled.models if settled else ())
+        usage: dict[str, Any] = {**(_fields(settled) if settled else _UNSETTLED), **paying, "models": shares}
+        known = names(org, scopes, (), models)._replace(targets=tuple((hold[3] or b"").decode().split()))
         cost = settled.cost if settled else 0
         how: How = ("settle" if settled else "reap", cost, hold[1].decode(), hold[2].decode())
         return bool(self._close(known, request_id, how, NO_TRIES, usage)[0])
@@ -237,47 +232,11 @@ def _fields(used: Usage) -> dict[str, str | int]:
     return {"event": USAGE, **{name: value for name, value in used._asdict().items() if name not in _OF_SCRIPT}}
 
 
-def _arguments(ask: Ask, presets: str) -> list[str | int]:
-    worst, choice = ask.worst or _NOTHING, ask.choice
-    return [
-        ask.request_id,
-        max(1, round(ask.lease * 1000)),
-        MINUTE * _MICRO,
-        HOUR * _MICRO,
-        "" if ask.worst is None else "0" if ask.unbounded else "1",
-        worst.fixed,
-        worst.each,
-        worst.tokens,
-        ask.answers,
-        ask.max_tokens,
-        ask.ceiling,
-        DEFAULT_MAX_TOKENS,
-        int(ask.fit),
-        presets,
-        len(choice.targets),
-        choice.strategy,
-        choice.among,
-        "stream" if choice.stream else "whole",
-        round(min(ask.lease, PROBE_SECONDS) * 1000),
-        *ask.who,
-        *ask.scopes,
-        *choice.weights,
-    ]
+def _names(ask: Ask) -> Names:
+    return names(ask.org, ask.scopes, ask.choice.targets, tuple(bound.model for bound in ask.models))
 
 
-def _granted(facts: list[Any]) -> Grant:
-    granted, held, budgeted, day, month, catalog, first, states, *told = facts[6:]
-    pairs = zip(states, told[::2], told[1::2], strict=True)
-    seen = tuple(Seen(_STATES[state], latency / _MICRO, busy) for state, latency, busy in pairs)
-    return Grant(
-        requests=Standing(facts[0], facts[1], facts[2] / _MICRO),
-        tokens=Standing(facts[3], facts[4], facts[5] / _MICRO),
-        max_tokens=granted,
-        held=held,
-        budgeted=bool(budgeted),
-        day=day.decode(),
-        month=month.decode(),
-        first=max(0, first - 1),
-        seen=seen,
-        catalog=catalog,
-    )
+def _shares(models: Iterable[str], told: Iterable[Share]) -> list[Share]:
+    """Return one share for each of `models`, of nothing where none is told."""
+    known = {share.model: share for share in told}
+    return [known.get(model) or Share(0, 0, 0, 0, 0, model) for model in models]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from shared.core import periods
+from shared.core import periods, shares
 from shared.core.events import FIRST
 from shared.edge import items
 
@@ -35,7 +35,7 @@ class Sum(NamedTuple):
 
 
 class Total(NamedTuple):
-    """Which sum: of one key, user, team, organization or model in one period."""
+    """Which sum: of one key, user, team, organization, model or alias in one period."""
 
     kind: str
     name: str
@@ -57,16 +57,23 @@ def charge_key(request_id: str, seq: int = FIRST) -> str:
     return f"usage#{request_id}#{seq}"
 
 
-def totals(charge: Usage) -> Iterator[Total]:
-    """Yield the sums that a charge belongs to."""
-    return (Total(kind, name, period) for period in periods.periods(charge.day) for kind, name in charge.scopes)
+def totals(charge: Usage) -> Iterator[tuple[Total, Sum]]:
+    """Yield the sums that a charge belongs to, with what it adds to each: to those of a model, what that model took."""
+    added = [(kind, name, spent) for kind, name, spent in _parts(charge) if any(spent)]
+    return ((Total(kind, name, period), spent) for period in periods.periods(charge.day) for kind, name, spent in added)
+
+
+def _parts(charge: Usage) -> Iterator[tuple[str, str, Sum]]:
+    own = Sum(charge.cost, int(charge.seq == FIRST), charge.prompt, charge.completion, charge.cached)
+    yield from ((kind, name, own) for kind, name in charge.scopes)
+    yield from (("model", share.model, Sum(*share[:-1])) for share in charge.models)
 
 
 def fitting(charges: Sequence[Usage]) -> int:
     """Return how many of `charges`, from the first, one transaction can take."""
     touched: set[Total] = set()
     for number, charge in enumerate(charges):
-        touched.update(totals(charge))
+        touched.update(total for total, _ in totals(charge))
         if 1 + (number + 1) + len(touched) > MOST_ITEMS:
             return number
     return len(charges)
@@ -74,8 +81,8 @@ def fitting(charges: Sequence[Usage]) -> int:
 
 def transaction(table: str, org: str, charges: Sequence[Usage], before: str, last: str) -> list[dict[str, Any]]:
     """Return the items that move the cursor of `org` from `before` to `last` and book all between."""
-    due = frozenset(f"{kind}:{name}" for charge in charges for kind, name in charge.scopes)
     sums = _sums(charges)
+    due = frozenset(f"{total.kind}:{total.name}" for total in sums)
     return [
         _step(table, org, before, last, due),
         *(_row(table, charge) for charge in charges),
@@ -98,7 +105,8 @@ def _step(table: str, org: str, before: str, last: str, due: frozenset[str]) -> 
 
 
 def _row(table: str, charge: Usage) -> dict[str, Any]:
-    fields = {name: value for name, value in charge._asdict().items() if value not in ("", 0) and name != "org"}
+    known = charge._asdict() | {"models": shares.written(charge.models)}
+    fields = {name: value for name, value in known.items() if value not in ("", 0) and name != "org"}
     item = items.encoded({**fields, "cost": charge.cost, "expires_at": _expiry(charge.day)})
     return {
         "Put": {
@@ -112,9 +120,8 @@ def _row(table: str, charge: Usage) -> dict[str, Any]:
 def _sums(charges: Iterable[Usage]) -> dict[Total, Sum]:
     found: dict[Total, Sum] = {}
     for charge in charges:
-        own = Sum(charge.cost, int(charge.seq == FIRST), charge.prompt, charge.completion, charge.cached)
-        for total in totals(charge):
-            found[total] = found.get(total, Sum()).plus(own)
+        for total, spent in totals(charge):
+            found[total] = found.get(total, Sum()).plus(spent)
     return found
 
 

@@ -15,12 +15,13 @@ from redis.credentials import CredentialProvider
 
 from shared.core import periods
 from shared.edge.admission import SETTLED_SECONDS
-from shared.edge.names import closure, holds, names, opened
+from shared.edge.names import closure, holds, names, opened, policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from shared.core.journal import Reservation
+    from shared.edge.ledger import Booked
     from shared.edge.settings import ValkeySettings
 
 CONNECT_SECONDS: Final = 1.0
@@ -113,23 +114,26 @@ class Counters:
         Returns False where the closure with this `mark` is over.
         """
         known = names(org, held.scopes)
-        spending = [known.topup[2 * number - 1] for number in payers]
+        spending = [known.topup[4 * number - 3] for number in payers]
         keys = [closure(org), known.settled(held.request_id), known.hold(held.request_id), holds(org), *spending]
-        numbers, money = " ".join(map(str, payers)), [held.held, held.day, periods.month_of(held.day)]
-        arguments = [mark, held.request_id, *money, "\n".join(held.scopes), numbers, held.ends]
+        amounts = dict(enumerate([*[held.held] * held.shared, *held.models.values()], 1))
+        reserved = [part for number in payers for part in (number, amounts[number])]
+        money = [held.held, held.day, periods.month_of(held.day)]
+        arguments = [mark, held.request_id, *money, "\n".join(held.scopes), held.ends, held.shared, *reserved]
         return bool(self._hold(keys=keys, args=arguments))
 
-    def recall(self, org: str, request_id: str, charged: int) -> None:
-        """Note again that a request was charged so much when its time ran out, lest it be charged all it cost too."""
+    def recall(self, org: str, request_id: str, charged: Booked) -> None:
+        """Note again what a request was charged when its time ran out, lest it be charged all that it cost too."""
         name = names(org, ()).settled(request_id)
-        self._client.set(name, f"{REAPED}{charged}", nx=True, ex=SETTLED_SECONDS)
+        lines = [f"{REAPED}{charged.cost}", *(f"{share.cost} {share.model}" for share in charged.models)]
+        self._client.set(name, "\n".join(lines), nx=True, ex=SETTLED_SECONDS)
 
     def limits(self, org: str, scopes: Collection[str], day: str) -> dict[tuple[str, str], int]:
         """Return the budgets of `scopes` for the periods of `day`, in nano-dollars, where there is one."""
         order = sorted(scopes)
         with self._client.pipeline(transaction=False) as together:
             for scope in order:
-                together.hmget(f"{_tag(org)}:policy:{scope}", _BUDGETS)
+                together.hmget(policy(org, scope), _BUDGETS)
             found = together.execute()
         return {
             (scope, period): int(limit)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from shared.core import periods
+from shared.core import periods, shares
 from shared.edge import items
 from shared.edge.aws import AwsError
 from shared.edge.booking import Sum, Total, place, transaction
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from shared.core.events import Usage
+    from shared.core.shares import Share
     from shared.edge.aws import Aws
 
 __all__ = ["START", "Booked", "Cursor", "Ledger", "Sum"]
@@ -29,10 +30,11 @@ _CONFLICT: Final = "ConditionalCheckFailedException"
 
 
 class Booked(NamedTuple):
-    """A charge as it is in the ledger: nano-dollars, and what became of the request."""
+    """A charge as it is in the ledger: nano-dollars, what became of the request, and what its models took."""
 
     cost: int
     outcome: str
+    models: tuple[Share, ...] = ()
 
 
 class Cursor(NamedTuple):
@@ -114,7 +116,10 @@ class Ledger:
     def booked(self, org: str, keys: Collection[str]) -> dict[str, Booked]:
         """Return those charges that are booked among those with these `charge_key`s."""
         found = self._got(org, sorted(set(keys)))
-        return {item["sk"]: Booked(item["cost"], item.get("outcome", "")) for item in found}
+        return {
+            item["sk"]: Booked(item["cost"], item.get("outcome", ""), shares.read(item.get("models", "")))
+            for item in found
+        }
 
     def set_aside(self, org: str, event_id: str, fields: str) -> None:
         """Keep an event that cannot be read, for people to look at."""
@@ -122,7 +127,7 @@ class Ledger:
         self._aws.write("PutItem", {"TableName": self._table, "Item": item})
 
     def sums(self, org: str, kind: str, period: str) -> dict[str, Sum]:
-        """Return what each one of a kind (key, user, team, org, model) spent in a period, by its id."""
+        """Return what each one of a kind (key, user, team, org, model, alias) spent in a period, by its id."""
         start = Total(kind, "", period).sort
         found = self._query(org, "begins_with(sk, :from)", {":from": start})
         return {item["sk"].removeprefix(start): _sum(item) for item in found}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+from shared.core.limits import of_model
 from shared.core.principals import policy_scope
 
 MOST_KNOWN = 4096  # callers and models whose names are remembered: to spell them anew takes some 10 µs
@@ -32,11 +33,13 @@ class Names(NamedTuple):
 
 
 @lru_cache(MOST_KNOWN)
-def names(org: str, scopes: tuple[str, ...], targets: tuple[str, ...] = ()) -> Names:
-    """Spell the keys of `scopes`, such as `key:acme-abcdefghijkl` or `team:blue`, and of targets (`openai:gpt-4o`)."""
+def names(org: str, scopes: tuple[str, ...], targets: tuple[str, ...] = (), models: tuple[str, ...] = ()) -> Names:
+    """Spell the keys of `scopes` (`key:acme-abcdefghijkl`, `team:blue`), targets (`openai:gpt-4o`) and `models`."""
     tag = f"{{{org}}}"
     kinds = ("policy", "rate", "tokens", "tokencounts", "leases", "spend")
-    per_scope = [{kind: f"{tag}:{kind}:{scope}" for kind in kinds} | {"policy": policy(org, scope)} for scope in scopes]
+    everybody = (*scopes, *map(of_model, models))
+    per_scope = [{kind: f"{tag}:{kind}:{one}" for kind in kinds} | {"policy": policy(org, one)} for one in everybody]
+    shared, of_models = per_scope[: len(scopes)], per_scope[len(scopes) :]
     return Names(
         tag=tag,
         admit=(
@@ -47,9 +50,10 @@ def names(org: str, scopes: tuple[str, ...], targets: tuple[str, ...] = ()) -> N
             holds(org),
             f"{tag}:usage",
             f"{tag}:counters",
-            *(known[kind] for known in per_scope for kind in ("leases", "tokencounts", "spend")),
+            *(known[kind] for known in shared for kind in ("leases", "tokencounts", "spend")),
+            *(known[kind] for known in of_models for kind in ("leases", "tokencounts", "spend", "rate")),
         ),
-        topup=tuple(known[kind] for known in per_scope for kind in ("policy", "spend")),
+        topup=tuple(known[kind] for known in per_scope for kind in ("policy", "spend", "tokens", "tokencounts")),
         targets=tuple(f"{tag}:target:{target}" for target in targets),
     )
 

@@ -24,7 +24,7 @@ def refuse(verdict: bytes, facts: list[Any], ask: Ask, now: float) -> NoReturn:
         case b"refused":
             _refuse_amount(facts, ask, now)
         case b"unprojected":
-            raise Unprojected([ask.scopes[number - 1] for number in facts])
+            raise Unprojected([ask.everybody[number - 1] for number in facts])
         case b"stale":
             raise Stale
         case b"address":
@@ -40,25 +40,30 @@ def refuse(verdict: bytes, facts: list[Any], ask: Ask, now: float) -> NoReturn:
                 retry_after=facts[0] / _MICRO,
             )
         case b"unpriced":
-            field = "" if ask.unbounded == "model" else ask.unbounded
-            raise budgets.unpriced(ask.scopes[-1].partition(":")[2], field)
+            raise budgets.unpriced(_name(ask.everybody[facts[0] - 1]), ask.unbounded)
         case _:
-            _turn_away(verdict, kind_of(ask.scopes[facts[0] - 1]))
+            _turn_away(verdict, ask.everybody[facts[0] - 1])
 
 
 def _refuse_amount(facts: list[Any], ask: Ask, now: float) -> NoReturn:
     number, name, limit, used, reserved, microseconds = facts
-    kind, rule = kind_of(ask.scopes[number - 1]), name.decode()
-    wait = None if microseconds < 0 else microseconds / _MICRO
+    scope, rule = ask.everybody[number - 1], name.decode()
+    kind, wait = kind_of(scope), None if microseconds < 0 else microseconds / _MICRO
+    model = _name(scope) if kind == "model" else ""
     if rule in budgets.RULES:
-        raise budgets.exhausted(kind, rule, limit=limit, used=used, reserved=reserved, wait=wait, now=now)
-    raise refusal(kind, rule, limit=limit, used=used, wait=wait, now=now)
+        raise budgets.exhausted(kind, rule, model, limit=limit, used=used, reserved=reserved, wait=wait, now=now)
+    raise refusal(kind, rule, model, limit=limit, used=used, wait=wait, now=now)
 
 
-def _turn_away(verdict: bytes, kind: str) -> NoReturn:
+def _name(scope: str) -> str:
+    return scope.partition(":")[2]
+
+
+def _turn_away(verdict: bytes, scope: str) -> NoReturn:
     """Say why nobody may pass for now: `verdict` is void, revoked, blocked or expired."""
     if verdict == b"void":
         raise Unauthorized(VOID)
+    kind = kind_of(scope)
     said = {b"revoked": "is revoked", b"expired": "has expired", b"blocked": "is blocked for some time"}[verdict]
     if kind == "key" and verdict != b"blocked":
         raise Unauthorized(f"This API key {said}.")

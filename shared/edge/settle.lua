@@ -2,15 +2,21 @@
 -- Close one request: what it cost in, what was reserved out, its leases ended, its use written down for the ledger. Once:
 -- the second call with the same id changes nothing.
 --
+-- A model's scope is charged what that model cost and gives back the rest; one that nobody asked gives back all. What has
+-- run out of time may have asked any of them: each is charged what it had reserved, until somebody knows better.
+--
 -- KEYS  1 the mark of what became of this request   2 its hold (hash)   3 all holds   4 the stream of usage
 --       5 the counters (hash)   6 and on, three for each scope, in the order of the admission:
---       leases   tokens (hash)   spending (hash)   and behind them the targets that were admitted to serve it
+--       leases   tokens (hash)   spending (hash)   and for those of models, which are last, a fourth: log of admissions
+--       and behind them the targets that were admitted to serve it
 -- ARGV  1 request id   2 seconds the mark is kept   3 "settle", or "reap": its lease has run out and nobody settled
 --       4 what it cost, nano-dollars ("reap": the whole reservation, whatever this says)
 --       5 outcome   6 prompt tokens   7 completion tokens   8 and 9 day and month of its admission, if known
 --       10 how many targets   11 failures in a row after which one rests   12 for how many milliseconds
 --       13 "stream" or "whole"   14 what became of each try: "2-0 1+35123": the second target failed, the first answered
---       after so many microseconds   15 and on: the fields of the usage event, name and value
+--       after so many microseconds   15 how many models
+--       16 and on, six for each model: what it cost   1 if it was asked, else 0   its tokens of prompts, of completions,
+--       and of cached prompts   name   then the fields of the usage event, name and value
 --
 -- Answers {1, and what changed: number of a target, its new state, failures, and so on}, or {0} when there was nothing to
 -- do. A request that was reaped before is corrected to what it did cost, by a second event (seq 2); one of which nothing
@@ -18,26 +24,49 @@
 --
 -- A breaker counts results of requests that were admitted since it was last opened, and while it rests only its probe's.
 
-local EACH = 3
+local EACH, OF_MODEL, SHARE = 3, 4, 6
 local KEPT = 1800000 -- ms that a target is remembered
 local mark = redis.call("GET", KEYS[1])
 local done = mark == "settled"
-local hold = redis.call(
-  "HMGET", KEYS[2], "amount", "day", "month", "reserved", "leased", "counted", "expires", "first", "probes", "epochs"
-)
+local count, failures, rest = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local offered = tonumber(ARGV[15])
+local shared = (#KEYS - 5 - count - OF_MODEL * offered) / EACH
+local fields = {
+  "amount", "day", "month", "reserved", "leased", "counted", "expires", "first", "probes", "epochs", "rated", "stamp",
+}
+local known = #fields
+for index = 1, offered do fields[known + index] = "amount:" .. shared + index end
+local hold = redis.call("HMGET", KEYS[2], unpack(fields))
 if done and not hold[1] then return { 0 } end
 local time = redis.call("TIME")
-local count, failures, rest = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local milliseconds = time[1] * 1000 + math.floor(time[2] / 1000)
 local cost, held, seq = tonumber(ARGV[4]), tonumber(hold[1] or 0), 1
 local day, month = hold[2] or ARGV[8], hold[3] or ARGV[9]
+local reaps = ARGV[3] == "reap"
 
-if ARGV[3] == "reap" then
+local models = {} -- by the number of their scope
+for index = 1, offered do
+  local at = 15 + SHARE * (index - 1)
+  local amount = hold[known + index]
+  local model = {
+    held = tonumber(amount or 0), cost = tonumber(ARGV[at + 1]), asked = tonumber(ARGV[at + 2]),
+    prompt = tonumber(ARGV[at + 3]), completion = tonumber(ARGV[at + 4]), cached = ARGV[at + 5], name = ARGV[at + 6],
+  }
+  if reaps then model.cost, model.asked = model.held, amount and 1 or 0 end
+  models[shared + index] = model
+end
+
+if reaps then
   if not hold[1] or tonumber(hold[7]) > milliseconds then return { 0 } end
   cost = held
 elseif mark and not done then
   held = tonumber(string.match(mark, "%d+"))
   cost, seq = cost - held, 2
+  for charged, name in string.gmatch(mark, "\n(%d+) ([^\n]+)") do
+    for _, model in pairs(models) do
+      if model.name == name then model.cost, model.asked = model.cost - charged, model.asked - 1 end
+    end
+  end
 end
 
 local function whole(number)
@@ -45,7 +74,8 @@ local function whole(number)
 end
 
 local function place(number, which)
-  return KEYS[5 + (number - 1) * EACH + which]
+  if number <= shared then return KEYS[5 + (number - 1) * EACH + which] end
+  return KEYS[5 + shared * EACH + (number - shared - 1) * OF_MODEL + which]
 end
 
 local function each(list, act)
@@ -68,18 +98,21 @@ end
 
 local periods = { "d:" .. day, "m:" .. month, "t" }
 each(hold[5], function(number) redis.call("ZREM", place(number, 1), ARGV[1]) end)
-each(hold[6], function(number)
-  local counted = redis.call("HGET", place(number, 2), ARGV[1])
-  if counted and ARGV[3] == "settle" then
-    local used = ARGV[6] + ARGV[7]
-    redis.call("HSET", place(number, 2), ARGV[1], whole(used))
-    redis.call("HINCRBY", place(number, 2), "sum", whole(used - counted))
-  end
+each(not reaps and hold[6], function(number)
+  local counted, model = redis.call("HGET", place(number, 2), ARGV[1]), models[number]
+  if not counted then return end
+  local used = model and model.prompt + model.completion or ARGV[6] + ARGV[7]
+  redis.call("HSET", place(number, 2), ARGV[1], whole(used))
+  redis.call("HINCRBY", place(number, 2), "sum", whole(used - counted))
+end)
+each(not reaps and hold[11], function(number)
+  if models[number].asked == 0 then redis.call("LREM", place(number, 4), -1, hold[12]) end
 end)
 if hold[1] then
   each(hold[4], function(number)
+    local reserved = models[number] and models[number].held or held
     for _, period in ipairs(periods) do
-      if redis.call("HINCRBY", place(number, 3), "r:" .. period, whole(-held)) == 0 then
+      if redis.call("HINCRBY", place(number, 3), "r:" .. period, whole(-reserved)) == 0 then
         redis.call("HDEL", place(number, 3), "r:" .. period)
       end
     end
@@ -91,16 +124,28 @@ if done then -- the admission was lost on the way, came after its settlement, an
   free_targets()
   return { 0 }
 end
-if cost ~= 0 then
-  for number = 1, (#KEYS - 5 - count) / EACH do
-    for _, period in ipairs(periods) do redis.call("HINCRBY", place(number, 3), "c:" .. period, whole(cost)) end
+for number = 1, shared + offered do
+  local charged = models[number] and models[number].cost or cost
+  for _, period in ipairs(charged ~= 0 and periods or {}) do
+    redis.call("HINCRBY", place(number, 3), "c:" .. period, whole(charged))
   end
 end
 
-redis.call("SET", KEYS[1], ARGV[3] == "reap" and "reaped:" .. whole(held) or "settled", "EX", ARGV[2])
+local shares, became = {}, { "reaped:" .. whole(held) }
+for number = shared + 1, shared + offered do
+  local model = models[number]
+  if model.cost ~= 0 or model.asked ~= 0 or model.prompt + model.completion > 0 then
+    shares[#shares + 1] = table.concat(
+      { whole(model.cost), model.asked, whole(model.prompt), whole(model.completion), model.cached, model.name }, " "
+    )
+  end
+  if model.asked > 0 then became[#became + 1] = whole(model.cost) .. " " .. model.name end
+end
+redis.call("SET", KEYS[1], reaps and table.concat(became, "\n") or "settled", "EX", ARGV[2])
 redis.call(
   "XADD", KEYS[4], "*", "request_id", ARGV[1], "seq", seq, "cost", whole(cost), "held", whole(held), "day", day,
-  "outcome", ARGV[5], "prompt", ARGV[6], "completion", ARGV[7], unpack(ARGV, 15)
+  "outcome", ARGV[5], "prompt", ARGV[6], "completion", ARGV[7], "models", table.concat(shares, "\n"),
+  unpack(ARGV, 16 + SHARE * offered)
 )
 redis.call("HINCRBY", KEYS[5], "requests:" .. ARGV[5], 1)
 redis.call("HINCRBY", KEYS[5], "prompt_tokens:" .. ARGV[5], ARGV[6])

@@ -10,7 +10,7 @@ import tempfile
 import time
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from limits import RateLimitItemPerMinute
 from limits.storage import RedisStorage
@@ -20,10 +20,10 @@ from cdk.local.valkey import valkey_server
 from shared.core.breakers import Choice, Result
 from shared.core.catalog import Tier
 from shared.core.policies import policy
-from shared.core.pricing import NANO, Worst
+from shared.core.pricing import NANO
 from shared.edge.admission import Admission, Ask, connect
 from shared.edge.report import Report
-from tests.bench.crowding import Crowd, throughput
+from tests.bench.crowding import MODELS, SHARES, Crowd, throughput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,10 +37,10 @@ CALLS = 1000
 SCOPES = (1, 4, 8)
 PRESENT = (1, 10_000, 1_000_000)  # callers that Valkey knows besides
 OFTEN = 10**6  # a limit that is not reached
-USED: dict[str, str | int] = {"outcome": "ok", "prompt": 3, "completion": 4}
+USED: dict[str, Any] = {"outcome": "ok", "prompt": 3, "completion": 4, "models": SHARES}
 
 
-CHOICE = Choice(("openai:gpt-4o", "azure:gpt-4o"), (1, 1))  # two targets, each with its breaker
+CHOICE = Choice(("openai:gpt-4o", "azure:gpt-4o"), (1, 1), models=(1, 1))  # two targets, each with its breaker
 REPORT = Report((Result(0, True, 0.1),))
 
 
@@ -96,19 +96,19 @@ def measure(valkey: Valkey, scopes: int) -> Row:
         grant = _timed(taken["admit"], lambda one=one: admission.admit(one))  # type: ignore[misc]
         _timed(taken["settle"], lambda one=one, grant=grant: _settle(admission, one, grant))  # type: ignore[misc]
         _timed(taken["bare"], lambda: admission._store.call("EVALSHA", digest, 1, "{default}:x"))
-        assert _timed(taken["limits"], lambda: all([limiter.hit(limit, name) for name in asked.scopes]))  # noqa: C419
+        assert _timed(taken["limits"], lambda: all([limiter.hit(limit, name) for name in asked.everybody]))  # noqa: C419
     admission.drop()
     return Row(**{name: _times(seconds) for name, seconds in taken.items()})
 
 
 def _known(admission: Admission, valkey: Valkey, scopes: int) -> Ask:
-    """Make scopes known, each with a limit and a budget; return what asks for all of them."""
+    """Make scopes known, each with a limit and a budget; return what asks for all of them. The last is a model's."""
     valkey.client().set("{default}:open", 1)
-    names = tuple(f"key:default-{number}" for number in range(scopes))
-    for name in names:
+    names = tuple(f"key:default-{number}" for number in range(scopes - 1))
+    for name in (*names, "model:m"):
         fields = policy({"budget": {"total_nano": 10**6 * NANO}}, Tier(OFTEN, 0, 0, OFTEN))
         admission.tell("default", name, next(_VERSIONS), fields)
-    return Ask("default", names, "", 60, Worst(10, 1, 5), answers=1, max_tokens=9, choice=CHOICE)
+    return Ask("default", names, "", 60, MODELS, answers=1, max_tokens=9, choice=CHOICE)
 
 
 _VERSIONS = count(int(time.time()))

@@ -10,7 +10,8 @@ from hiredis import pack_command
 from shared.core.catalog import Tier
 from shared.core.policies import policy
 from shared.core.pricing import Worst
-from shared.edge.admission import Admission, Ask, connect
+from shared.core.shares import Share
+from shared.edge.admission import Admission, Ask, Bound, connect
 from shared.edge.store import Store
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ for number = ARGV[2], ARGV[3] do
 end
 """
 _pack: Any = pack_command
+MODELS: Final = (Bound("m", Worst(10, 1, 5)),)
+SHARES: Final = (Share(9, 1, 3, 4, 0, "m"),)
 
 
 class Crowd:
@@ -48,8 +51,8 @@ class Crowd:
         admission = Admission(connect(valkey.host, valkey.port))
         admission.tell("default", FIRST, 1, policy({}, Tier(600, 0, 0, 50)))
         for number in range(self.REQUESTS):
-            grant = admission.admit(asked := Ask("default", (FIRST,), f"fill-{number}", 60, Worst(10, 1, 5)))
-            admission.settle(asked, grant, 9, {"outcome": "ok", "prompt": 3, "completion": 4})
+            grant = admission.admit(asked := Ask("default", (FIRST,), f"fill-{number}", 60, MODELS))
+            admission.settle(asked, grant, 9, {"outcome": "ok", "prompt": 3, "completion": 4, "models": SHARES})
         admission.drop()
 
     def grow(self, present: int) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from functions.overdue import Overdue
 from shared.core import periods
+from shared.edge.ledger import Sum
 from tests.books.rig import ORG, Shelf, always, books
-from tests.books.till import ANN, LEASE, SCOPES, TEAM
+from tests.books.till import ANN, LEASE, SCOPES, SPARE, TEAM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +51,10 @@ def settle_down(kept: Books) -> None:
 
 
 def agreed(kept: Books, store: redis.Redis) -> int:
-    """What was spent: the ledger and the counters say the same of every scope and period, and nothing is reserved."""
+    """What was spent: the ledger and the counters say the same of every scope and period, and nothing is reserved.
+
+    The model that nobody asks is charged only what ran out of time.
+    """
     said: set[int] = set()
     today = kept.counters.today()
     for scope in SCOPES:
@@ -58,7 +62,12 @@ def agreed(kept: Books, store: redis.Redis) -> int:
         found: Any = store.hgetall(f"{{{ORG}}}:spend:{scope}")
         assert {field for field in found if field[0] == "r"} == set()
         for period in periods.periods(today):
-            said |= {int(found[f"c:{period}"]), kept.ledger.sums(ORG, kind, period)[name].cost}
+            booked = kept.ledger.sums(ORG, kind, period).get(name, Sum()).cost
+            assert int(found.get(f"c:{period}", 0)) == booked, (scope, period)
+            if scope == "model:n":
+                assert booked % SPARE == 0
+            else:
+                said.add(booked)
     [cost] = said
     assert not store.keys(f"{{{ORG}}}:hold*")
     return cost

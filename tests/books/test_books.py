@@ -14,7 +14,8 @@ from shared.core import periods
 from shared.core.errors import BudgetExhausted, StoreRebuilding
 from shared.core.policies import policy
 from shared.core.pricing import Worst
-from shared.edge.admission import Admission, Ask, Unprojected, connect
+from shared.core.shares import Share
+from shared.edge.admission import Admission, Ask, Bound, Unprojected, connect
 from shared.edge.counters import Counters
 from tests.books.rig import OPEN, ORG, Shelf, always, books, settle
 
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
 
 BUDGET = 50_000  # nano-dollars of the team
 WORST = 1_000
-SCOPES = ("key:acme-k1", "team:red", "org:acme", "model:m")
+SCOPES = ("key:acme-k1", "team:red", "org:acme")
+MODELS = (Bound("m", Worst(WORST, 0, 0)),)
 TEAM = {"sk": "team#red", "version": 1, "budget": {"total_nano": BUDGET}}
 USAGE: Mapping[str, Any] = {
     "key": "acme-k1",
     "team": "red",
-    "model": "m",
     "outcome": "ok",
     "prompt": 1,
     "completion": 2,
@@ -52,7 +53,7 @@ class Team:
 
     def request(self, number: int, lease: float = 0.05) -> bool:
         """Make a request; returns False where nobody settled it. Where the store knows nothing, it is told first."""
-        ask = Ask(ORG, SCOPES, f"r{number}-{time.monotonic_ns()}", lease, worst=Worst(WORST, 0, 0))
+        ask = Ask(ORG, SCOPES, f"r{number}-{time.monotonic_ns()}", lease, MODELS)
         try:
             grant = self._admission.admit(ask)
         except Unprojected as unknown:
@@ -63,7 +64,7 @@ class Team:
             self.cost += WORST
             return False
         cost = self._chance.randrange(1, WORST + 1)
-        self._admission.settle(ask, grant, cost, USAGE)
+        self._admission.settle(ask, grant, cost, {**USAGE, "models": [Share(cost, 1, 1, 2, 0, "m")]})
         self.cost += cost
         return True
 
@@ -142,15 +143,16 @@ def test_a_request_that_is_settled_after_it_was_charged_is_corrected(
     """Its lease ran out, the whole reservation was booked, and then it turned out what it cost."""
     Team(admission).request(0)
     before = ledger_cost(kept, ledger)
-    ask = Ask(ORG, SCOPES, "late", 0.02, worst=Worst(WORST, 0, 0))
+    ask = Ask(ORG, SCOPES, "late", 0.02, MODELS)
     grant = admission.admit(ask)
     time.sleep(0.03)
     kept.keep(ORG, always)
     assert ledger_cost(kept, ledger) == before + WORST
-    admission.settle(ask, grant, 300, USAGE)
+    admission.settle(ask, grant, 300, {**USAGE, "models": [Share(300, 1, 1, 2, 0, "m")]})
     assert ledger_cost(kept, ledger) == before + 300
     assert team_spent(store)["c:t"] == before + 300
-    assert ledger.sums(ORG, "team", "t")["red"].requests == 2
+    assert ledger.sums(ORG, "team", "t")["red"].requests == ledger.sums(ORG, "model", "t")["m"].requests == 2
+    assert ledger.sums(ORG, "model", "t")["m"].cost == before + 300
 
 
 def ledger_cost(kept: Books, ledger: Ledger) -> int:

@@ -56,7 +56,7 @@ def test_a_charge_that_is_booked_is_not_booked_again(ledger: Ledger) -> None:
     assert ledger.book(ORG, begun(ledger), [charge], "5-0")
     assert not ledger.book(ORG, begun(ledger), [other, charge], "6-0")
     keys = [booking.charge_key(one.request_id) for one in (other, charge)]
-    assert ledger.booked(ORG, keys) == {keys[1]: Booked(charge.cost, "ok")}
+    assert ledger.booked(ORG, keys) == {keys[1]: Booked(charge.cost, "ok", charge.models)}
     assert begun(ledger).last == "5-0"
     assert ledger.sums(ORG, "org", "t")[ORG].requests == 1
 
@@ -109,7 +109,7 @@ def test_days_of_one_kind_are_one_range(ledger: Ledger) -> None:
 
 def test_sums_are_looked_up_by_scope(ledger: Ledger) -> None:
     """Also of more scopes than one request to DynamoDB may name, and of those that spent nothing."""
-    assert ledger.book(ORG, begun(ledger), [usage(cost=9, model="a:b")], "5-0")
+    assert ledger.book(ORG, begun(ledger), [usage(cost=9, models="9 1 0 0 0 a:b")], "5-0")
     wanted = {(f"user:u{n}", "t") for n in range(150)} | {("model:a:b", "m:2026-11")}
     found = ledger.spent(ORG, wanted)
     assert found.keys() == wanted

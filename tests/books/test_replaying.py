@@ -11,11 +11,11 @@ from functions.drain import drain
 from shared.core import events, journal
 from shared.core.journal import Reservation
 from shared.core.limits import Standing
-from shared.core.pricing import Worst
+from shared.core.shares import Share
 from shared.edge.admission import Admission, Ask, Grant, connect
 from shared.edge.counters import Counters
 from tests.books.rig import CLOSURE, ORG, Paper, always, settle
-from tests.books.till import PAYING, SCOPES
+from tests.books.till import MODELS, PAYING, SHARED
 from tests.fakes.books import DAY, NOON
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from cdk.local.valkey import Valkey
     from shared.edge.ledger import Ledger
 
-HELD = Reservation("r1", ORG, DAY, 900, NOON, "acme-k1", "ann", "red", "m")
-EVERYBODY = [1, 2, 3, 4, 5]
+HELD = Reservation("r1", ORG, DAY, 900, NOON, "acme-k1", "ann", "red", "a", {"m": 900, "n": 700})
+EVERYBODY = [1, 2, 3, 4, 5, 6, 7]
 MARK = "5"
 
 
@@ -47,26 +47,29 @@ def admission(_valkey: Valkey, store: redis.Redis) -> Iterator[Admission]:
     opened.drop()
 
 
-def reserved(store: redis.Redis) -> dict[str, str]:
-    """What the counters of the team say."""
-    found: Any = store.hgetall(f"{{{ORG}}}:spend:team:red")
+def reserved(store: redis.Redis, scope: str = "team:red") -> dict[str, str]:
+    """What the counters of the team say, or of another scope."""
+    found: Any = store.hgetall(f"{{{ORG}}}:spend:{scope}")
     return dict(found)
 
 
 def settled(admission: Admission, cost: int) -> None:
     """Settle the request of HELD, as its gateway does."""
-    ask = Ask(ORG, SCOPES, "r1", 1, worst=Worst(900, 0, 0))
-    grant = Grant(Standing(0, 0, 0), Standing(0, 0, 0), 0, 900, budgeted=True, day=DAY, month=DAY[:7])
-    admission.settle(ask, grant, cost, {**PAYING, "outcome": "ok", "prompt": 1, "completion": 1})
+    ask = Ask(ORG, SHARED, "r1", 1, MODELS)
+    grant = Grant(Standing(0, 0, 0), Standing(0, 0, 0), 900, budgeted=True, day=DAY, month=DAY[:7])
+    shares = [Share(cost, 1, 1, 1, 0, "n")]
+    admission.settle(ask, grant, cost, {**PAYING, "outcome": "ok", "prompt": 1, "completion": 1, "models": shares})
 
 
 def test_a_reservation_is_put_back_once(counters: Counters, store: redis.Redis, admission: Admission) -> None:
-    """In every period; its settlement then frees it, and charges what it cost."""
+    """In every period and for each model its own; its settlement then frees it, and charges what it cost."""
     for _ in range(2):
         assert counters.hold(ORG, MARK, HELD, EVERYBODY)
     assert reserved(store) == {f"r:d:{DAY}": "900", f"r:m:{DAY[:7]}": "900", "r:t": "900"}
+    assert [reserved(store, f"model:{name}")["r:t"] for name in "mn"] == ["900", "700"]
     settled(admission, 40)
     assert reserved(store) == {f"c:d:{DAY}": "40", f"c:m:{DAY[:7]}": "40", "c:t": "40"}
+    assert (reserved(store, "model:m"), reserved(store, "model:n")["c:t"]) == ({}, "40")
 
 
 def test_what_is_settled_is_not_reserved_again(counters: Counters, store: redis.Redis, admission: Admission) -> None:
@@ -91,26 +94,31 @@ def test_who_was_charged_for_time_that_ran_out_is_not_charged_twice(
 ) -> None:
     """It was booked before the loss, and settles after it: corrected to what it did cost, in ledger and counters."""
     ledger.begin(ORG, NOON)
-    settle(store, request_id="r1", cost=900, outcome=events.EXPIRED, day=DAY)
+    expired: dict[str, Any] = {"outcome": events.EXPIRED, "models": "900 1 0 0 0 m\n700 1 0 0 0 n", "alias": "a"}
+    settle(store, request_id="r1", cost=900, day=DAY, **expired)
     drain(ORG, counters, ledger, always)
+    assert [ledger.sums(ORG, "model", "t")[name].cost for name in "mn"] == [900, 700]
     store.flushall()
     store.set(CLOSURE, MARK)
     known = replaying.Known({}, {"r1": HELD}, set())
     assert replaying.hold(known, ORG, MARK, counters, ledger)
     assert reserved(store) == {}
-    store.hset(f"{{{ORG}}}:spend:team:red", "c:t", 900)
+    for scope, cost in (("team:red", 900), ("model:m", 900), ("model:n", 700)):
+        store.hset(f"{{{ORG}}}:spend:{scope}", "c:t", cost)
     settled(admission, 40)
     drain(ORG, counters, ledger, always)
-    assert reserved(store)["c:t"] == "40"
+    assert [reserved(store, scope)["c:t"] for scope in ("team:red", "model:m", "model:n")] == ["40", "0", "40"]
     assert ledger.sums(ORG, "team", "t")["red"].cost == 40
+    found = ledger.sums(ORG, "model", "t")
+    assert [(found[name].cost, found[name].requests) for name in "mn"] == [(0, 0), (40, 1)]
 
 
 def test_the_largest_reservation_and_the_settlement_count(ledger: Ledger) -> None:
     """A request that was tried again holds the sum of both; one that is settled holds nothing."""
     paper = Paper(
-        *(journal.reserved(PAYING, "r1", DAY, held, NOON) for held in (100, 300, 200)),
-        journal.reserved(PAYING, "r2", DAY, 100, NOON),
-        journal.used({**PAYING, "event": events.USAGE, "outcome": "ok"}, "r2", DAY, 7),
+        *(journal.reserved(PAYING, "r1", DAY, held=held, models={}, ends=NOON) for held in (100, 300, 200)),
+        journal.reserved(PAYING, "r2", DAY, held=100, models={}, ends=NOON),
+        journal.used({**PAYING, "event": events.USAGE, "outcome": "ok", "models": ()}, "r2", DAY, 7),
     )
     reading = replaying.Reading(ORG, paper, ["ann"], NOON, 1_000)
     assert reading.go_on(always)

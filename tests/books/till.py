@@ -9,7 +9,8 @@ from shared.core import journal
 from shared.core.errors import BudgetExhausted
 from shared.core.policies import policy
 from shared.core.pricing import Worst
-from shared.edge.admission import Admission, Ask, Unprojected, unstored
+from shared.core.shares import Share
+from shared.edge.admission import Admission, Ask, Bound, Unprojected, unstored
 from tests.books.rig import ORG, DeathError
 
 if TYPE_CHECKING:
@@ -22,8 +23,15 @@ BUDGET: Final = 60_000  # nano-dollars of the team
 WORST: Final = 1_000
 COST: Final = 300
 LEASE: Final = 0.25
-PAYING: Final = {"org": ORG, "key": "acme-k1", "user": "ann", "team": "red", "model": "m"}
-SCOPES: Final = ("key:acme-k1", "user:ann", "team:red", "org:acme", "model:m")
+SPARE: Final = 700  # nano-dollars that the other model might cost
+PAYING: Final = {"org": ORG, "key": "acme-k1", "user": "ann", "team": "red", "alias": "a"}
+SHARED: Final = ("key:acme-k1", "user:ann", "team:red", "org:acme", "alias:a")
+SCOPES: Final = (*SHARED, "model:m", "model:n")
+MODELS: Final = (Bound("m", Worst(WORST, 0, 0)), Bound("n", Worst(SPARE, 0, 0)))
+USED: Final[dict[str, Any]] = {
+    **PAYING, "event": "usage.v1", "outcome": "ok", "prompt": 1, "completion": 2,
+    "models": [Share(COST, 1, 1, 2, 0, "m"), Share(0, 0, 0, 0, 0, "n")],
+}  # fmt: skip
 TEAM: Final[dict[str, Any]] = {"sk": "team#red", "version": 1, "budget": {"total_nano": BUDGET}}
 ANN: Final[dict[str, Any]] = {"sk": "user#ann", "version": 1, "role": "developer"}
 STEPS: Final = ("admitted", "reserved", "called", "noted", "settled")
@@ -31,25 +39,25 @@ _NUMBER = itertools.count()
 
 
 class Till(NamedTuple):
-    """Serves requests of one team, each for COST, by the real scripts."""
+    """Serves requests of one team for an alias of two models, each for COST by the first, by the real scripts."""
 
     admission: Admission
     paper: Paper
 
     def request(self, meanwhile: Callable[[str], None] = lambda _step: None, *, lease: float = LEASE) -> bool:
         """Serve one; `meanwhile` is called after each step, and may raise DeathError. Tells whether it lived."""
-        ask = Ask(ORG, SCOPES, f"r{next(_NUMBER)}", lease, worst=Worst(WORST, 0, 0))
-        usage: dict[str, Any] = {**PAYING, "event": "usage.v1", "outcome": "ok", "prompt": 1, "completion": 2}
+        ask = Ask(ORG, SHARED, f"r{next(_NUMBER)}", lease, MODELS)
         grant = self._admit(ask)
         ends = int((self.admission._clock() + lease) * 1000)
         try:
             meanwhile("admitted")
-            self.paper.written.append(journal.reserved(PAYING, ask.request_id, grant.day, grant.held, ends))
+            held: dict[str, Any] = {"held": grant.held, "models": {"m": WORST, "n": SPARE}, "ends": ends}
+            self.paper.written.append(journal.reserved(PAYING, ask.request_id, grant.day, **held))
             meanwhile("reserved")
             meanwhile("called")  # the provider has answered
-            self.paper.written.append(journal.used(usage, ask.request_id, grant.day, COST))
+            self.paper.written.append(journal.used(USED, ask.request_id, grant.day, COST))
             meanwhile("noted")
-            self.admission.settle(ask, grant, COST, usage)
+            self.admission.settle(ask, grant, COST, USED)
             meanwhile("settled")
         except DeathError:
             return False
@@ -57,14 +65,13 @@ class Till(NamedTuple):
 
     def unstored(self, *, admitted: bool = False, settled: bool = False) -> None:
         """Serve one without the store, which may have `admitted` it without an answer, or have been back in the end."""
-        ask = Ask(ORG, SCOPES, f"r{next(_NUMBER)}", LEASE, worst=Worst(WORST, 0, 0))
+        ask = Ask(ORG, SHARED, f"r{next(_NUMBER)}", LEASE, MODELS)
         grant = unstored(ask, int(self.admission._clock() * 1000))
         if admitted:
             self._admit(ask)
-        usage: dict[str, Any] = {**PAYING, "event": "usage.v1", "outcome": "ok", "prompt": 1, "completion": 2}
-        self.paper.written.append(journal.used(usage, ask.request_id, grant.day, COST, stored=grant.stored))
+        self.paper.written.append(journal.used(USED, ask.request_id, grant.day, COST, stored=grant.stored))
         if settled:
-            self.admission.settle(ask, grant, COST, usage)
+            self.admission.settle(ask, grant, COST, USED)
 
     def spend_all(self) -> int:
         """Serve until one is refused; returns how many were served."""

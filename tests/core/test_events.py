@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.core import events
+from shared.core.shares import Share
 
 FIELDS = {
     "event": events.USAGE,
@@ -14,7 +15,8 @@ FIELDS = {
     "key": "acme-k1",
     "user": "ann",
     "team": "",
-    "model": "m",
+    "alias": "a",
+    "models": "1500 1 3 0 0 m",
     "day": "2026-11-21",
     "cost": "1500",
     "prompt": "3",
@@ -26,7 +28,8 @@ def test_an_event_says_who_pays() -> None:
     """Each scope that the request has; nobody is called by an empty name."""
     used = events.usage(FIELDS, org="acme", at=AT)
     assert (used.cost, used.prompt, used.completion) == (1500, 3, 0)
-    assert list(used.scopes) == [("key", "acme-k1"), ("user", "ann"), ("org", "acme"), ("model", "m")]
+    assert list(used.scopes) == [("key", "acme-k1"), ("user", "ann"), ("org", "acme"), ("alias", "a")]
+    assert used.models == (Share(1500, 1, 3, 0, 0, "m"),)
 
 
 def test_the_organization_is_the_streams() -> None:
@@ -50,7 +53,12 @@ def test_an_event_without_a_day_belongs_to_the_day_it_was_written() -> None:
         ("cost", "1.5"),
         ("day", "2026-11-31"),
         ("cost", "9" * 30),
-        ("model", "m" * 300),
+        ("alias", "a" * 300),
+        ("models", "m"),
+        ("models", "1500 1 3 0 m"),
+        ("models", f"{2**63} 1 3 0 0 m"),
+        ("models", "1500 1 3 0 0 " + "m" * 300),
+        ("models", "\n".join(f"1 1 1 1 1 m{number}" for number in range(17))),
     ],
 )
 def test_a_wrong_field_is_refused(name: str, value: str) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from shared.edge.admission import Ask
 
 MINUTE, HOUR = 60, 3600
 
@@ -16,6 +19,11 @@ class Refusal(NamedTuple):
     limit: int
     used: int
     reserved: int
+
+    @property
+    def is_of_size(self) -> bool:
+        """Whether a smaller request might have passed."""
+        return self.rule.startswith(("budget", "tokens"))
 
 
 @dataclass
@@ -32,6 +40,7 @@ class Scope:
     log: list[int] = field(default_factory=list)
     log_left: int = 0  # seconds until the store forgets it
     tokens: dict[str, tuple[int, int]] = field(default_factory=dict)  # request: age, count
+    tokens_left: int = 0  # seconds until the store forgets them
     leases: dict[str, int] = field(default_factory=dict)
     committed_today: int = 0
     committed: int = 0
@@ -64,9 +73,25 @@ class Scope:
             self.log = [*(age for age in self.log if age < horizon), 0]
             self.log_left = horizon + 1
         if self.tpm:
-            self.tokens[request] = (0, tokens)
+            self.tokens = {name: known for name, known in self.tokens.items() if known[0] < MINUTE}
+            self.count(request, tokens)
         if self.concurrency:
             self.leases[request] = lease
+
+    def count(self, request: str, tokens: int) -> None:
+        """Count tokens of a request besides those that are counted, as if all of them came now."""
+        self.tokens[request] = (0, self.tokens.get(request, (0, 0))[1] + tokens)
+        self.tokens_left = MINUTE + 1
+
+    def counts(self, request: str) -> int:
+        """Return the tokens in the window, with all of a request."""
+        return sum(count for name, (age, count) in self.tokens.items() if age < MINUTE or name == request)
+
+    def forget(self, request: str, age: int) -> None:
+        """Take an admission of some age back."""
+        if age in self.log:
+            self.log.remove(age)
+        self.tokens.pop(request, None)
 
     def commit(self, cost: int, *, today: bool) -> None:
         """Charge."""
@@ -82,17 +107,32 @@ class Scope:
         """Let time pass."""
         self.log_left -= seconds
         self.log = [age + seconds for age in self.log] if self.log_left > 0 else []
-        self.tokens = {request: (age + seconds, count) for request, (age, count) in self.tokens.items()}
+        self.tokens_left -= seconds
+        kept = self.tokens if self.tokens_left > 0 else {}
+        self.tokens = {request: (age + seconds, count) for request, (age, count) in kept.items()}
         self.leases = {request: left - seconds for request, left in self.leases.items()}
 
 
 @dataclass
 class Hold:
-    """What one request holds until it is settled or its lease has run out."""
+    """What one request holds until it is settled or its lease has run out: in `models`, of each that was able."""
 
+    ask: Ask
     amount: int
+    models: dict[str, int]
     left: int
-    scopes: tuple[str, ...]
-    reserving: tuple[str, ...]
+    reserving: tuple[str, ...] = ()
+    counting: tuple[str, ...] = ()
+    rated: tuple[str, ...] = ()
+    age: int = 0
     today: bool = True
     state: str = "live"  # then settled, or reaped and perhaps settled
+
+    def of(self, scope: str) -> int:
+        """Return what is held in a scope."""
+        return self.models.get(scope, self.amount)
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """All that it counts in."""
+        return (*self.ask.scopes, *self.models)

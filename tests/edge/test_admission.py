@@ -16,7 +16,8 @@ from shared.core.events import Usage
 from shared.core.limits import Standing, scopes
 from shared.core.policies import policy
 from shared.core.pricing import Worst
-from shared.edge.admission import Admission, Ask, Grant, connect
+from shared.core.shares import Share
+from shared.edge.admission import Admission, Ask, Bound, Grant, connect
 from tests.edge.projecting import projected
 from tests.fakes.line import Line
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 KEY = "default-abcdefghijkl"
 USED: dict[str, str | int] = {"outcome": "ok", "prompt": 3, "completion": 4}
 NONE = Standing(0, 0, 0)
-GRANT = Grant(NONE, NONE, 0, 0, budgeted=False, day="2026-11-21", month="2026-11")
+GRANT = Grant(NONE, NONE, 0, budgeted=False, day="2026-11-21", month="2026-11")
 
 
 def ask(request: str, key: str = KEY) -> Ask:
@@ -224,7 +225,7 @@ def test_an_admission_that_comes_after_its_settlement_is_taken_back(admission: A
     admission.tell("default", f"key:{KEY}", 1, policy(record))
     client = valkey.client()
     client.set("{default}:open", 1)
-    late = ask("r")._replace(worst=Worst(60, 0, 0), lease=0.05, choice=Choice(("openai:one",), (1,)))
+    late = ask("r")._replace(models=(Bound("m", Worst(60, 0, 0)),), lease=0.05, choice=Choice(("openai:one",), (1,)))
     assert admission.settle(late, GRANT, 7, USED)
     admission.admit(late)
     spending = f"{{default}}:spend:key:{KEY}"
@@ -238,17 +239,18 @@ def test_an_admission_that_comes_after_its_settlement_is_taken_back(admission: A
 
 
 def test_a_replay_gives_back_what_is_held_in_every_scope(admission: Admission, valkey: Valkey) -> None:
-    """Also where an endpoint stands between organization and model, of which the journal says nothing."""
+    """Also where an endpoint stands between organization and alias, of which the journal says nothing."""
     budget = policy({"budget": {"total_nano": 100}})
-    everybody = scopes("default", KEY, model="m", endpoint="route")
-    for scope in everybody:
+    everybody = scopes("default", KEY, alias="a", endpoint="route")
+    for scope in (*everybody, "model:m"):
         admission.tell("default", scope, 1, policy({}) if scope.startswith("class:") else budget)
     client = valkey.client()
     client.set("{default}:open", 1)
-    grant = admission.admit(ask("r")._replace(scopes=everybody, worst=Worst(60, 0, 0)))
-    used = Usage("r", 1, "default", grant.day, KEY, model="m", outcome="ok", cost=7)
+    grant = admission.admit(ask("r")._replace(scopes=everybody, models=(Bound("m", Worst(60, 0, 0)),)))
+    shares = (Share(7, 1, 0, 0, 0, "m"),)
+    used = Usage("r", 1, "default", grant.day, KEY, alias="a", outcome="ok", cost=7, models=shares)
     assert [admission.replay(used) for _ in range(2)] == [True, False]
-    for scope in (f"key:{KEY}", "org:default", "model:m"):
+    for scope in (f"key:{KEY}", "org:default", "alias:a", "model:m"):
         spent = client.hgetall(f"{{default}}:spend:{scope}")
         assert spent == {f"c:d:{grant.day}".encode(): b"7", f"c:m:{grant.month}".encode(): b"7", b"c:t": b"7"}
     assert client.zcard("{default}:holds") == 0

@@ -30,7 +30,7 @@ RULES = Resilience(breaker_failures=FAILURES, breaker_rest=REST)
 STEP = 10  # seconds: time moves in steps so large that the machine's own slowness is none
 USED: dict[str, str | int] = {"outcome": "ok", "prompt": 1, "completion": 1}
 MILLION = 1_000_000
-GRANT = Grant(NONE := Standing(0, 0, 0), NONE, 0, 0, budgeted=False, day="2026-11-21", month="2026-11")
+GRANT = Grant(NONE := Standing(0, 0, 0), NONE, 0, budgeted=False, day="2026-11-21", month="2026-11")
 
 
 class Machine(RuleBasedStateMachine):
@@ -218,7 +218,7 @@ PLANTED = {
     "two probes": ("admit", "local free = math.max(rested, taken)", "local free = rested"),
     "a probe that lasts for ever": ("admit", "and tonumber(found[3]) or 0", "and 9e15 or 0"),
     "a stale latency": ("admit", "milliseconds - found[7] < STALE", "true"),
-    "weights ignored": ("admit", "/ ARGV[NAMES + named + number]", "/ 1"),
+    "weights ignored": ("admit", "/ ARGV[#ARGV - 2 * count + number]", "/ 1"),
     "a breaker that opens late": ("settle", "failed >= failures", "failed > failures"),
     "successes forgotten": ("settle", 'if found[3] then redis.call("HDEL", place, "fails", "last") end', ""),
     "failures of long ago": ("settle", "milliseconds - found[4] <= rest", "true"),

@@ -9,7 +9,7 @@ import pytest
 from shared.core.errors import StoreRebuilding
 from shared.core.policies import policy
 from shared.core.pricing import Worst
-from shared.edge.admission import Admission, Ask, Unprojected
+from shared.edge.admission import Admission, Ask, Bound, Unprojected
 from shared.edge.counters import Counters, connect
 from shared.edge.settings import ValkeySettings
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cdk.local.valkey import Valkey
 
 OPEN, CLOSURE = "{acme}:open", "{acme}:closure"
-ASK = Ask("acme", ("key:acme-k1", "org:acme"), "r1", 60, worst=Worst(5, 0, 0))
+ASK = Ask("acme", ("key:acme-k1", "org:acme"), "r1", 60, (Bound("m", Worst(5, 0, 0)),))
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ def told(admission: Admission) -> None:
     """Tell the store of both scopes, one of which has a budget."""
     admission.tell("acme", "key:acme-k1", 1, policy({}))
     admission.tell("acme", "org:acme", 1, policy({"budget": {"total_nano": 9}}))
+    admission.tell("acme", "model:m", 1, policy({}))
 
 
 def test_the_first_request_after_a_loss_begins_the_closure(

@@ -10,14 +10,15 @@ from shared.core.catalog import Tier
 from shared.core.errors import BudgetExhausted, Forbidden, RateLimited, StoreRebuilding, UnpricedModel
 from shared.core.policies import policy
 from shared.core.pricing import NANO, Worst
-from shared.edge.admission import Admission, Ask, Unprojected
+from shared.core.shares import Share
+from shared.edge.admission import Admission, Ask, Bound, Grant, Unprojected
 
 if TYPE_CHECKING:
     from cdk.local.valkey import Valkey
 
 KEY, ORG, MODEL = "key:default-abcdefghijkl", "org:default", "model:m"
-SCOPES = (KEY, ORG, MODEL)
-USED: dict[str, str | int] = {"outcome": "ok", "prompt": 3, "completion": 4, "key": "default-abcdefghijkl"}
+SCOPES = (KEY, ORG)
+USED: dict[str, Any] = {"outcome": "ok", "prompt": 3, "completion": 4, "key": "default-abcdefghijkl"}
 Store = Any  # a Valkey client: redis-py's own types allow for None and str where neither can come
 
 
@@ -31,8 +32,14 @@ def client(valkey: Valkey) -> Store:
 
 def ask(request: str, *, fixed: int = 0, each: int = 1, most: int = 10, **more: Any) -> Ask:
     """Return the question whether a request may pass that costs `fixed`, and `each` per token of an answer."""
-    fields: dict[str, Any] = {"worst": Worst(fixed, each, 5), "answers": 1, "max_tokens": most, **more}
-    return Ask("default", SCOPES, request, fields.pop("lease", 60), **fields)
+    fields: dict[str, Any] = {"answers": 1, "max_tokens": most, **more}
+    bound = Bound("m", Worst(fixed, each, 5), fields.pop("ceiling", 0), fields.pop("priced", True))
+    return Ask("default", SCOPES, request, fields.pop("lease", 60), models=(bound,), **fields)
+
+
+def settle(admission: Admission, request: Ask, grant: Grant, cost: int) -> bool:
+    """Settle a request that its model was asked for."""
+    return admission.settle(request, grant, cost, {**USED, "models": [Share(cost, 1, 3, 4, 0, "m")]})
 
 
 def allow(admission: Admission, scope: str = KEY, limits: Tier | None = None, version: int = 1, **nano: int) -> None:
@@ -88,7 +95,7 @@ def test_every_scope_has_its_budget(admission: Admission, client: Store, scope: 
     with pytest.raises(BudgetExhausted) as refused:
         admission.admit(ask("b", most=1))
     assert refused.value.details["scope"] == {KEY: "key", ORG: "organization", MODEL: "model"}[scope]
-    assert admission.settle(ask("a"), grant, 4, USED)
+    assert settle(admission, ask("a"), grant, 4)
     assert admission.admit(ask("c", most=6)).held == 6
     assert client.hget(f"{{default}}:spend:{ORG}", "c:t") == b"4"
 
@@ -97,10 +104,10 @@ def test_a_missing_bound_becomes_what_the_budget_affords(admission: Admission, c
     """Unset: the least of the model's ceiling, 4096 and what is left; set: lowered only where that was asked for."""
     assert client.get("{default}:open")
     allow(admission, total=100_000)
-    assert admission.admit(ask("a", most=0)).max_tokens == 4096
-    assert admission.admit(ask("b", most=0, ceiling=50)).max_tokens == 50
-    assert admission.admit(ask("c", most=95_000, fit=True)).max_tokens == 0
-    assert admission.admit(ask("d", most=5000, fit=True)).max_tokens == 100_000 - 4096 - 50 - 95_000
+    assert admission.admit(ask("a", most=0)).models[0].max_tokens == 4096
+    assert admission.admit(ask("b", most=0, ceiling=50)).models[0].max_tokens == 50
+    assert admission.admit(ask("c", most=95_000, fit=True)).models[0].max_tokens == 0
+    assert admission.admit(ask("d", most=5000, fit=True)).models[0].max_tokens == 100_000 - 4096 - 50 - 95_000
     for most, fit in ((0, False), (9, True), (1, False)):
         with pytest.raises(BudgetExhausted):
             admission.admit(ask("e", most=most, fit=fit))
@@ -110,13 +117,13 @@ def test_what_has_no_bound_is_refused_where_a_budget_applies(admission: Admissio
     """By name of the field; without a budget it passes and holds nothing; what is free passes a spent budget."""
     assert client.get("{default}:open")
     allow(admission)
-    assert admission.admit(ask("a", unbounded="model")).held == 0
+    assert admission.admit(ask("a", priced=False)).held == 0
     allow(admission, version=2, total=0)
-    for field in ("model", "service_tier"):
+    for field, unknown in (("model", {"priced": False}), ("service_tier", {"unbounded": "service_tier"})):
         with pytest.raises(UnpricedModel) as refused:
-            admission.admit(ask("b", unbounded=field))
+            admission.admit(ask("b", **unknown))
         assert refused.value.param == field
-    assert not admission.admit(ask("c")._replace(worst=None)).budgeted
+    assert not admission.admit(ask("c")._replace(models=())).budgeted
 
 
 def test_closed_books_refuse_what_a_budget_applies_to(admission: Admission, client: Store) -> None:
@@ -145,8 +152,8 @@ def test_a_late_settlement_corrects_what_the_reaper_charged(admission: Admission
     while not admission.reap("default"):
         pass
     assert client.hgetall(f"{{default}}:spend:{KEY}")[b"c:t"] == b"10"
-    assert admission.settle(ask("a"), grant, 3, USED)
-    assert not admission.settle(ask("a"), grant, 3, USED)
+    assert settle(admission, ask("a"), grant, 3)
+    assert not settle(admission, ask("a"), grant, 3)
     assert client.hget(f"{{default}}:spend:{KEY}", "c:t") == b"3"
     charges = [(event[b"seq"], event[b"cost"], event[b"outcome"]) for _, event in client.xrange("{default}:usage")]
     assert charges == [(b"1", b"10", b"expired"), (b"2", b"-7", b"ok")]
@@ -158,7 +165,7 @@ def test_a_request_that_a_flush_has_forgotten_is_charged_all_the_same(admission:
     allow(admission, total=100)
     grant = admission.admit(ask("a"))
     client.flushall()
-    assert admission.settle(ask("a"), grant, 7, USED)
+    assert settle(admission, ask("a"), grant, 7)
     assert client.hgetall(f"{{default}}:spend:{MODEL}") == {
         f"c:d:{grant.day}".encode(): b"7", f"c:m:{grant.month}".encode(): b"7", b"c:t": b"7"
     }  # fmt: skip
@@ -183,7 +190,7 @@ def test_tokens_per_minute_hold_the_most_and_give_back_the_rest(admission: Admis
         admission.admit(ask("b", most=11))
     assert (refused.value.details["rule"], refused.value.details["used"]) == ("tokens_per_minute", 15)
     assert 55 <= (refused.value.retry_after or 0) <= 60
-    admission.settle(ask("a"), grant, 0, USED)
+    settle(admission, ask("a"), grant, 0)
     assert admission.admit(ask("b", most=11)).tokens.remaining == 30 - 7 - 16
     with pytest.raises(RateLimited) as never:
         admission.admit(ask("c", most=26))

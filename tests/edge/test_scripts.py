@@ -27,7 +27,7 @@ USAGE, COUNTERS = "{default}:usage", "{default}:counters"
 MICRO = 1_000_000
 Store = Any  # a Valkey client: redis-py's own types allow for None and str where neither can come
 NONE = Standing(0, 0, 0)
-GRANT = Grant(NONE, NONE, 0, 0, budgeted=False, day="2026-11-21", month="2026-11")
+GRANT = Grant(NONE, NONE, 0, budgeted=False, day="2026-11-21", month="2026-11")
 USED: dict[str, str | int] = {"outcome": "ok", "prompt": 3, "completion": 4}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from cdk.local.emulator import ROOT_KEY
-from shared.core import events
+from shared.core import events, shares
 from shared.edge import items
 from shared.edge.aws import DYNAMODB, Aws
 from shared.edge.ledger import Ledger
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 DAY = "2026-11-21"
+MODEL = "gpt-4o-mini"
 NOON = 1_795_262_400_000  # of that day
 _NUMBER = itertools.count()
 
@@ -72,7 +73,6 @@ def fields(**changes: Any) -> dict[str, str]:
         "key": "acme-k1",
         "user": "ann",
         "team": "red",
-        "model": "gpt-4o-mini",
         "day": DAY,
         "cost": 1_000,
         "prompt": 3,
@@ -80,7 +80,9 @@ def fields(**changes: Any) -> dict[str, str]:
         "cached": 1,
         "outcome": "ok",
     }
-    return {name: str(value) for name, value in {**usual, **changes}.items()}
+    told = {**usual, **changes}
+    share = shares.Share(told["cost"], 2 - told["seq"], told["prompt"], told["completion"], told["cached"], MODEL)
+    return {name: str(value) for name, value in {"models": shares.written([share]), **told}.items()}
 
 
 def usage(**changes: Any) -> events.Usage:

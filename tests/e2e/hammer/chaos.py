@@ -7,11 +7,13 @@ import signal
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
+from shared.core import shares
 from shared.core.events import EXPIRED
 from shared.core.limits import MINUTE, Standing
-from shared.edge.admission import Ask, Grant
+from shared.core.pricing import Worst
+from shared.edge.admission import Ask, Bound, Grant
 from shared.edge.names import opened
 from tests.e2e.hammer.world import LONGEST_LEASE, ORG
 
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 GATEWAY: Final = "functions.gateway.handler"
 AUTHORIZER: Final = "functions.authorizer.handler"
 SHARE: Final = 0.2  # of the gateway's processes that are killed at once
-_KINDS: Final = ("key", "user", "team", "org", "model")  # of scopes, in the order in which they are admitted
+_KINDS: Final = ("key", "user", "team", "org", "alias")  # of scopes, in the order in which they are admitted
+_OF_SCRIPT: Final = {"request_id", "seq", "cost", "held", "day", "models"}  # fields of the event that it writes
 
 
 class Demon:
@@ -87,11 +90,12 @@ def _settle_again(admission: Admission, fields: dict[str, str]) -> None:
     named = [(kind, fields.get(kind, "")) for kind in _KINDS]
     scopes = tuple(f"{kind}:{name}" for kind, name in named if name)
     nothing = Standing(0, 0, 0)
-    grant = Grant(nothing, nothing, 0, 0, budgeted=True, day=fields["day"], month=fields["day"][:7])
-    usage: dict[str, str | int] = {
-        name: value for name, value in fields.items() if name not in {"request_id", "seq", "cost", "held", "day"}
-    }
-    admission.settle(Ask(ORG, scopes, fields["request_id"], 1), grant, int(fields["cost"]), usage)
+    grant = Grant(nothing, nothing, 0, budgeted=True, day=fields["day"], month=fields["day"][:7])
+    found = shares.read(fields["models"])
+    usage: dict[str, Any] = {name: value for name, value in fields.items() if name not in _OF_SCRIPT}
+    models = tuple(Bound(share.model, Worst(0, 0, 0)) for share in found)
+    asked = Ask(ORG, scopes, fields["request_id"], 1, models)
+    admission.settle(asked, grant, int(fields["cost"]), {**usage, "models": found})
 
 
 class Flush(threading.Thread):

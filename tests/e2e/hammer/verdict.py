@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from shared.core import periods
+from shared.core import periods, shares
 from shared.core.events import EXPIRED, USAGE
 from tests.e2e.hammer import truth
 from tests.e2e.hammer.world import ORG
@@ -94,7 +94,7 @@ def _ledger_and_counters_agree(world: World, found: Round) -> None:
 
 
 def _models(found: Round) -> set[str]:
-    return {row["model"] for rows in found.rows.values() for row in rows}
+    return {share.model for rows in found.rows.values() for row in rows for share in shares.read(row["models"])}
 
 
 def _lines_agree(world: World, found: Round) -> None:

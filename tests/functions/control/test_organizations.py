@@ -8,8 +8,9 @@ import pytest
 
 from shared.core import keys
 from shared.core.errors import BudgetExhausted, StoreRebuilding
+from shared.core.policies import policy
 from shared.core.pricing import Worst
-from shared.edge.admission import Ask
+from shared.edge.admission import Ask, Bound
 from tests.functions.control.rig import BOSS
 
 if TYPE_CHECKING:
@@ -113,13 +114,14 @@ def test_budgets_count_at_once_in_a_new_organization(house: House) -> None:
     key = house.call("POST", "/admin/organizations", {"id": "acme", "name": "ACME"}).body["admin_key"]["id"]
     caller = BOSS._replace(org="acme", key_id=key)
     made = house.call("POST", "/admin/keys", {"name": "k", "budget": {"total_usd": "0.000001"}}, caller=caller).body
-    ask = Ask("acme", (f"key:{made['id']}",), "r-1", 10, worst=Worst(1_001, 0, 0))
+    ask = Ask("acme", (f"key:{made['id']}",), "r-1", 10, (Bound("m", Worst(1_001, 0, 0)),))
     with pytest.raises(BudgetExhausted):
         house.admission.admit(ask)
     assert house.valkey
     with house.valkey.client() as client:
         client.delete("{acme}:open")
     assert house.call("POST", "/admin/organizations", {"id": "acme", "name": "ACME"}).status == 409
+    house.admission.tell("acme", "model:m", 0, policy({}))
     with pytest.raises(StoreRebuilding):
         house.admission.admit(ask)
 

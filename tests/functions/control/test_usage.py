@@ -10,6 +10,7 @@ import pytest
 from functions.admin import serve
 from shared.core.events import Usage
 from shared.core.periods import day_at
+from shared.core.shares import Share
 from tests.functions.control.rig import BOSS, NOW, Context
 
 if TYPE_CHECKING:
@@ -29,14 +30,17 @@ def spend(house: House, **facts: Any) -> None:
     assert cursor
     number = int(cursor.last.partition("-")[0]) + 1
     plain: dict[str, Any] = {"day": TODAY, "key": "default-abcdefghijkl", "cost": 1, "prompt": 2, "completion": 3}
-    charge = Usage(f"r-{number}", 1, "default", **{**plain, **facts})
+    model = facts.pop("model", "")
+    known = {**plain, **facts}
+    known["models"] = (Share(known["cost"], 1, 2, 3, 0, model),) if model else ()
+    charge = Usage(f"r-{number}", 1, "default", **known)
     assert house.ledger.book("default", cursor, [charge], f"{number}-0")
 
 
 def test_sums_up_by_each_dimension(house: House) -> None:
     """The dearest come first, days in their order; the total is that of all, whatever is shown."""
     spend(house, user="ada", team="blue", model="m1", cost=10**9 + 1)
-    spend(house, user="eve", team="blue", model="m2", cost=2 * 10**9)
+    spend(house, user="eve", team="blue", model="m2", alias="any", cost=2 * 10**9)
     spend(house, user="ada", model="m1", day=YESTERDAY, cost=10**8)
     spend(house, user="old", day=LONG_AGO)
     rows = {}
@@ -47,6 +51,8 @@ def test_sums_up_by_each_dimension(house: House) -> None:
     assert rows["user"] == [("eve", "2.00", 1), ("ada", "1.100000001", 2)]
     assert rows["team"] == [("blue", "3.000000001", 2)]
     assert rows["model"] == [("m2", "2.00", 1), ("m1", "1.100000001", 2)]
+    told = house.call("GET", "/admin/usage?by=alias").body["data"]
+    assert [(row["id"], row["cost_usd"]) for row in told] == [("any", "2.00")]
     assert rows["day"] == [(YESTERDAY, "0.10", 1), (TODAY, "3.000000001", 2)]
     first = house.call("GET", "/admin/usage?by=user&top=1").body
     assert ([row["id"] for row in first["data"]], first["has_more"]) == (["eve"], True)

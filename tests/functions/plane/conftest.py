@@ -73,13 +73,22 @@ CATALOG = Catalog(
             "org/hasty", "embedding", (Target("openai", "text-embedding-3-small", timeouts=HASTY),), "org"
         ),
         "alone": Model("alone", "chat", (Target("openai", "gpt-4o-2024"),), "openai", serving=Serving(hedge=0.2)),
+        "mini": Model("mini", "chat", (Target("openai", "mini-1"),), "openai"),
+        "backed": Model(
+            "backed", "chat", (Target("openai", "gpt-4o-2024"),), "openai", serving=Serving(fallbacks=("mini",))
+        ),
         "far": Model("far", "chat", (Target("elsewhere", "far"),), "elsewhere"),
     },
     tiers={"free": Tier(2, 10, 0, 1), "pro": Tier(600, 0, 0, 50)},
-    aliases={"fast": Alias("fast", "chat", (Member("short"), Member("both")), "us", serving=Serving("cheapest"))},
+    aliases={
+        "fast": Alias("fast", "chat", (Member("short"), Member("both")), "us", serving=Serving("cheapest")),
+        "pair": Alias("pair", "chat", (Member("gpt-4o"), Member("mini")), "us"),
+        "raced": Alias("raced", "chat", (Member("gpt-4o"), Member("mini")), "us", serving=Serving(hedge=0.2)),
+    },
     prices={
         "openai": {
             "gpt-4o-2024": Price(Rates(2_500_000_000, 1_250_000_000, 10_000_000_000)),
+            "mini-1": Price(Rates(250_000_000, 125_000_000, 1_000_000_000)),
             "text-embedding-3-small": Price(Rates(20_000_000, 20_000_000, 0)),
         },
         "claude": {"*": Price(Rates(2_000_000_000, 200_000_000, 10_000_000_000, 2_500_000_000, 4_000_000_000))},

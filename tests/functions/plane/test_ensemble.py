@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shared.core import policies
+from shared.core import policies, shares
 from tests.functions.plane.rig import KEY, chunk, item
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def test_each_member_is_booked_by_itself(rig: Rig) -> None:
     asked(rig, [says("a"), says("a"), says("a")], stop_early=False)
     booked = rig.usage()
     assert len({event["request_id"] for event in booked}) == 3
-    assert {event["model"] for event in booked} == {"gpt-4o"}
+    assert {share.model for event in booked for share in shares.read(event["models"])} == {"gpt-4o"}
     assert sum(int(event["cost"]) for event in booked) == 120_000
     lines = [line for line in rig.lines if line.get("event") == "request"]
     assert sorted(line["outcome"] for line in lines) == ["ok"] * 4  # the request's own, and one for each member

@@ -43,7 +43,8 @@ def test_a_reservation_is_written_before_the_provider_is_asked(rig: Rig) -> None
     rig.upstream.default = look
     assert rig.chat(stream=False, fields={"max_tokens": 50}).status == 200
     [line] = seen
-    assert (line["key"], line["org"], line["model"]) == (KEY, "default", "gpt-4o")
+    assert (line["key"], line["org"], line["alias"]) == (KEY, "default", "")
+    assert line["models"] == {"gpt-4o": line["held"]}
     assert written(rig, events.RESERVED) == seen
 
 

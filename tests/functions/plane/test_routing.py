@@ -35,12 +35,13 @@ def drip(wire: Wire, _request: Request) -> None:
 
 
 def test_an_alias_is_served_by_what_it_stands_for(rig: Rig) -> None:
-    """The header names the model that answered; the books have what was asked for."""
+    """The header names the model that answered; the books have that, and what was asked for."""
     client = rig.chat(model="fast", stream=False)
 
     assert client.status == 200
     assert (client.headers["x-nexus-model"], asked(rig)) == ("short", ["short"])
-    assert rig.usage()[0]["model"] == "fast"
+    [use] = rig.usage()
+    assert (use["alias"], use["models"]) == ("fast", "0 1 9 2 0 short")
     assert (rig.lines[-1]["model"], rig.lines[-1]["served"]) == ("fast", "short")
 
 

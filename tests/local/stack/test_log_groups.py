@@ -32,13 +32,14 @@ if TYPE_CHECKING:
     from cdk.local.deploy import Deployment
     from cdk.local.emulator import Emulator
 
-PAYING = {"org": "acme", "key": "acme-k1", "user": "", "team": "red", "model": "m"}
+PAYING = {"org": "acme", "key": "acme-k1", "user": "", "team": "red", "alias": ""}
 NOW = 1_795_262_400_000
 
 
 def reserved(number: int, org: str = "acme") -> str:
     """A line that says what a request holds."""
-    return json.dumps(journal.reserved({**PAYING, "org": org}, f"r{number}", "2026-11-21", number, NOW))
+    held: dict[str, Any] = {"held": number, "models": {"m": number}, "ends": NOW}
+    return json.dumps(journal.reserved({**PAYING, "org": org}, f"r{number}", "2026-11-21", **held))
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,7 @@ def test_a_settlement_is_found_by_its_request(running: tuple[Emulator, Deploymen
     """Among all others."""
     emulator, deployment = running
     name, group, _ = roles(running)["gateway"]
-    booked = {"event": events.USAGE, **PAYING, "outcome": "ok"}
+    booked = {"event": events.USAGE, **PAYING, "outcome": "ok", "models": ()}
     with shipping(emulator.endpoint, log_groups(deployment)) as take:
         for number in (5, 6, 7):
             take(name, json.dumps(journal.used(booked, f"r{number}", "2026-11-21", number)))
@@ -117,7 +118,7 @@ def test_what_the_store_did_not_hear_of_is_found(running: tuple[Emulator, Deploy
     """By its mark alone, among all that it did hear of."""
     emulator, deployment = running
     name, group, _ = roles(running)["gateway"]
-    booked = {"event": events.USAGE, **PAYING, "org": "away", "outcome": "ok"}
+    booked = {"event": events.USAGE, **PAYING, "org": "away", "outcome": "ok", "models": ()}
     with shipping(emulator.endpoint, log_groups(deployment)) as take:
         for number in (1, 2, 3):
             line = journal.used(booked, f"u{number}", "2026-11-21", number, stored=number != 2)
