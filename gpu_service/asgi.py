@@ -27,6 +27,9 @@ T = TypeVar("T")
 _READ: Final = 64 * 1024 * 1024  # bytes that are read and thrown away, so that the client lives to see its 413
 _SAFE: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _JSON: Final = {"content-type": "application/json"}
+_CUSTOM: Final = (
+    "x-amzn-sagemaker-custom-attributes"  # the one header of a caller's that SageMaker passes on, both ways
+)
 
 
 class ClientGone(Exception):  # noqa: N818 - it is nobody's error
@@ -112,7 +115,7 @@ class Exchange:
         Raises:
             ClientGone: the client closed the connection.
         """
-        head = {"content-type": "text/event-stream", "cache-control": "no-store", "x-request-id": self.request_id}
+        head = {"content-type": "text/event-stream", "cache-control": "no-store", **self._named}
         pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head.items()]
         leaving = asyncio.create_task(self._gone())
         leaving.add_done_callback(lambda _: cancel())
@@ -128,7 +131,7 @@ class Exchange:
 
     async def respond(self, response: Response) -> None:
         """Send `response` with the request's id."""
-        named = {**response.headers, "content-length": str(len(response.body)), "x-request-id": self.request_id}
+        named = {**response.headers, "content-length": str(len(response.body)), **self._named}
         pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()]
         await self._send({"type": "http.response.start", "status": response.status, "headers": pairs})
         await self._send({"type": "http.response.body", "body": response.body})
@@ -164,6 +167,12 @@ class Exchange:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
+    @property
+    def _named(self) -> dict[str, str]:
+        """The headers that tell the request's id; SageMaker has them sent back to whoever gave it one."""
+        own = {"x-request-id": self.request_id}
+        return own | {_CUSTOM: self.request_id} if self.header(_CUSTOM.encode()) else own
+
     def _identity(self) -> str:
-        given = self.header(b"x-request-id")
+        given = self.header(b"x-request-id") or self.header(_CUSTOM.encode())
         return given.decode("ascii") if _SAFE.fullmatch(given) else uuid.uuid4().hex
