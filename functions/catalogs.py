@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from functions.destinations import misled
 from functions.projection import MISSED, RETRY_SECONDS
 from functions.registry import Unknown
 from functions.shelf import POINTER, packed, stored, unpacked
@@ -116,7 +117,14 @@ class Catalogs(NamedTuple):
             compiled = compile_catalog(catalog, compile_prices(prices) if prices else self._live().prices)
         except SourceError as error:
             raise BadRequest(str(error), param="catalog") from error
-        if decode(compiled).tiers != self.visit.control.deployed.tiers:
+        found, live, deployed = decode(compiled), self._live(), self.visit.control.deployed
+        if stranger := misled(found, deployed, live):
+            raise BadRequest(
+                f"{catalog.name}: providers.{stranger.name}: would be sent what opens another one. Give it a secret "
+                "of its own, or deploy the catalog.",
+                param="catalog",
+            )
+        if found.tiers != deployed.tiers:
             raise BadRequest(
                 f"{catalog.name}: tiers: differ from those that are deployed, and are not part of a push. Leave them "
                 "as they are, and set limits with PUT /admin/limits/tier:NAME, or deploy.",

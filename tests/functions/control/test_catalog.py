@@ -82,6 +82,18 @@ BROKEN = {
     "no TOML": ("[models", "must be valid TOML"),
     "other tiers": (TEXT.replace("requests_per_minute = 10", "requests_per_minute = 11"), "tiers: differ"),
     "a lost fallback": (TEXT + '\n[aliases.x]\nmodels = ["gone"]\n', "there is no model 'gone'"),
+    "a key for somebody else": (
+        TEXT.replace("//api.openai.com", "//api.openai.example", 1),
+        "providers.openai: would be",
+    ),
+    "a key by way of a variable": (
+        TEXT.replace('base_url_env = "OPENAI_BASE_URL"', 'base_url_env = "SIMULATED_BASE_URL"', 1),
+        "providers.openai: would be",
+    ),
+    "a key for one more": (
+        f'{TEXT}\n[providers.mine]\ndialect = "openai"\nbase_url = "https://x.example/v1"\nsecret = "GEMINI_API_KEY"\n',
+        "providers.mine: would be",
+    ),
     "an address inside": (TEXT.replace("https://api.openai.com/v1", "http://169.254.169.254"), "must start with https"),
 }
 
@@ -98,6 +110,26 @@ def test_a_broken_catalog_changes_nothing(store: House, mistake: str) -> None:
     assert complaint in error["message"]
     assert live(store) == ("1", "1")
     assert [item["sk"] for item in store.stored("catalog#")] == ["catalog#000001"]
+
+
+def test_a_new_provider_comes_with_a_key_of_its_own(store: House) -> None:
+    """Which goes nowhere else from then on; a known one may get another path, or serve under another name."""
+    ours = '[providers.mine]\ndialect = "openai"\nbase_url = "https://x.example/v1"\nsecret = "MY_KEY"\n'
+    other = '[providers.again]\ndialect = "openai"\nbase_url = "https://api.openai.com/v2"\nsecret = "OPENAI_API_KEY"\n'
+    push(store, f"{TEXT}\n{ours}\n{other}")
+    push(store, f"{TEXT}\n{ours.replace('x.example', 'y.example')}", 400)
+    push(store, f"{TEXT}\n{ours.replace('/v1', '/v9')}")
+
+
+def test_tokens_for_one_service_are_shown_to_no_other(store: House) -> None:
+    """Those that are for the place they are sent to may be asked for anywhere."""
+    pool = "projects/1/locations/global/workloadIdentityPools/aws/providers/nexus"
+    run = '[providers.run]\ndialect = "openai"\nbase_url = "https://run.example/v1"\n[providers.run.identity]\n'
+    run += f'workload_identity_provider = "{pool}"\nservice_account = "nexus@p.iam.gserviceaccount.com"\n'
+    named = run + 'audience = "https://audience.example"\n'
+    push(store, f"{TEXT}\n{named}")
+    push(store, f"{TEXT}\n{named.replace('run.example', 'other.example')}", 400)
+    push(store, f"{TEXT}\n{run.replace('run.example', 'other.example')}")
 
 
 def test_prices_come_along_or_stay(store: House) -> None:
