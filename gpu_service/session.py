@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import Counter
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ import onnxruntime
 
 from gpu_service import driver
 from gpu_service.cuda import Cuda
+from gpu_service.log import event
 from gpu_service.model import ModelError
 
 if TYPE_CHECKING:
@@ -26,6 +28,23 @@ if TYPE_CHECKING:
 _CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
 _USUAL: Final = Cuda()
+_HEAVY: Final = frozenset(  # what a run spends its time on
+    (
+        "Attention",
+        "Conv",
+        "DynamicQuantizeMatMul",
+        "FusedMatMul",
+        "Gemm",
+        "GroupQueryAttention",
+        "MatMul",
+        "MatMulInteger",
+        "MatMulIntegerToFloat",
+        "MatMulNBits",
+        "MultiHeadAttention",
+        "QLinearMatMul",
+        "SkipLayerNormalization",
+    )
+)
 
 
 class Interrupts:
@@ -58,7 +77,9 @@ def open_session(path: Path, *, threads: int, device: Device, cuda: Cuda = _USUA
         with redirect_stdout(sys.stderr):  # the log is JSON
             onnxruntime.preload_dlls()  # of the packages that it was installed with; it tells, and never raises
     try:
-        session = onnxruntime.InferenceSession(str(path), _options(threads), providers=providers)
+        session = onnxruntime.InferenceSession(
+            str(path), _options(threads, tells=len(providers) > 1), providers=providers
+        )
     except Exception as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise ModelError(
@@ -75,11 +96,45 @@ def on_device(session: Any, device: Device) -> Any:  # noqa: ANN401 - as above
     """
     if device == "cuda" and session.get_providers()[0] != CUDA:
         version, built = onnxruntime.__version__, str(getattr(onnxruntime, "cuda_version", "") or "")
+        seen = driver.found()
+        lacking = driver.missing(built) if built else []
         raise ModelError(
             f"DEVICE=cuda, but ONNX Runtime {version} (built for CUDA {built or 'none'}) could not start its CUDA "
-            f"provider: {driver.remedy(built, driver.supported())}."
+            f"provider on this machine ({seen or 'no CUDA driver'}): {driver.remedy(built, seen, lacking)}."
         )
+    if session.get_providers()[0] == CUDA:
+        _check_places(session, device)
     return session
+
+
+def _check_places(session: Any, device: Device) -> None:  # noqa: ANN401 - as above
+    """Look for nodes that ONNX Runtime put on the CPU, as the CUDA provider has no kernel for them.
+
+    Raises:
+        ModelError: CUDA was asked for, and a node that does the computing is among them.
+    """
+    strays = _strays(session)
+    if heavy := {kind: count for kind, count in strays.items() if kind in _HEAVY and device == "cuda"}:
+        version, built = onnxruntime.__version__, str(getattr(onnxruntime, "cuda_version", "") or "")
+        raise ModelError(
+            f"DEVICE=cuda, but ONNX Runtime {version} (built for CUDA {built or 'none'}; {driver.found()}) computes "
+            f"{_counted(heavy)} on the CPU, as its CUDA provider has no kernel for them: use another precision "
+            "(fp16 or fp32 in place of int8), export the model with other operators, or set DEVICE=cpu."
+        )
+    if strays:
+        event("on_cpu", nodes=strays)  # of shapes and such, which belong there
+
+
+def _strays(session: Any) -> dict[str, int]:  # noqa: ANN401 - as above
+    """Count the nodes on the CPU by kind; older versions of ONNX Runtime do not tell."""
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return {}
+    parts = session.get_provider_graph_assignment_info()
+    return dict(Counter(node.op_type for part in parts if part.ep_name == _CPU for node in part.get_nodes()))
+
+
+def _counted(kinds: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
 
 
 def _remedy(reason: str) -> str:
@@ -96,10 +151,12 @@ def _providers(device: Device, cuda: Cuda) -> list[str | tuple[str, dict[str, st
     return [(CUDA, cuda.provider_options), _CPU] if wanted else [_CPU]
 
 
-def _options(threads: int) -> Any:  # noqa: ANN401 - as above
+def _options(threads: int, *, tells: bool) -> Any:  # noqa: ANN401 - as above
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads  # never the default: it pins threads to cores that a container may not own
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # several callers share the cores
     options.log_severity_level = 3
+    if tells:
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # for `_strays`
     return options

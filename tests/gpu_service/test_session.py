@@ -2,21 +2,63 @@
 
 from __future__ import annotations
 
-import ctypes
-import re
+import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import onnx
 import onnxruntime
 import pytest
 
-from gpu_service import driver
 from gpu_service.engine import Engine
 from gpu_service.model import GRAPH, ModelError
-from gpu_service.session import on_device, open_session
+from gpu_service.session import CUDA, _options, _strays, on_device, open_session
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+class Split:
+    """A session on CUDA with one node of each of these kinds on the CPU."""
+
+    def __init__(self, *kinds: str) -> None:
+        self._kinds = kinds
+
+    def get_providers(self) -> list[str]:
+        """CUDA first."""
+        return [CUDA, "CPUExecutionProvider"]
+
+    def get_provider_graph_assignment_info(self) -> list[Any]:
+        """One part per provider."""
+        return [
+            SimpleNamespace(ep_name=CUDA, get_nodes=lambda: [SimpleNamespace(op_type="MatMul")] * 9),
+            SimpleNamespace(
+                ep_name="CPUExecutionProvider",
+                get_nodes=lambda: [SimpleNamespace(op_type=kind) for kind in self._kinds],
+            ),
+        ]
+
+
+def test_a_node_that_fell_back_alone_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Shapes belong on the CPU, and a line says so; what computes does not, and DEVICE=cuda refuses to start."""
+    on_device(Split("Shape", "Gather", "Gather"), "cuda")
+    assert json.loads(capsys.readouterr().out)["nodes"] == {"Shape": 1, "Gather": 2}
+    on_device(Split("MatMulInteger"), "auto")
+    assert json.loads(capsys.readouterr().out)["nodes"] == {"MatMulInteger": 1}
+
+    with pytest.raises(
+        ModelError, match=r"DEVICE=cuda, but ONNX .* computes 1 Conv, 2 MatMulInteger on the CPU.*another precision"
+    ):
+        on_device(Split("Conv", "Shape", "MatMulInteger", "MatMulInteger"), "cuda")
+
+
+def test_onnx_runtime_tells_where_nodes_are(model_dir: Path) -> None:
+    """The real one, asked as for a session on CUDA: all of them on the CPU."""
+    options = _options(1, tells=True)
+    session = onnxruntime.InferenceSession(str(model_dir / GRAPH), options, providers=["CPUExecutionProvider"])
+
+    assert _strays(session)["MatMul"] > 10
+    assert _strays(object()) == {}
 
 
 class FellBack:
@@ -42,7 +84,8 @@ def test_cuda_without_cuda_does_not_start(model_dir: Path) -> None:
     """The plain onnxruntime wheel cannot serve DEVICE=cuda."""
     with pytest.raises(
         ModelError,
-        match=r"\(built for CUDA none\) could not start its CUDA provider: this ONNX Runtime has no CUDA provider",
+        match=r"\(built for CUDA none\) could not start its CUDA provider on this machine \(.*driver.*\): "
+        "this ONNX Runtime has no CUDA provider",
     ):
         Engine.open(model_dir, device="cuda")
 
@@ -54,47 +97,6 @@ def test_a_file_that_is_no_graph_is_told(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"cannot load .*model\.onnx: .*") as caught:
         open_session(tmp_path / GRAPH, threads=1, device="cpu")
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("built", "version", "told"),
-    [
-        ("", None, "this ONNX Runtime has no CUDA provider: install onnxruntime-gpu in its place"),
-        ("13.0", None, r"there is no CUDA driver \(libcuda.so.1\): give the container a GPU and driver 580 or newer"),
-        ("13.0", (12, 2), "the driver runs CUDA 12.2 at most: install driver 580 or newer, or onnxruntime-gpu==1.26.0"),
-        ("12.8", (13, 0), r"the driver runs CUDA 13.0, so a library is missing: install onnxruntime-gpu\[cuda,cudnn\]"),
-    ],
-)
-def test_each_way_to_have_no_cuda_has_its_remedy(built: str, version: tuple[int, int] | None, told: str) -> None:
-    """Wheel, driver, versions that do not fit, libraries; each names DEVICE=cpu as the way out."""
-    sentence = driver.remedy(built, version)
-
-    assert re.match(told, sentence)
-    assert sentence.endswith("or set DEVICE=cpu")
-
-
-class Library:
-    """libcuda with that answer."""
-
-    def __init__(self, version: int, failed: int = 0) -> None:
-        self._version, self._failed = version, failed
-
-    def cuDriverGetVersion(self, pointer: Any) -> int:  # noqa: N802 - CUDA's name
-        """Write the version."""
-        pointer._obj.value = self._version
-        return self._failed
-
-
-def test_the_driver_is_asked() -> None:
-    """Its 12020 means CUDA 12.2; a call that fails, a library without it, and none at all mean no driver."""
-
-    def missing(_name: str) -> Library:
-        raise OSError("libcuda.so.1: cannot open shared object file")
-
-    assert driver.supported(lambda _: Library(12020)) == (12, 2)
-    assert driver.supported(lambda _: Library(12020, failed=100)) is None
-    assert driver.supported(lambda _: ctypes.CDLL(None)) is None
-    assert driver.supported(missing) is None
 
 
 def test_a_graph_of_a_later_opset_is_told(model_dir: Path, tmp_path: Path) -> None:
