@@ -22,6 +22,7 @@ from shared.edge.secrets import Secrets
 from shared.edge.settings import GatewaySettings
 from shared.edge.signer import Signer
 from shared.edge.telemetry import Telemetry
+from shared.edge.wire import reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -55,10 +56,7 @@ class Gateway(NamedTuple):
         return self.shelf.catalog
 
     def key(self, provider: Provider, left: float) -> str:
-        """Return what `provider` is called with; raises as `Providers.key` and `Identities.token` do.
-
-        `left` is how many seconds there are.
-        """
+        """Return what `provider` is called with, in `left` seconds; raises as `Providers.key`, `Identities.token`."""
         return self.identities.token(provider, left) if provider.identity else self.providers.key(provider)
 
     def another(self, provider: Provider, tried: Collection[str], left: float, *, refused: bool) -> str:
@@ -217,7 +215,7 @@ def build(environment: Mapping[str, str]) -> Gateway:
     settings = GatewaySettings.from_env(environment)
     credentials = credentials_from(environment)
     catalog = decode(Path(environment["LAMBDA_TASK_ROOT"], FILE).read_bytes())
-    secrets, directory = Aws(SECRETS, settings.aws, credentials), Aws(DYNAMODB, settings.aws, credentials)
+    secrets, directory = (Aws(one, settings.aws, credentials, connect=reach) for one in (SECRETS, DYNAMODB))
     store, login = settings.valkey, valkey_login(settings.valkey, settings.aws, credentials)
     connection = connect(store.host, store.port, tls=store.tls, credentials=login)
     admission, http = Admission(connection, presets=limits.fingerprint(catalog.tiers)), Http()

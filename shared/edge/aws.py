@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import socket
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
 
-    from shared.edge.http1 import Answer
+    from shared.edge.http1 import Answer, Connect
     from shared.edge.settings import AwsSettings, ValkeySettings
 
 CONNECT_SECONDS = 1.0
@@ -92,8 +93,9 @@ class Aws:
         clock: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
         read_seconds: float = READ_SECONDS,
+        connect: Connect = socket.create_connection,
     ) -> None:
-        """`read_seconds` is how long a read may wait for the service."""
+        """`read_seconds` is how long a read may wait for the service; `connect` is as for `http1.Connection`."""
         self._service = service
         self._scope = Scope(settings.region, service.name)
         self._credentials = credentials
@@ -101,7 +103,11 @@ class Aws:
         self._pause = pause
         secure, self._host, address = _endpoint(service, settings)
         self._connection = Connection(
-            *address, connect_timeout=CONNECT_SECONDS, timeout=read_seconds, tls=_tls if secure else None
+            *address,
+            connect_timeout=CONNECT_SECONDS,
+            timeout=read_seconds,
+            tls=_tls if secure else None,
+            connect=connect,
         )
 
     def read(self, action: str, request: Mapping[str, object]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
 
+    Connect = Callable[[tuple[str, int], float | None], socket.socket]
+
 _LINE = 65536  # bytes of one header line
 
 
@@ -43,12 +45,17 @@ class Connection:
         connect_timeout: float | None = None,
         timeout: float | None = None,
         tls: Callable[[], ssl.SSLContext] | None = None,
+        connect: Connect = socket.create_connection,
     ) -> None:
-        """Timeouts are in seconds, `timeout` that of one read or write; `tls` makes a context for each connection."""
+        """Timeouts are in seconds, `timeout` that of one read or write; `tls` makes a context for each connection.
+
+        `connect` makes one to host and port, within seconds if it is given any.
+        """
         self._address = (host, port)
         self._connect_timeout = connect_timeout
         self._timeout = timeout
         self._tls = tls
+        self._connect = connect
         self._wire: _Wire | None = None
 
     def send(self, data: bytes) -> None:
@@ -85,7 +92,7 @@ class Connection:
             wire.close()
 
     def _open(self) -> _Wire:
-        plain = socket.create_connection(self._address, self._connect_timeout)
+        plain = self._connect(self._address, self._connect_timeout)
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             secure = self._tls().wrap_socket(plain, server_hostname=self._address[0]) if self._tls else plain

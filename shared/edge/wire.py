@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 EARLY_BYTES = 65_536
 _ACKNOWLEDGED = slice(120, 128)  # `tcpi_bytes_acked` in Linux's struct tcp_info, since 4.1
-_SHORTEST = 0.001  # seconds; zero would mean for ever
+_SHORTEST, _LONGEST = 0.001, 60.0  # seconds; zero would mean for ever
 
 
 class Wire:
@@ -112,6 +112,15 @@ class Wire:
         if seconds <= 0:
             raise TimeoutError
         self._socket.settimeout(seconds)
+
+
+def reach(address: tuple[str, int], seconds: float | None, names: Resolver | None = None) -> socket.socket:
+    """Connect to host and port as `socket.create_connection` does, the lookup of the name counted in.
+
+    Raises:
+        OSError, ValueError: that is not possible in time.
+    """
+    return _connected(*address, time.monotonic() + (seconds or _LONGEST), names or resolver())
 
 
 def _connected(host: str, port: int, end: float, names: Resolver) -> socket.socket:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from shared.edge.aws import DYNAMODB, SECRETS, Aws, AwsError, AwsUnavailableError, credentials_from, valkey_login
+from shared.edge.resolver import Resolver
 from shared.edge.settings import AwsSettings, ValkeySettings
 from shared.edge.sigv4 import Credentials
+from shared.edge.wire import reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -169,3 +172,27 @@ def test_logs_in_to_valkey_only_where_it_asks() -> None:
     assert user == "nexus"
     assert first.startswith("cache/?Action=connect&ResourceType=ServerlessCache&User=nexus&")
     assert first != second
+
+
+def test_a_name_that_nobody_resolves_is_an_outage() -> None:
+    """The way to connect is the caller's: the gateway's has a deadline for the lookup, too."""
+    over = threading.Event()
+
+    def hang(_host: str, _port: int) -> list[Any]:
+        over.wait(20)
+        return []
+
+    names = Resolver(hang)
+    settings = AwsSettings("eu-central-1", "http://aws.example:1")
+    asked = Aws(
+        SECRETS,
+        settings,
+        lambda: KEYS,
+        pause=lambda _seconds: None,
+        connect=lambda address, _seconds: reach(address, 0.1, names),
+    )
+    began = time.monotonic()
+    with pytest.raises(AwsUnavailableError):
+        asked.read("GetSecretValue", {})
+    assert time.monotonic() - began < 8
+    over.set()
