@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.core import errors, sse
+from shared.core.thoughts import interleaved
 from shared.core.wire import encode
 from shared.dialects import calls
 from shared.dialects.anthropic_blocks import Blocks
@@ -49,7 +50,7 @@ class MessagesWriter(Writer):
             return encode(self._completed(found["native"]))
         choice = found["choices"][0]
         message = choice["message"]
-        content = [*_thoughts(message), *_texts(message), *_calls(message, choice["finish_reason"])]
+        content = [*_words(message), *_calls(message, choice["finish_reason"])]
         self._finish, self._stopped_at = choice["finish_reason"], _stopped_at(choice)
         told = self._message(found, content) | self._stop(called=content[-1:] and content[-1]["type"] == "tool_use")
         return encode(told | {"usage": counted(usage)})
@@ -150,12 +151,14 @@ def _stopped_at(choice: dict[str, Any]) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _thoughts(message: dict[str, Any]) -> list[dict[str, Any]]:
+def _words(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what was thought and said."""
     details = message.get("reasoning_details")
     if isinstance(details, list) and details:
-        return [block for detail in details if isinstance(detail, dict) and (block := _thought(detail))]
+        return interleaved(details, _thought, _texts(message))
     text = message.get("reasoning_content") or message.get("reasoning")
-    return [{"type": "thinking", "thinking": text, "signature": ""}] if text and isinstance(text, str) else []
+    told = [{"type": "thinking", "thinking": text, "signature": ""}] if text and isinstance(text, str) else []
+    return told + _texts(message)
 
 
 def _thought(detail: dict[str, Any]) -> dict[str, Any] | None:

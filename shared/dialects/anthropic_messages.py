@@ -98,7 +98,8 @@ class Conversation:
             if kind == "tool_use":
                 calls.append(self._call(typed(block, shapes.ToolUseBlock, where)))
             elif kind in _THOUGHTS:
-                thoughts.append(self._thought(block, where))
+                place = {} if number == len(thoughts) else {"position": number}
+                thoughts.append({**self._thought(block, where), "index": len(thoughts), **place})
             else:
                 said += self._parts(block, where)
         message: dict[str, Any] = {"role": "assistant", "content": _content(said)}

@@ -5,7 +5,8 @@ Between a dialect and an adapter everything is in one inner form, the hub: dicts
 provider, an adapter never sees a client. Beyond OpenAI's own members the hub has
 
 - `reasoning_content` (text) and `reasoning_details` (a list as OpenRouter has it: `{"type": "reasoning.text", "text",
-  "signature"}`, `{"type": "reasoning.encrypted", "data"}`) in messages and deltas,
+  "signature"}`, `{"type": "reasoning.encrypted", "data"}`; placed as `shared.core.thoughts` has it) in messages and
+  deltas,
 - `cache_control` on parts, tools and messages; `is_error`, images and files in messages of tools,
 - `top_k` and `thinking` beside `model`,
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from shared.core.errors import BadRequest
 from shared.core.fields import typed
+from shared.core.thoughts import alone
 from shared.core.wire import decode, encode
 from shared.dialects import responses_shapes as shapes
 
@@ -85,7 +86,7 @@ class Conversation:
     def _with_thoughts(self, message: dict[str, Any]) -> dict[str, Any]:
         if not self._thoughts:
             return message
-        thoughts, self._thoughts = self._thoughts, []
+        thoughts, self._thoughts = alone(self._thoughts), []
         text = "".join(thought.get("text", "") for thought in thoughts)
         return {**message, "reasoning_details": thoughts, "reasoning_content": text}
 

@@ -116,7 +116,7 @@ class AnthropicChat(Translated):
             case "thinking" if word(found, "thinking"):
                 return self._delta(block, {"type": "thinking_delta", "thinking": found["thinking"]})
             case "redacted_thinking":
-                return [self._answer.piece({"reasoning_details": [_detail(found, block)]})]
+                return [self._answer.thought(_detail(found, block))]
             case "tool_use":
                 number = self._answer.choice().calls
                 self._calls[block] = number, wire.encode(member(found, "input")).decode()
@@ -133,12 +133,10 @@ class AnthropicChat(Translated):
                 self._calls[block] = number, ""
                 return [self._answer.argument(number, found["partial_json"])]
             case "thinking_delta" if word(found, "thinking"):
-                text = found["thinking"]
-                detail = {**_detail({"type": "thinking"}, block), "text": text}
-                return [self._answer.piece({"reasoning_content": text, "reasoning_details": [detail]}, said=len(text))]
+                return [self._answer.thought({**_detail({"type": "thinking"}, block), "text": found["thinking"]})]
             case "signature_delta":
-                detail = {**_detail({"type": "thinking"}, block), "signature": word(found, "signature")}
-                return [self._answer.piece({"reasoning_details": [detail]})]
+                signature = word(found, "signature")
+                return [self._answer.thought({**_detail({"type": "thinking"}, block), "signature": signature})]
             case _:
                 return []
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from shared.core.errors import BadRequest
+from shared.core.thoughts import interleaved
 from shared.providers import translating
 from shared.providers.translating import arguments, data_url, no_part, parts
 
@@ -106,10 +107,8 @@ def _plain(data: str, where: str) -> dict[str, str]:
 
 def _said(message: dict[str, Any], where: str, provider: Provider) -> list[Block]:
     """Return what the assistant thought, said and called, in the order in which that must stand."""
-    blocks = [block for detail in message.get("reasoning_details") or () if (block := _thought(detail))]
-    blocks += _content(message, where, provider)
-    if message.get("refusal"):
-        blocks.append({"type": "text", "text": message["refusal"]})
+    refused = [{"type": "text", "text": message["refusal"]}] if message.get("refusal") else []
+    blocks = interleaved(message.get("reasoning_details"), _thought, _content(message, where, provider) + refused)
     for number, call in enumerate(message.get("tool_calls") or ()):
         path = f"{where}.tool_calls[{number}]"
         if call["type"] != "function":

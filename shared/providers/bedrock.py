@@ -97,10 +97,7 @@ class BedrockChat(Translated):
         thought = member(found, "reasoningContent")
         if not thought:
             return []
-        detail = _detail(thought, block if isinstance(block, int) else 0)
-        text = word(thought, "text")
-        told = {"reasoning_content": text} if text else {}
-        return [self._answer.piece({**told, "reasoning_details": [detail]}, said=len(text))]
+        return [self._answer.thought(_detail(thought, block if isinstance(block, int) else 0))]
 
 
 def usage(found: Mapping[str, Any]) -> Usage | None:

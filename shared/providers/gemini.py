@@ -106,9 +106,8 @@ class GeminiChat(Translated):
             return [self._answer.call(word(call, "id"), word(call, "name"), given, index=at, **_extra(signature))]
         if part.get("thought") is True:
             detail = {"type": "reasoning.text", "text": text, "format": FORMAT, "index": 0}
-            delta = {"reasoning_content": text, "reasoning_details": [detail]}
-            return [self._answer.piece(delta, index=at, said=len(text))] if text else []
-        signed = [self._answer.piece({"reasoning_details": [_signed(signature)]}, index=at)] if signature else []
+            return [self._answer.thought(detail, at)] if text else []
+        signed = [self._answer.thought(_signed(signature), at)] if signature else []
         return self._answer.text(text, at) + signed
 
     def _choice(self, position: int, found: dict[str, Any]) -> dict[str, Any]:
@@ -122,10 +121,11 @@ class GeminiChat(Translated):
                 given = wire.encode(member(call, "args")).decode()
                 calls.append(hub.function_call(id_, word(call, "name"), given, **_extra(signature)))
             elif part.get("thought") is True:
-                thoughts.append({"type": "reasoning.text", "text": word(part, "text"), "format": FORMAT, "index": 0})
+                told = {"type": "reasoning.text", "text": word(part, "text"), "format": FORMAT}
+                thoughts.append({**told, "index": len(thoughts)})
             else:
                 texts.append(word(part, "text"))
-                thoughts += [_signed(signature)] if signature else []
+                thoughts += [{**_signed(signature), "index": len(thoughts)}] if signature else []
         finish = _finish(word(found, "finishReason"), calls=len(calls)) or ("tool_calls" if calls else "stop")
         made = hub.choice(index=position, finish=finish, texts=texts, calls=calls, thoughts=thoughts)
         return made | {"logprobs": _logprobs(found)}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shared.core.thoughts import placed
 from shared.core.usage import estimate
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class Choice:
         self.named = False  # the role has been told
         self.calls = 0  # tool calls so far
         self.finish: str | None = None
+        self.thoughts: dict[int, int] = {}  # the numbers of those that have begun, by their blocks
 
 
 class Answer:
@@ -59,6 +61,20 @@ class Answer:
     def text(self, text: str, index: int = 0) -> list[dict[str, Any]]:
         """Return a piece of the answer's text."""
         return [self.piece({"content": text}, index=index, said=len(text))] if text else []
+
+    def thought(self, detail: dict[str, Any], index: int = 0) -> dict[str, Any]:
+        """Return a thought, or its next piece, told as `reasoning_content` too; its `index` is that of its block.
+
+        What does not change is told once: SDKs put pieces of one index together, joining texts and adding numbers.
+        """
+        begun, block, text = self.choice(index).thoughts, detail["index"], detail.get("text") or ""
+        if block in begun:
+            told = {name: value for name, value in detail.items() if name != "format"} | {"index": begun[block]}
+        else:
+            begun[block] = len(begun)
+            told = placed(detail, begun[block])
+        delta = {"reasoning_content": text} if text else {}
+        return self.piece({**delta, "reasoning_details": [told]}, index=index, said=len(text))
 
     def call(self, id_: str, name: str, arguments: str = "", *, index: int = 0, **more: object) -> dict[str, Any]:
         """Begin the next tool call; one without an id is given one."""
@@ -107,7 +123,8 @@ def choice(
     thoughts: list[dict[str, Any]],
     refusal: str | None = None,
 ) -> dict[str, Any]:
-    """Return a whole choice; `thoughts` are `reasoning_details`, told as `reasoning_content` too."""
+    """Return a whole choice; `thoughts` are `reasoning_details`, told as `reasoning_content` too, by their blocks."""
+    thoughts = [placed(thought, number) for number, thought in enumerate(thoughts)]
     message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) if texts else None, "refusal": refusal}
     if thoughts:
         told = "".join(thought.get("text") or "" for thought in thoughts)

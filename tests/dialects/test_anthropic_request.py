@@ -104,8 +104,8 @@ def test_a_turn_of_tools_becomes_calls_and_answers() -> None:
             "content": None,
             "tool_calls": [{"id": "t1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}],
             "reasoning_details": [
-                {"type": "reasoning.text", "text": "hm", "signature": "s"},
-                {"type": "reasoning.encrypted", "data": "d"},
+                {"type": "reasoning.text", "text": "hm", "signature": "s", "index": 0},
+                {"type": "reasoning.encrypted", "data": "d", "index": 1},
             ],
             "reasoning_content": "hm",
         },

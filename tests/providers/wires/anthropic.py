@@ -92,7 +92,7 @@ def stream(story: Story) -> list[bytes]:
     start = {**whole, "content": [], "stop_reason": None, "usage": {**whole["usage"], "output_tokens": 1}}
     found: list[dict[str, Any]] = [{"type": "message_start", "message": start}, {"type": "ping"}]
     for index, block in enumerate(whole["content"]):
-        found += _filled(index, block)
+        found += filled(index, block)
     delta = {"stop_reason": whole["stop_reason"], "stop_sequence": None, "stop_details": whole.get("stop_details")}
     found.append({"type": "message_delta", "delta": delta, "usage": {"output_tokens": story.completion, **_details()}})
     found.append({"type": "message_stop"})
@@ -106,7 +106,8 @@ def _details() -> dict[str, Any]:
     return {"output_tokens_details": {"thinking_tokens": 5}}
 
 
-def _filled(index: int, block: dict[str, Any]) -> list[dict[str, Any]]:
+def filled(index: int, block: dict[str, Any]) -> list[dict[str, Any]]:
+    """Write a block piece by piece."""
     empty: dict[str, dict[str, Any]] = {
         "text": {"text": ""},
         "thinking": {"thinking": "", "signature": ""},
@@ -119,11 +120,13 @@ def _filled(index: int, block: dict[str, Any]) -> list[dict[str, Any]]:
         case "thinking":
             deltas = [{"type": "thinking_delta", "thinking": letter} for letter in block["thinking"]]
             deltas.append({"type": "signature_delta", "signature": block["signature"]})
+        case "redacted_thinking":
+            deltas = []
         case _:
             text = json.dumps(block["input"]) if block["input"] else ""
             deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in ("", text[:3], text[3:])]
     return [
-        {"type": "content_block_start", "index": index, "content_block": {**block, **empty[block["type"]]}},
+        {"type": "content_block_start", "index": index, "content_block": {**block, **empty.get(block["type"], {})}},
         *({"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas),
         {"type": "content_block_stop", "index": index},
     ]

@@ -102,13 +102,14 @@ def stream(story: Story) -> list[bytes]:
     """Write the same answer as a stream."""
     found = [event("messageStart", {"role": "assistant"})]
     for index, block in enumerate(blocks(story)):
-        found += _filled(index, block)
+        found += filled(index, block)
     found.append(event("messageStop", {"stopReason": FINISHES[story.finish]}))
     found.append(event("metadata", {"usage": usage(story), "metrics": {"latencyMs": 1}}))
     return found
 
 
-def _filled(index: int, block: dict[str, Any]) -> list[bytes]:
+def filled(index: int, block: dict[str, Any]) -> list[bytes]:
+    """Write a block piece by piece."""
     at = {"contentBlockIndex": index}
     start: list[bytes] = []
     deltas: list[dict[str, Any]]
@@ -120,6 +121,8 @@ def _filled(index: int, block: dict[str, Any]) -> list[bytes]:
         start = [event("contentBlockStart", {**at, "start": {"toolUse": named}})]
         text = json.dumps(call["input"])
         deltas = [{"toolUse": {"input": piece}} for piece in (text[:3], text[3:])]
+    elif "redactedContent" in block["reasoningContent"]:
+        deltas = [block]
     else:
         thought = block["reasoningContent"]["reasoningText"]
         deltas = [{"reasoningContent": {"text": letter}} for letter in thought["text"]]
