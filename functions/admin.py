@@ -29,7 +29,7 @@ from functions import (
     admin_privacy,
     admin_usage,
     control,
-    inference_openapi,
+    openapi_document,
 )
 from functions.callers import confirmed
 from functions.key_requests import NewKey
@@ -123,10 +123,7 @@ def described() -> str:
             tags=[],
         )
     )
-    paths, schemas = inference_openapi.paths()
-    found["paths"] |= paths
-    found.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
-    return msgspec.json.encode(found).decode()
+    return msgspec.json.encode(openapi_document.complete(found)).decode()
 
 
 def _openapi(request_id: str) -> dict[str, Any]:

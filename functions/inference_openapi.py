@@ -38,17 +38,19 @@ def paths() -> tuple[dict[str, Any], dict[str, Any]]:
     shapes = [shape for shape, _ in TAKES.values()]
     references, schemas = msgspec.json.schema_components(shapes, ref_template=_TEMPLATE)
     found = {
-        path: {"post": _operation(told, reference)}
-        for (path, (_, told)), reference in zip(TAKES.items(), references, strict=True)
+        path: {"post": _operation(told, reference, stream="stream" in shape.__struct_fields__)}
+        for (path, (shape, told)), reference in zip(TAKES.items(), references, strict=True)
     }
     return found, schemas
 
 
-def _operation(told: str, reference: dict[str, Any]) -> dict[str, Any]:
-    answers = {_CONTENT: {"schema": {"type": "object"}}, "text/event-stream": {"schema": {"type": "string"}}}
+def _operation(told: str, reference: dict[str, Any], *, stream: bool) -> dict[str, Any]:
+    answers: dict[str, Any] = {_CONTENT: {"schema": {"type": "object"}}}
+    if stream:
+        answers["text/event-stream"] = {"schema": {"type": "string"}}
     return {
         "summary": told,
         "tags": ["inference"],
         "requestBody": {"required": True, "content": {_CONTENT: {"schema": reference}}},
-        "responses": {"200": {"description": told, "content": answers}, "default": {"description": "An error"}},
+        "responses": {"200": {"description": told, "content": answers}},
     }

@@ -33,7 +33,7 @@ _LARGE = ("request_too_large", "request_too_large")
 _OURS = ("api_error", "internal_error")
 _RATE = ("rate_limit_error", "rate_limit_exceeded")
 _NO_KEY = "The API key is missing or wrong: send it as 'Authorization: Bearer nexus_...' or as 'x-api-key'."
-_NO_URL = "There is no such URL, or not with this method."
+_NO_URL = "There is no such URL, or not with this method. GET /openapi.json tells which there are."
 _FAULT = "The gateway failed to answer; the request may be tried again."
 
 REFUSALS: Final = (

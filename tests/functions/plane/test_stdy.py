@@ -7,8 +7,6 @@ The client gets an answer that its own SDK takes, strictly, or an error in its o
 from __future__ import annotations
 
 import http.client
-import json
-import subprocess
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -19,8 +17,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from tests.e2e.node_packages import installed
-from tests.e2e.stack import free_port, listens, until
+from tests.e2e.stdy import serving
 from tests.functions.plane.languages import LANGUAGES, VECTORS, Language, ask
 from tests.functions.plane.requests import RICH
 from tests.functions.plane.rig import item
@@ -28,7 +25,6 @@ from tests.functions.plane.sdk_types import SPARSE, WAYS, document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.functions.plane.rig import Client, Rig
     from tests.functions.plane.upstream import Request, Wire
@@ -100,21 +96,8 @@ class Relay:
 @pytest.fixture(scope="module")
 def stdy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Return where it listens."""
-    folder, port = tmp_path_factory.mktemp("stdy"), free_port()
-    told, log = folder / "sdk.json", folder / "log"
-    told.write_text(json.dumps(document()))
-    options = ["--host", "127.0.0.1", "--port", str(port), "--stream-interval=0", "--stream-count=2", "--quiet"]
-    command = [str(program()), *options, str(told)]
-    with log.open("wb") as words, subprocess.Popen(command, stdout=words, stderr=words) as process:
-        until(lambda: listens(port), process, log)
+    with serving(document(), tmp_path_factory.mktemp("stdy")) as port:
         yield port
-        process.terminate()
-
-
-def program() -> Path:
-    """Return stdy itself, whichever of its packages is this machine's; its npm command only starts it."""
-    [found] = (installed() / "node_modules/@stdy").glob("cli-*/bin/steady")
-    return found
 
 
 @pytest.fixture

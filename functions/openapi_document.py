@@ -1,0 +1,121 @@
+"""`GET /openapi.json`: what can be asked for, made of the routes, models and shapes that serve it.
+
+Powertools describes the administration, and guesses what it answers; that is told here as it is, beside all other
+paths.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from functions import inference_openapi
+from functions.visit import JSON
+from shared import manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Json = dict[str, Any]
+
+FORM: Final = "application/x-www-form-urlencoded"
+_GUESSED: Final = "ValidationError"  # how Powertools' names of refusals end; ours look otherwise
+_COLLECTION: Final = re.compile(r"/admin/[a-z]+")
+_ERROR: Final = {"$ref": "#/components/schemas/Error"}
+_TEXT: Final = {"type": "string"}
+_OPTIONAL: Final = {"type": ["string", "null"]}
+_SCHEMAS: Final = {
+    "Error": {
+        "type": "object",
+        "required": ["type", "error"],
+        "properties": {
+            "type": {"const": "error"},
+            "error": {
+                "type": "object",
+                "required": ["type", "message", "code", "param"],
+                "properties": {"type": _TEXT, "message": _TEXT, "code": _OPTIONAL, "param": _OPTIONAL},
+            },
+        },
+    },
+    "TokenRequest": {
+        "type": "object",
+        "required": ["grant_type"],
+        "properties": {
+            "grant_type": {"enum": ["password", "client_credentials"]},
+            **dict.fromkeys(("organization", "username", "password", "client_id", "client_secret"), _TEXT),
+        },
+    },
+}
+_SCHEMES: Final = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of /auth/token"},
+    "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "An API key"},
+}
+_PLAIN: Final = {  # paths that Powertools does not serve and that take no shape: a tag, and what they are for
+    "/health": ("status", "Whether the gateway is there"),
+    "/health/live": ("status", "Whether the gateway is there"),
+    "/health/ready": ("status", "Whether requests can be served, and what is down if not"),
+    "/api/ai/status": ("status", "Which providers serve, rest after failures, or are not configured"),
+    "/v1/models": ("models", "List the models that the caller may use"),
+    "/v1/models/{id}": ("models", "Look at one of them"),
+    "/auth/token": ("tokens", "Log in for a token, as OAuth 2 has it"),
+    "/.well-known/jwks.json": ("tokens", "The public keys that tokens are signed with"),
+    "/openapi.json": ("status", "This document"),
+}
+
+
+def complete(found: Json) -> Json:
+    """Return the document of everything; `found` is the administration's."""
+    inference, shapes = inference_openapi.paths()
+    administration = {path: _administered(path, found["paths"][path]) for path in found["paths"]}
+    paths = {**inference, **dict(_plain()), **administration}
+    known = found.get("components", {}).get("schemas", {})
+    own = {name: known[name] for name in known if not name.endswith(_GUESSED)}
+    return {
+        **found,
+        "paths": {path: {method: _named(path, method, one) for method, one in paths[path].items()} for path in paths},
+        "components": {"schemas": {**own, **shapes, **_SCHEMAS}, "securitySchemes": _SCHEMES},
+        "security": [{name: []} for name in _SCHEMES],
+    }
+
+
+def _administered(path: str, operations: Json) -> Json:
+    """Say what a route of the administration answers: what is made is a 201."""
+    created = "post" if _COLLECTION.fullmatch(path) else ""
+    return {
+        method: {**one, "responses": _answers(one["summary"], "201" if method == created else "200")}
+        for method, one in operations.items()
+    }
+
+
+def _answers(summary: str, status: str = "200") -> Json:
+    return {status: {"description": summary, "content": {JSON: {"schema": {"type": "object"}}}}}
+
+
+def _plain() -> Iterator[tuple[str, Json]]:
+    for route in manifest.ROUTES:
+        path = route.path.replace("+}", "}")
+        if path not in _PLAIN:
+            continue
+        tag, summary = _PLAIN[path]
+        content = {JSON: {"schema": {"type": "object"}}}
+        told: Json = {
+            "tags": [tag],
+            "summary": summary,
+            "responses": {"200": {"description": summary, "content": content}},
+        }
+        names = re.findall(r"\{(\w+)\}", path)
+        if names:
+            told["parameters"] = [{"name": name, "in": "path", "required": True, "schema": _TEXT} for name in names]
+        if route.method == "POST":
+            taken = {"schema": {"$ref": "#/components/schemas/TokenRequest"}}
+            told["requestBody"] = {"required": True, "content": {FORM: taken, JSON: taken}}
+        if route.auth == "none":
+            told["security"] = [{}]
+        yield path, {route.method.lower(): told}
+
+
+def _named(path: str, method: str, operation: Json) -> Json:
+    """Give an operation the name that generated clients call it by, and say how it refuses."""
+    name = "_".join([method, *re.findall(r"[a-z0-9]+", path)])
+    refused = {"default": {"description": "An error", "content": {JSON: {"schema": _ERROR}}}}
+    return {**operation, "operationId": name, "responses": {**operation["responses"], **refused}}
