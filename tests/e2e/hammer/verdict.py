@@ -94,7 +94,7 @@ def _ledger_and_counters_agree(world: World, found: Round) -> None:
 
 
 def _models(found: Round) -> set[str]:
-    return {share.model for rows in found.rows.values() for row in rows for share in shares.read(row["models"])}
+    return {share.model for rows in found.rows.values() for row in rows for share in shares.read(row.get("models", ""))}
 
 
 def _lines_agree(world: World, found: Round) -> None:

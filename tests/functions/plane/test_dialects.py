@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shared.core.pricing import NANO
+from tests.functions.plane.acts import booked, events, status
 from tests.functions.plane.rig import KEY, Client, chunk, item
-from tests.functions.plane.test_pipeline import booked, events, status
 from tests.functions.plane.test_providers import claude
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from shared.core.pricing import NANO
 from shared.edge import answer as answers
+from tests.functions.plane.acts import status
 from tests.functions.plane.rig import item
-from tests.functions.plane.test_pipeline import status
 from tests.functions.plane.upstream import head
 from tests.providers.wires import anthropic, bedrock
 from tests.providers.wires.wire import Story
