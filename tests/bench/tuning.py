@@ -1,10 +1,10 @@
 """The real service on the real MiniLM, tuning itself against fixed batch sizes and waits, on a load that changes.
 
-`python -m tests.bench.tuning [ROUNDS]`, about two minutes a round. Every setting is a process of its own. A round
-measures what the machine can do now and plays one and the same day to each of them by turns: more short texts than can
-be computed, then more long ones, then few, then short ones while one of the cores is taken away. What counts is the
-tokens a second of those who were answered within the target. Whoever would be late is refused by all settings alike, as
-they differ in nothing but batch sizes, waits and whether they tune themselves.
+`python -m tests.bench.tuning [ROUNDS]`, about two minutes a round. Every setting is a process of its own. A round is a
+day of four phases: more short texts than can be computed, then more long ones, then few, then short ones while one of
+the cores is taken away. For each phase it is measured what the machine can do now, and all settings get the same
+requests by turns. What counts is the tokens a second of those who were answered within the target. Whoever would be
+late is refused by all settings alike: they differ in nothing but batch sizes, waits and whether they tune themselves.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import os
 import statistics
 import sys
 import time
-from collections import defaultdict
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -81,21 +80,20 @@ def main(
 ) -> None:
     """Measure and print."""
     settings: dict[str, dict[str, str]] = {OURS: {}}
-    settings |= {f"{size} rows, {wait} ms": _fixed(size, wait) for size in sizes for wait in waits}
-    found: dict[str, list[list[Got]]] = defaultdict(list)
+    grid = [(size, wait) for size in sizes for wait in waits if size > 1 or not wait]  # one row waits for nobody
+    settings |= {f"{size} rows, {wait} ms": _fixed(size, wait) for size, wait in grid}
+    found: dict[str, list[list[Got]]] = {name: [[] for _ in range(rounds)] for name in settings}
     print(f"Tuning, real: target p95 {TARGET * 1000:.0f} ms, {len(PHASES)} phases of {seconds:g} s, {rounds} rounds")
     with ExitStack() as stack:
         servers = {name: stack.enter_context(_serving(given)) for name, given in settings.items()}
-        for number in range(rounds):
-            kinds: tuple[Texts, ...] = (texts.short, texts.long)
-            capacity = {kind: _capacity(servers[OURS], kind, seconds) for kind in kinds}
-            day = _day(capacity, seconds, seed=number)
-            order = list(servers)
-            for name in order[number % len(order) :] + order[: number % len(order)]:
-                found[name].append(uvloop.run(_play(servers[name], day, seconds)))
-            short, long = capacity.values()
+        for number, (place, phase) in itertools.product(range(rounds), enumerate(PHASES)):
+            can = _capacity(servers[OURS], phase.texts, seconds)
+            asked = _asked(phase, can, place * seconds, seconds, seed=10 * number + place)
+            turn = (number * len(PHASES) + place) % len(settings)  # nobody is always the first
+            for name in [*settings][turn:] + [*settings][:turn]:
+                found[name][number] += uvloop.run(_play(servers[name], phase, asked))
             load = os.getloadavg()[0]
-            print(f"  round {number + 1}: {short:.0f} short or {long:.0f} long texts/s; load {load:.1f}", flush=True)
+            print(f"  round {number + 1}, {phase.name}: {can:.0f} texts/s can be done; load {load:.1f}", flush=True)
     _report(found, seconds)
 
 
@@ -118,18 +116,15 @@ def _capacity(server: Server, kind: Texts, seconds: float) -> float:
     return uvloop.run(closed(server.port, PATH, kind(99), clients=CLIENTS, seconds=seconds / 2)).rate
 
 
-def _day(capacity: dict[Texts, float], seconds: float, *, seed: int) -> list[Ask]:
-    asked: list[Ask] = []
-    for number, phase in enumerate(PHASES):
-        words, start = phase.texts(seed), number * seconds
-        rate = phase.share * capacity[phase.texts]
-        arrivals = poisson(rate, seconds, even(1, 1), seed=10 * seed + number, start=start)
-        asked += [Ask(arrival.at, *next(words)) for arrival in arrivals]
-    return asked
+def _asked(phase: Phase, can: float, start: float, seconds: float, *, seed: int) -> list[Ask]:
+    """Give the requests of a phase that begins at `start`, of a service that `can` do so many a second."""
+    words = phase.texts(seed)
+    arrivals = poisson(phase.share * can, seconds, even(1, 1), seed=seed, start=start)
+    return [Ask(arrival.at, *next(words)) for arrival in arrivals]
 
 
-async def _play(server: Server, day: Sequence[Ask], seconds: float) -> list[Got]:
-    """Play a day to one server, whether or not what came before is answered."""
+async def _play(server: Server, phase: Phase, asked: Sequence[Ask]) -> list[Got]:
+    """Ask one server, whether or not what came before is answered."""
     loop, idle, found = asyncio.get_running_loop(), list[Connection](), list[Got]()
 
     async def ask(one: Ask) -> None:
@@ -140,13 +135,12 @@ async def _play(server: Server, day: Sequence[Ask], seconds: float) -> list[Got]
         found.append(Got(one.at, one.tokens, took))
         idle.append(connection)
 
-    began = time.perf_counter()
-    async with asyncio.TaskGroup() as group:
-        for number, phase in enumerate(PHASES):
-            with _cores(server.process.pid, fewer=phase.fewer):
-                for one in (one for one in day if number * seconds <= one.at < (number + 1) * seconds):
-                    await asyncio.sleep(began + one.at - time.perf_counter())
-                    group.create_task(ask(one))
+    with _cores(server.process.pid, fewer=phase.fewer):
+        began = time.perf_counter() - (asked[0].at if asked else 0.0)
+        async with asyncio.TaskGroup() as group:
+            for one in asked:
+                await asyncio.sleep(began + one.at - time.perf_counter())
+                group.create_task(ask(one))
     for connection in idle:
         connection.close()
     return found
