@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from shared.core import body
-from shared.core.errors import BadRequest, Misplaced
+from shared.core.errors import BadRequest
 from shared.core.fields import typed
 from shared.core.messages import (
     AudioPart,
@@ -155,11 +155,11 @@ def refuse_strange(given: Mapping[str, Any], known: Collection[str]) -> None:
     They would go along unread, and nothing would bound what they cost: several answers, say, or much longer ones.
 
     Raises:
-        Misplaced: there is one.
+        BadRequest: there is one.
     """
     for name in ChatFields.__struct_fields__:
         if name not in known and given.get(name) is not None:
-            raise Misplaced(
+            raise BadRequest(
                 f"The field '{name}' is one of chat completions, and not of this path. Remove it.", param=name
             )
 

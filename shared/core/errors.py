@@ -2,7 +2,7 @@
 
     GatewayError
     ├── BadRequest              400  a field of the request is wrong; `param` names it
-    │   ├── Misplaced           400  a field of another path, under the name that it has there
+    │   ├── Untranslatable      400  the provider's dialect cannot say it; `param` is OpenAI's name for the field
     │   ├── UnpricedModel       400  a budget applies, and nobody knows what this may cost
     │   ├── Unsupported         400  the model cannot do what `param` asks for
     │   └── ContextTooLong      400  the prompt and the answer do not fit into the model's context
@@ -85,8 +85,8 @@ class BadRequest(GatewayError):
     code = "invalid_request"
 
 
-class Misplaced(BadRequest):
-    """A field stands in the request that another path takes; `param` is its name there."""
+class Untranslatable(BadRequest):
+    """The dialect of a provider cannot say what `param` asks for, by whichever name the client calls it."""
 
 
 class UnpricedModel(BadRequest):

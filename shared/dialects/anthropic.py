@@ -24,6 +24,7 @@ __all__ = ["MESSAGES", "MessagesWriter", "count"]
 _STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 _TYPES = {429: "rate_limit_error", 503: "overloaded_error", 504: "timeout_error"}
 _FIELDS = {  # as the hub calls them, and as the client does
+    "messages": "messages",
     "stop": "stop_sequences",
     "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
     "response_format": "output_config.format",

@@ -75,11 +75,12 @@ def _said(choice: Mapping[str, Any]) -> bool:
 def named(error: Exception, names: Mapping[str, str]) -> dict[str, object]:
     """Return an error object that names the client's own field where the error names that of the hub.
 
-    Of a place in the conversation the field alone is told: its items are counted otherwise here.
+    A plain BadRequest comes from reading the request, so it has the client's own name. Of a place in the conversation
+    the field alone is told: its items are counted otherwise here.
     """
     found = errors.body(error)
     param = found["param"]
-    own = _own(param, names) if isinstance(param, str) and not isinstance(error, errors.Misplaced) else None
+    own = _own(param, names) if isinstance(param, str) and type(error) is not errors.BadRequest else None
     if own is None:
         return found
     return {**found, "param": own, "message": str(found["message"]).replace(f"'{param}'", f"'{own}'")}

@@ -10,7 +10,7 @@ import base64
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from shared.core.errors import BadRequest
+from shared.core.errors import Untranslatable
 from shared.core.thoughts import interleaved
 from shared.providers import translating
 from shared.providers.translating import arguments, data_url, no_part, parts
@@ -43,7 +43,7 @@ def _turn(message: dict[str, Any], where: str, provider: Provider) -> tuple[str,
         case "tool":
             return "user", _cached(message, [_result(message, where, provider)])
         case role:
-            raise BadRequest(
+            raise Untranslatable(
                 f"The provider '{provider.name}' knows no role '{role}'; use tools.", param=f"{where}.role"
             )
 
@@ -82,14 +82,16 @@ def _image(url: str, where: str, provider: Provider) -> dict[str, str]:
         return {"type": "url", "url": url}
     kind, data = found
     if kind not in _IMAGES:
-        raise BadRequest(f"The provider '{provider.name}' reads images of {', '.join(sorted(_IMAGES))}.", param=where)
+        raise Untranslatable(
+            f"The provider '{provider.name}' reads images of {', '.join(sorted(_IMAGES))}.", param=where
+        )
     return {"type": "base64", "media_type": kind, "data": data}
 
 
 def _file(file: dict[str, Any], where: str, provider: Provider) -> Block:
     kind, data = data_url(file["file_data"], f"{where}.file_data") or ("", "") if file.get("file_data") else ("", "")
     if kind not in {_PDF, _TEXT}:
-        raise BadRequest(
+        raise Untranslatable(
             f"The provider '{provider.name}' takes files as 'file_data': a data URL of a PDF, or of plain text.",
             param=where,
         )
@@ -101,7 +103,7 @@ def _plain(data: str, where: str) -> dict[str, str]:
     try:
         text = base64.b64decode(data, validate=True).decode()
     except ValueError as error:
-        raise BadRequest("A file of plain text must be UTF-8, in base64.", param=f"{where}.file_data") from error
+        raise Untranslatable("A file of plain text must be UTF-8, in base64.", param=f"{where}.file_data") from error
     return {"type": "text", "media_type": _TEXT, "data": text}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.core.errors import BadRequest
+from shared.core.errors import Untranslatable
 from shared.providers import translating
 from shared.providers.anthropic_messages import conversation
 
@@ -77,7 +77,7 @@ def translated(chat: Chat, target: Target, provider: Provider) -> dict[str, Any]
 
 def _sampling(raw: dict[str, Any]) -> dict[str, Any]:
     if (raw.get("temperature") or 0) > 1:
-        raise BadRequest("This model takes a 'temperature' from 0 to 1.", param="temperature")
+        raise Untranslatable("This model takes a 'temperature' from 0 to 1.", param="temperature")
     return {name: raw.get(name) for name in SAMPLING}
 
 
@@ -112,7 +112,7 @@ def _output(raw: dict[str, Any], most: int, target: Target, provider: Provider) 
     config: dict[str, Any] = {}
     schema = translating.schema_of(raw, provider)
     if schema == {}:
-        raise BadRequest(
+        raise Untranslatable(
             f"The provider '{provider.name}' promises JSON by a schema only: use type 'json_schema'.",
             param="response_format.type",
         )
@@ -134,12 +134,12 @@ def thinking(effort: str, most: int, quirks: tuple[str, ...]) -> dict[str, Any]:
     """
     if effort == "none":
         if "thinking-always" in quirks:
-            raise BadRequest("This model always thinks; ask for 'minimal'.", param="reasoning_effort")
+            raise Untranslatable("This model always thinks; ask for 'minimal'.", param="reasoning_effort")
         return {"type": "disabled"}
     if "thinking-budget" not in quirks:
         return {"type": "adaptive", "display": "summarized"}
     if most <= _LEAST_BUDGET:
-        raise BadRequest(
+        raise Untranslatable(
             f"This model needs 'max_tokens' above {_LEAST_BUDGET} to think; raise it, or leave 'reasoning_effort' out.",
             param="reasoning_effort",
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from shared.core.errors import BadRequest
+from shared.core.errors import Untranslatable
 from shared.core.thoughts import interleaved
 from shared.providers import translating
 from shared.providers.translating import arguments, data_url, no_part, parts
@@ -56,7 +56,7 @@ def _turn(message: dict[str, Any], where: str, provider: Provider) -> tuple[str,
         case "tool":
             return "user", [_result(message, where, provider), *cache_point(message)]
         case role:
-            raise BadRequest(
+            raise Untranslatable(
                 f"The provider '{provider.name}' knows no role '{role}'; use tools.", param=f"{where}.role"
             )
 
@@ -88,7 +88,7 @@ def _part(part: dict[str, Any], where: str, provider: Provider) -> Block:
 def _inline(url: str, where: str, kinds: dict[str, str], provider: Provider) -> tuple[str, str]:
     found = data_url(url, where)
     if found is None or found[0] not in kinds:
-        raise BadRequest(
+        raise Untranslatable(
             f"The provider '{provider.name}' fetches nothing: send a data URL of {' or '.join(kinds)}.", param=where
         )
     return kinds[found[0]], found[1]

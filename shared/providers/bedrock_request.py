@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.core import wire
-from shared.core.errors import BadRequest
+from shared.core.errors import Untranslatable
 from shared.providers import anthropic_request, translating
 from shared.providers.bedrock_messages import cache_point, conversation
 
@@ -75,7 +75,7 @@ def _tools(raw: dict[str, Any], turns: list[dict[str, Any]], provider: Provider)
         return {}
     if mode == "none":  # there is no such word: they are left out, unless earlier calls need them
         if any("toolUse" in block or "toolResult" in block for turn in turns for block in turn["content"]):
-            raise BadRequest(
+            raise Untranslatable(
                 f"The provider '{provider.name}' cannot be told to leave tools alone after calls; send 'auto'.",
                 param="tool_choice",
             )
@@ -104,7 +104,7 @@ def _output(raw: dict[str, Any], provider: Provider) -> dict[str, Any]:
     found: dict[str, Any] = {}
     schema = translating.schema_of(raw, provider)
     if schema == {}:
-        raise BadRequest(
+        raise Untranslatable(
             f"The provider '{provider.name}' promises JSON by a schema only: use type 'json_schema'.",
             param="response_format.type",
         )
@@ -123,7 +123,7 @@ def _beside(raw: dict[str, Any], chat: Chat, target: Target) -> dict[str, Any]:
     thinking, effort = raw.get("thinking"), translating.effort(raw)
     if _CLAUDE not in target.model:
         if (thinking or {}).get("type", "adaptive") != "adaptive" or effort == "none":
-            raise BadRequest(
+            raise Untranslatable(
                 "This model is not told to think in this way; use 'reasoning_effort' from 'low'.",
                 param="thinking" if thinking else "reasoning_effort",
             )

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from shared.core import wire
-from shared.core.errors import BadRequest
+from shared.core.errors import Untranslatable
 from shared.providers import translating
 from shared.providers.translating import arguments, data_url, no_part, parts
 
@@ -60,7 +60,7 @@ def _turn(
         case "tool":
             return "user", [_result(message, where, provider, names)]
         case role:
-            raise BadRequest(
+            raise Untranslatable(
                 f"The provider '{provider.name}' knows no role '{role}'; use tools.", param=f"{where}.role"
             )
 
@@ -95,7 +95,7 @@ def _part(part: dict[str, Any], where: str, provider: Provider) -> Part:
             found = data_url(part["file"]["file_data"], f"{where}.file.file_data")
             if found:
                 return {"inlineData": {"mimeType": found[0], "data": found[1]}}
-            raise BadRequest("A file must be a data URL in base64.", param=f"{where}.file.file_data")
+            raise Untranslatable("A file must be a data URL in base64.", param=f"{where}.file.file_data")
         case kind:
             raise no_part(where, kind, provider)
 
@@ -106,7 +106,7 @@ def _image(url: str, where: str) -> Part:
         return {"inlineData": {"mimeType": found[0], "data": found[1]}}
     suffix = url.partition("?")[0].partition("#")[0].rpartition(".")[2].lower()
     if suffix not in _SUFFIXES:
-        raise BadRequest("This provider must be told the type of an image: send it as a data URL.", param=where)
+        raise Untranslatable("This provider must be told the type of an image: send it as a data URL.", param=where)
     return {"fileData": {"mimeType": _SUFFIXES[suffix], "fileUri": url}}
 
 
@@ -149,7 +149,7 @@ def _result(message: dict[str, Any], where: str, provider: Provider, names: dict
     """Return what a function answered: an object, which other text is put into."""
     id_ = message["tool_call_id"]
     if id_ not in names:
-        raise BadRequest(
+        raise Untranslatable(
             f"No call before this message has the id '{id_[:64]}', so the provider cannot be told whose result it is.",
             param=f"{where}.tool_call_id",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.core import wire
-from shared.core.errors import BadRequest
+from shared.core.errors import Untranslatable
 from shared.providers import gemini_errors
 from shared.providers.adapter import HttpRequest
 from shared.providers.gemini import usage
@@ -28,7 +28,7 @@ class GeminiEmbeddings(OpenAIEmbeddings):
         """
         self._secret = secret
         if not all(isinstance(text, str) for text in self._asked.inputs):
-            raise BadRequest(f"The provider '{self._provider.name}' takes texts, no token ids.", param="input")
+            raise Untranslatable(f"The provider '{self._provider.name}' takes texts, no token ids.", param="input")
         name = f"models/{self._target.model}"
         size = {"outputDimensionality": self._asked.dimensions} if self._asked.dimensions else {}
         asked = [{"model": name, "content": {"parts": [{"text": text}]}, **size} for text in self._asked.inputs]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.core.errors import BadRequest
+from shared.core.errors import Untranslatable
 from shared.providers import translating
 from shared.providers.gemini_contents import conversation
 
@@ -75,7 +75,7 @@ def _thinking(effort: str, quirks: tuple[str, ...]) -> dict[str, Any]:
     if "thinking-budget" in quirks and (effort != "none" or "thinking-always" not in quirks):
         return {"thinkingBudget": _BUDGETS[effort], "includeThoughts": effort != "none"}
     if effort == "none":
-        raise BadRequest("This model always thinks; ask for 'minimal'.", param="reasoning_effort")
+        raise Untranslatable("This model always thinks; ask for 'minimal'.", param="reasoning_effort")
     return {"thinkingLevel": _LEVELS[effort], "includeThoughts": True}
 
 
@@ -90,7 +90,7 @@ def _as_anthropic_says(thinking: dict[str, Any], quirks: tuple[str, ...]) -> dic
         return {"thinkingLevel": next(level for most, level in _LEVEL_OF if budget <= most), "includeThoughts": True}
     if thinking.get("type") == "disabled" and "thinking-budget" in quirks and "thinking-always" not in quirks:
         return {"thinkingBudget": 0, "includeThoughts": False}
-    raise BadRequest("This model cannot be told to think in this way; leave 'thinking' out.", param="thinking")
+    raise Untranslatable("This model cannot be told to think in this way; leave 'thinking' out.", param="thinking")
 
 
 def _tools(raw: dict[str, Any], provider: Provider) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.core.errors import BadRequest
+from shared.core.errors import Untranslatable
 
 _BESIDE = frozenset({"cache_control", "is_error", "reasoning_content", "reasoning_details"})
 
@@ -21,7 +21,7 @@ def plain(raw: dict[str, Any]) -> dict[str, Any]:
         BadRequest: what it does not know would change the answer; `param` names the field.
     """
     if raw.get("top_k") is not None:
-        raise BadRequest("The provider of this model does not take 'top_k'. Leave it out.", param="top_k")
+        raise Untranslatable("The provider of this model does not take 'top_k'. Leave it out.", param="top_k")
     body = {name: value for name, value in raw.items() if name not in {"thinking", "top_k"}}
     body["messages"] = _messages(raw["messages"])
     if "tools" in raw:

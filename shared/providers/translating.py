@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from shared.core import wire
-from shared.core.errors import BadRequest
+from shared.core.errors import Untranslatable
 from shared.core.fields import typed
 
 if TYPE_CHECKING:
@@ -73,15 +73,15 @@ def refuse_foreign(raw: Mapping[str, Any], takes: Collection[str], provider: Pro
         if value is None or name in takes or name in ALWAYS or name in _HINTS or name in provider.ignores:
             continue
         if value not in _NEUTRAL.get(name, ()):
-            raise BadRequest(
+            raise Untranslatable(
                 f"The provider '{provider.name}' cannot serve '{name}'. Leave it out, or use another provider's model.",
                 param=name,
             )
 
 
-def no_part(where: str, kind: str, provider: Provider) -> BadRequest:
+def no_part(where: str, kind: str, provider: Provider) -> Untranslatable:
     """Return what to raise for a part of a message that the provider does not take."""
-    return BadRequest(f"The provider '{provider.name}' takes no part of type '{kind}' here.", param=where)
+    return Untranslatable(f"The provider '{provider.name}' takes no part of type '{kind}' here.", param=where)
 
 
 def conversation(
@@ -112,7 +112,7 @@ def conversation(
         elif said:
             turns.append({"role": role, member: said})
     if not turns:
-        raise BadRequest(f"The provider '{provider.name}' needs a message that says something.", param="messages")
+        raise Untranslatable(f"The provider '{provider.name}' needs a message that says something.", param="messages")
     return system, turns
 
 
@@ -141,7 +141,7 @@ def data_url(url: str, where: str) -> tuple[str, str] | None:
         return None
     kind, comma, data = rest.partition(",")
     if scheme.lower() != "data" or not comma or not kind.endswith(";base64"):
-        raise BadRequest(f"The field '{where}' must be an http(s) URL, or a data URL in base64.", param=where)
+        raise Untranslatable(f"The field '{where}' must be an http(s) URL, or a data URL in base64.", param=where)
     return kind.partition(";")[0].lower(), data
 
 
@@ -156,7 +156,7 @@ def arguments(text: str, where: str) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise BadRequest(f"The field '{where}' must be a JSON object, in text.", param=where)
+        raise Untranslatable(f"The field '{where}' must be a JSON object, in text.", param=where)
     return found
 
 
@@ -168,7 +168,7 @@ def effort(raw: Mapping[str, Any]) -> str | None:
     """
     found = raw.get("reasoning_effort")
     if found is not None and found not in EFFORTS:
-        raise BadRequest(f"'reasoning_effort' is one of {', '.join(EFFORTS)}.", param="reasoning_effort")
+        raise Untranslatable(f"'reasoning_effort' is one of {', '.join(EFFORTS)}.", param="reasoning_effort")
     return found
 
 
@@ -182,7 +182,7 @@ def tier(raw: Mapping[str, Any], names: Mapping[str, str], provider: Provider) -
     if found in (None, "auto") or (found not in names and "service_tier" in provider.ignores):
         return None
     if found not in names:
-        raise BadRequest(
+        raise Untranslatable(
             f"The provider '{provider.name}' has no tier '{found}'; it has {', '.join(('auto', *names))}.",
             param="service_tier",
         )
@@ -209,7 +209,7 @@ def schema_of(raw: Mapping[str, Any], provider: Provider) -> dict[str, Any] | No
     form: dict[str, Any] = found["json_schema"]
     schema: dict[str, Any] | None = form.get("schema")
     if not schema:
-        raise BadRequest(
+        raise Untranslatable(
             f"The provider '{provider.name}' needs the schema itself.", param="response_format.json_schema.schema"
         )
     return {"description": form["description"], **schema} if form.get("description") else schema
@@ -224,7 +224,7 @@ def functions(raw: Mapping[str, Any], provider: Provider) -> list[dict[str, Any]
     tools: list[dict[str, Any]] = raw.get("tools") or []
     for at, tool in enumerate(tools):
         if tool["type"] != "function":
-            raise BadRequest(
+            raise Untranslatable(
                 f"The provider '{provider.name}' knows tools of type 'function' only.", param=f"tools[{at}].type"
             )
     choice = raw.get("tool_choice")
@@ -247,7 +247,9 @@ def tool_mode(raw: Mapping[str, Any], provider: Provider) -> tuple[str, str]:
         return choice["allowed_tools"]["mode"], ""
     if choice["type"] == "function":
         return "required", choice["function"]["name"]
-    raise BadRequest(f"The provider '{provider.name}' knows tools of type 'function' only.", param="tool_choice.type")
+    raise Untranslatable(
+        f"The provider '{provider.name}' knows tools of type 'function' only.", param="tool_choice.type"
+    )
 
 
 def mapped(schema: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:  # noqa: ANN401, JSON has any type

@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from shared.core.errors import BadRequest, BudgetExhausted, StoreUnavailable, UpstreamError, UpstreamTimeout
+from shared.core.errors import (
+    BadRequest,
+    BudgetExhausted,
+    StoreUnavailable,
+    Untranslatable,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from shared.core.sse import Decoder
 from shared.core.usage import Usage
 from shared.dialects import anthropic
@@ -245,9 +252,12 @@ def test_errors_have_anthropics_types() -> None:
 
 def test_errors_name_the_clients_field() -> None:
     """Not what it became on the way."""
-    error = json.loads(anthropic.MESSAGES.envelope(BadRequest("'stop' is too long.", param="stop")))["error"]
+    error = json.loads(anthropic.MESSAGES.envelope(Untranslatable("'stop' is too long.", param="stop")))["error"]
     assert (error["param"], error["message"]) == ("stop_sequences", "'stop_sequences' is too long.")
-    assert json.loads(anthropic.MESSAGES.envelope(BadRequest("x", param="tools")))["error"]["param"] == "tools"
+    assert json.loads(anthropic.MESSAGES.envelope(Untranslatable("x", param="tools")))["error"]["param"] == "tools"
+    place, own = "messages[1].content[0].image_url.url", "messages[0].content[0].source"
+    assert json.loads(anthropic.MESSAGES.envelope(Untranslatable("x", param=place)))["error"]["param"] == "messages"
+    assert json.loads(anthropic.MESSAGES.envelope(BadRequest("x", param=own)))["error"]["param"] == own
 
 
 TEXTS = st.text(max_size=4)

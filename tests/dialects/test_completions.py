@@ -12,7 +12,7 @@ from openai.types import Completion
 
 from shared.core import sse
 from shared.core.catalog import Provider, Target
-from shared.core.errors import BadRequest, GatewayError, UpstreamError
+from shared.core.errors import BadRequest, GatewayError, Untranslatable, UpstreamError
 from shared.core.usage import Usage
 from shared.dialects.completions import COMPLETIONS
 from shared.providers.adapter import Head
@@ -145,7 +145,7 @@ def test_what_no_chat_can_do_is_marked(fields: Any, field: str, answers: int) ->
 
 def test_an_error_names_the_clients_own_field() -> None:
     """Where the hub calls it otherwise."""
-    error = BadRequest("The provider 'x' cannot serve 'top_logprobs'.", param="top_logprobs")
+    error = Untranslatable("The provider 'x' cannot serve 'top_logprobs'.", param="top_logprobs")
     for out in (COMPLETIONS.envelope(error), COMPLETIONS.writer(parsed()).failed(error)[6:]):
         found = json.loads(out)["error"]
         assert (found["param"], found["message"]) == ("logprobs", "The provider 'x' cannot serve 'logprobs'.")

@@ -13,7 +13,7 @@ from openai.lib.streaming.responses._responses import ResponseStreamState
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from shared.core.errors import BadRequest, UpstreamError, UpstreamRateLimited
+from shared.core.errors import Untranslatable, UpstreamError, UpstreamRateLimited
 from shared.core.sse import Decoder
 from shared.core.usage import Usage
 from shared.dialects import responses
@@ -214,7 +214,7 @@ def test_a_failure_is_told_twice() -> None:
     failed, error = events[-2:]
     assert (failed["response"]["status"], failed["response"]["error"]["code"]) == ("failed", "rate_limit_exceeded")
     assert (error["code"], error["error"]["type"]) == ("rate_limit_exceeded", "rate_limit_error")
-    body = json.loads(responses.RESPONSES.envelope(BadRequest("'messages' are wrong.", param="messages")))
+    body = json.loads(responses.RESPONSES.envelope(Untranslatable("'messages' are wrong.", param="messages")))
     assert (body["error"]["param"], body["error"]["message"]) == ("input", "'input' are wrong.")
 
 
