@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from functions.rebuilding import Records, Say, Tell
+    from functions.replaying import Known
     from functions.unstored import Unstored
     from shared.core.events import Usage
+    from shared.core.journal import Reservation
     from shared.edge.counters import Counters
     from shared.edge.ledger import Ledger
 
@@ -154,7 +156,15 @@ class Books(NamedTuple):
     def _found(self, org: str, look: Look, more: Callable[[], bool]) -> bool:
         """Book what was served without the store; returns whether that was all."""
         names = cache(lambda: journal.Names(rebuilding.users(org, self.directory, self.ledger)))
-        done = look.go_on(names, self.ledger, self.replay, more)
+        mark = self.counters.opening(org)
+
+        def settle(known: Known) -> int:
+            return replaying.settle(known, org, self.ledger, self.replay, lambda: True)
+
+        def hold(known: Known) -> list[Reservation] | None:
+            return replaying.hold(known, org, mark, self.counters, self.ledger) if mark else None
+
+        done = look.go_on(names, settle, hold, more)
         if look.found:
             self._book(org, more)
             cursor = self.ledger.cursor(org)
@@ -164,7 +174,7 @@ class Books(NamedTuple):
             done = done and booked
         if not done:
             self.looks[org] = look
-        return done
+        return done and not look.due
 
     def _purge(self, org: str) -> None:
         """Remove the counters of periods that are over, day by day, so that a hash does not grow for ever."""

@@ -90,10 +90,10 @@ class Gateway(NamedTuple):
                 self._project(call.principal, call.ask.scopes[: call.ask.who.scope])
         else:  # flushed again, evicted at once, or edited all the time
             raise StoreUnavailable("The gateway cannot count this request now.", retry_after=1)
+        self._note_reserved(call)
         if not call.grant.stored:
             return call.grant
         self.shelf.hear(call.grant.catalog)
-        self._note_reserved(call)
         if call.grant.seen and call.grant.seen[call.grant.first].state == "probe":
             self._note_breaker(call.principal.org)(call.ask.choice.targets[call.grant.first], "half_open", 0)
         return call.grant
@@ -134,12 +134,13 @@ class Gateway(NamedTuple):
 
     def afford_again(self, call: Call, position: int) -> bool:
         """Reserve what one more try takes, with the target at `position`, if those so far may all be billed."""
-        if not (call.grant.budgeted or call.grant.counted):
+        grant = call.grant
+        if grant.stored and not (grant.budgeted or grant.counted):
             return True
         model = call.targets[position].model.name
         shared, own = call.holding.lacks([one.model for one in call.tries], model)
         if any((*shared, *own)):
-            if not self.admission.topup(call.ask, Further(call.number_of(model), *shared, *own)):
+            if grant.stored and not self.admission.topup(call.ask, Further(call.number_of(model), *shared, *own)):
                 return False
             call.holding.add(model, shared, own)
             self._note_reserved(call)
@@ -168,12 +169,22 @@ class Gateway(NamedTuple):
         )
 
     def _note_reserved(self, call: Call) -> None:
-        """Write down, before a provider hears of it, what `call` may cost in all its tries, if a budget applies."""
-        if not call.grant.budgeted:
+        """Write down, before a provider hears of it, what `call` may cost in all its tries.
+
+        If a budget applies, or the store has not heard of it, so that nobody knows of it should this process die.
+        """
+        grant, holding = call.grant, call.holding
+        if not grant.budgeted and (grant.stored or not holding.shared.money):
             return
-        grant, ends = call.grant, int((time.time() + call.ask.lease) * 1000)
-        held, models = call.holding.shared.money, {name: held.money for name, held in call.holding.models.items()}
-        line = journal.reserved(call.paying(), call.event.request_id, grant.day, held=held, models=models, ends=ends)
+        line = journal.reserved(
+            {**call.paying(), "endpoint": call.endpoint},
+            call.event.request_id,
+            grant.day,
+            held=holding.shared.money,
+            models={name: held.money for name, held in holding.models.items()},
+            ends=int((time.time() + call.ask.lease) * 1000),
+            stored=grant.stored,
+        )
         self.telemetry.note(line)
 
     def _project(self, principal: Principal, scopes: Iterable[str]) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from functions import replaying
 from functions.drain import drain
 from shared.core import events, periods, policies
-from shared.edge.counters import position
+from shared.edge.counters import Mark, position
+from shared.edge.names import closure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -75,7 +76,7 @@ def restore(
         last = _caught_up(org, counters, ledger)
         if last is None or not more():
             continue
-        if not replaying.hold(known, org, mark, counters, ledger):
+        if replaying.hold(known, org, Mark(closure(org), mark), counters, ledger) is None:
             return False
         if counters.restore(org, mark, last, _spent(org, ledger, counters.today())):
             return True

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from shared.core import events, journal
 from shared.core.journal import Reservation
+from shared.core.limits import ENDPOINT
 from shared.edge.booking import charge_key
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from shared.core.events import Usage
     from shared.core.journal import Line
-    from shared.edge.counters import Counters
+    from shared.edge.counters import Counters, Mark
     from shared.edge.ledger import Ledger
 
 MARGIN_MS: Final = 60_000  # between the clocks of the functions and of the store, many times over
@@ -40,6 +41,18 @@ class Known(NamedTuple):
     held: dict[str, Reservation]
     unread: set[str]
 
+    def take(self, line: Reservation | Usage, names: journal.Names) -> None:
+        """Add a line: what is settled is not held, and of what is reserved more than once the largest counts."""
+        if not names.knows(line.user):
+            self.unread.add(line.user)
+        if not isinstance(line, Reservation):
+            self.settled[line.request_id] = names.named(line)
+            self.held.pop(line.request_id, None)
+            return
+        before = self.held.get(line.request_id)
+        if line.request_id not in self.settled and (before is None or before.held < line.held):
+            self.held[line.request_id] = names.named(line)
+
 
 class Reading:
     """Reads the journal as far as time allows, and goes on from there the next time."""
@@ -57,21 +70,10 @@ class Reading:
     def go_on(self, more: Callable[[], bool]) -> bool:
         """Read on while `more()`; returns whether that was all. What has raised must not be read any further."""
         for line in self._left:
-            self._take(line)
+            self.known.take(line, self._names)
             if not more():
                 return False
         return True
-
-    def _take(self, line: Reservation | Usage) -> None:
-        settled, held, unread = self.known
-        if not self._names.knows(line.user):
-            unread.add(line.user)
-        if not isinstance(line, Reservation):
-            settled[line.request_id] = self._names.named(line)
-            return
-        before = held.get(line.request_id)
-        if line.request_id not in settled and (before is None or before.held < line.held):
-            held[line.request_id] = self._names.named(line)
 
 
 def settle(known: Known, org: str, ledger: Ledger, replay: Callable[[Usage], bool], more: Callable[[], bool]) -> int:
@@ -92,27 +94,32 @@ def settle(known: Known, org: str, ledger: Ledger, replay: Callable[[Usage], boo
     return told
 
 
-def hold(known: Known, org: str, mark: str, counters: Counters, ledger: Ledger) -> bool:
+def hold(known: Known, org: str, mark: Mark, counters: Counters, ledger: Ledger) -> list[Reservation] | None:
     """Put back what is held by requests that nobody settled; the store charges them when their time has run out.
 
-    What is done is no longer in `known`. Returns False where the closure with this `mark` is over.
+    What is done is no longer in `known`. Returns what is not charged yet, or None where the organization is no longer
+    closed, or open, as `mark` says it was.
     """
+    uncharged = []
     for chosen in _batches(list(known.held.values())):
         booked = ledger.booked(org, [charge_key(held.request_id) for held in chosen])
         for held in chosen:
             charge = booked.get(charge_key(held.request_id))
             if charge and charge.outcome == events.EXPIRED:
                 counters.recall(org, held.request_id, charge)
-            elif charge is None and not counters.hold(org, mark, held, _payers(held, known.unread)):
-                return False
+            elif charge is None:
+                if not counters.hold(org, mark, held, _payers(held, known.unread)):
+                    return None
+                uncharged.append(held)
             del known.held[held.request_id]
-    return True
+    return uncharged
 
 
 def _payers(held: Reservation, unread: set[str]) -> list[int]:
-    """Number the scopes that money is reserved in: all whose names are known."""
+    """Number the scopes that money is reserved in: all whose names are known, but an endpoint, which costs none."""
     nameless = {f"user:{held.user}", f"key:{held.key}"} if held.user in unread else set()
-    return [number for number, scope in enumerate(held.scopes, 1) if scope not in nameless]
+    numbered = enumerate(held.scopes, 1)
+    return [number for number, scope in numbered if scope not in nameless and not scope.startswith(ENDPOINT)]
 
 
 def _batches(lines: Iterable[Line]) -> Iterator[list[Line]]:

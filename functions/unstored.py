@@ -2,7 +2,8 @@
 
 The log is searched for such lines, of which there are none on most days, from where the ledger was whole the last time.
 What was found is told to the store as if it heard it for the first time; what the store or the ledger knows already
-changes nothing, so this can be cut off anywhere and begun anew.
+changes nothing, so this can be cut off anywhere and begun anew. What was reserved and never settled, because the
+process died, the store holds until its time has run out, and then charges like any other.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from functions.rebuilding import Records
+    from functions.replaying import Known
     from shared.core.events import Usage
-    from shared.core.journal import Names
-    from shared.edge.ledger import Ledger
+    from shared.core.journal import Names, Reservation
+
+    Settle = Callable[[Known], int]
+    Hold = Callable[[Known], list[Reservation] | None]
 
 _AT_ONCE: Final = 100
 
@@ -28,8 +32,8 @@ _AT_ONCE: Final = 100
 class Unstored(Protocol):
     """The log."""
 
-    def unstored(self, org: str, since: int) -> Iterator[Usage]:
-        """Yield what was served without the store since an epoch millisecond; users are pseudonyms."""
+    def unstored(self, org: str, since: int) -> Iterator[Reservation | Usage]:
+        """Yield what was reserved and settled without the store since an epoch millisecond; users are pseudonyms."""
         ...
 
 
@@ -43,23 +47,33 @@ def may_be(org: str, records: Records) -> bool:
 
 
 class Look:
-    """One search; with it all that was settled before `until`, in epoch ms, is known."""
+    """One search; with it all that was settled before `until`, in epoch ms, is known.
+
+    Unless something is `due`: its time had run out by then, and it is not charged yet.
+    """
 
     def __init__(self, org: str, log: Unstored, since: int, until: int) -> None:
         """Search what was written since `since`, in epoch ms."""
         self.until = until
         self.found = 0
-        self._org = org
+        self.due = False
         self._left = log.unstored(org, since)
 
-    def go_on(
-        self, names: Callable[[], Names], ledger: Ledger, replay: Callable[[Usage], bool], more: Callable[[], bool]
-    ) -> bool:
-        """Settle what is found while `more()`; returns whether that was all. What has raised must not go on."""
+    def go_on(self, names: Callable[[], Names], settle: Settle, hold: Hold, more: Callable[[], bool]) -> bool:
+        """Settle and hold what is found while `more()`; returns whether that was all. What has raised must not go on.
+
+        `settle` says how much was new, `hold` what is not charged yet, or None where the store was lost meanwhile.
+        """
         while more():
             lines = list(islice(self._left, _AT_ONCE))
             if not lines:
                 return True
-            known = replaying.Known({line.request_id: names().named(line) for line in lines}, {}, set())
-            self.found += replaying.settle(known, self._org, ledger, replay, lambda: True)
+            known = replaying.Known({}, {}, set())
+            for line in lines:
+                known.take(line, names())
+            self.found += settle(known)
+            held = hold(known)
+            if held is None:
+                return False
+            self.due |= any(one.ends <= self.until for one in held)
         return False

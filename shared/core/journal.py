@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 EVENTS: Final = (events.RESERVED, events.USAGE)
-UNSTORED: Final = {"stored": "no"}  # in a line: the store did not hear of the request before it was served
+UNSTORED: Final = {"stored": "no"}  # in a line: the store has not heard of the request before it was served
 _PAYING: Final = ("key", "user", "team", "alias")
 
 
@@ -39,11 +39,12 @@ class Reservation(NamedTuple):
     team: str = ""
     alias: str = ""
     models: Mapping[str, int] = {}
+    endpoint: str = ""
 
     @property
     def scopes(self) -> tuple[str, ...]:
         """Who pays, in the order of the admission: models last."""
-        owners = limits.scopes(self.org, self.key, self.user, self.team, self.alias)
+        owners = limits.scopes(self.org, self.key, self.user, self.team, self.alias, endpoint=self.endpoint)
         return (*owners, *map(limits.of_model, self.models))
 
     @property
@@ -56,11 +57,19 @@ Line = TypeVar("Line", Reservation, events.Usage)
 
 
 def reserved(
-    paying: Mapping[str, str], request_id: str, day: str, *, held: int, models: Mapping[str, int], ends: int
+    paying: Mapping[str, str],
+    request_id: str,
+    day: str,
+    *,
+    held: int,
+    models: Mapping[str, int],
+    ends: int,
+    stored: bool = True,
 ) -> dict[str, Any]:
-    """Return the line of a reservation; `paying` names organization, key, user, team and alias."""
+    """Return the line of a reservation; `paying` names organization, key, user, team and alias, and an endpoint."""
     money = {"request_id": request_id, "day": day, "held": held, "models": models, "ends": ends}
-    return {"level": "INFO", "event": events.RESERVED, **money, **paying, **_masked(paying)}
+    marked = {} if stored else UNSTORED
+    return {"level": "INFO", "event": events.RESERVED, **money, **paying, **marked, **_masked(paying)}
 
 
 def used(booked: Mapping[str, Any], request_id: str, day: str, cost: int, *, stored: bool = True) -> dict[str, Any]:
@@ -93,6 +102,7 @@ def read(text: str, org: str) -> Reservation | events.Usage | None:
             held=int(found["held"]),
             models={str(model): int(held) for model, held in found["models"].items()},
             ends=int(found["ends"]),
+            endpoint=str(found.get("endpoint") or ""),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise events.BrokenEventError(f"The line has a field that is missing or wrong: {error}") from error

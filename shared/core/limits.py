@@ -28,6 +28,7 @@ _PHRASES = {
 ENDPOINTS: Mapping[str, int] = {"status": 300, "metrics": 60, "route": 100, "ensemble": 20}
 """Requests a minute that one key may make of an endpoint, beside its other limits; an organization can edit them."""
 MODEL = "model:"  # begins the scope of a model
+ENDPOINT = "class:"  # and that of an endpoint, for one key
 KINDS = {
     "org": "organization",
     "class": "endpoint",
@@ -71,7 +72,7 @@ def scopes(
     key.
     """
     owner = (f"key:{key}", user and f"user:{user}", team and f"team:{team}", f"org:{org}")
-    asked = (endpoint and f"class:{endpoint}:{key}", alias and f"alias:{alias}")
+    asked = (endpoint and f"{ENDPOINT}{endpoint}:{key}", alias and f"alias:{alias}")
     return tuple(filter(None, owner + asked))
 
 

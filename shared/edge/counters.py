@@ -41,6 +41,13 @@ class State(NamedTuple):
     last: str
 
 
+class Mark(NamedTuple):
+    """What says that an organization is closed, or open, and since when: while it has this value."""
+
+    key: str
+    value: str
+
+
 class Counters:
     """One server, or one that looks like one; each method works on the keys of one organization.
 
@@ -108,18 +115,23 @@ class Counters:
                 return False
         return self._run(org, mark, last, {})
 
-    def hold(self, org: str, mark: str, held: Reservation, payers: Sequence[int]) -> bool:
+    def opening(self, org: str) -> Mark | None:
+        """Return the mark that an organization is open, None if it is not."""
+        found = self._client.get(opened(org))
+        return None if found is None else Mark(opened(org), found)
+
+    def hold(self, org: str, mark: Mark, held: Reservation, payers: Sequence[int]) -> bool:
         """Put a reservation back of which nothing is known, in its scopes with the numbers `payers`, counted from 1.
 
-        Returns False where the closure with this `mark` is over.
+        Returns False where the closure with this `mark`, or the time in which it was open by it, is over.
         """
         known = names(org, held.scopes)
         spending = [known.topup[4 * number - 3] for number in payers]
-        keys = [closure(org), known.settled(held.request_id), known.hold(held.request_id), holds(org), *spending]
+        keys = [mark.key, known.settled(held.request_id), known.hold(held.request_id), holds(org), *spending]
         amounts = dict(enumerate([*[held.held] * held.shared, *held.models.values()], 1))
         reserved = [part for number in payers for part in (number, amounts[number])]
         money = [held.held, held.day, periods.month_of(held.day)]
-        arguments = [mark, held.request_id, *money, "\n".join(held.scopes), held.ends, held.shared, *reserved]
+        arguments = [mark.value, held.request_id, *money, "\n".join(held.scopes), held.ends, held.shared, *reserved]
         return bool(self._hold(keys=keys, args=arguments))
 
     def recall(self, org: str, request_id: str, charged: Booked) -> None:

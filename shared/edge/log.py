@@ -50,7 +50,9 @@ class Log:
         Raises:
             AwsError: the log cannot be read.
         """
-        wanted = {"event": event, "org": org, **more}
+        return self._lines(org, {"event": event, "org": org, **more}, since)
+
+    def _lines(self, org: str, wanted: Mapping[str, str], since: int) -> Iterator[Reservation | Usage]:
         clauses = " && ".join(f'$.{name} = "{value}"' for name, value in wanted.items())
         request: dict[str, Any] = {
             "logGroupName": self._group,
@@ -67,13 +69,13 @@ class Log:
                 return
             request["nextToken"] = page["nextToken"]
 
-    def unstored(self, org: str, since: int) -> Iterator[Usage]:
-        """Yield what was served without the store since an epoch millisecond; users are pseudonyms.
+    def unstored(self, org: str, since: int) -> Iterator[Reservation | Usage]:
+        """Yield what was reserved and settled without the store since an epoch millisecond; users are pseudonyms.
 
         Raises:
             AwsError: the log cannot be read.
         """
-        return cast("Iterator[Usage]", self.lines(org, events.USAGE, since, **journal.UNSTORED))
+        return self._lines(org, {"org": org, **journal.UNSTORED}, since)
 
     def settled(self, org: str, request_ids: Collection[str], since: int) -> dict[str, Usage]:
         """Return what the journal says of the settlements of a few requests, by their ids; users stay pseudonyms.

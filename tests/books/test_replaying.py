@@ -8,12 +8,12 @@ import pytest
 
 from functions import replaying
 from functions.drain import drain
-from shared.core import events, journal
+from shared.core import events, journal, limits
 from shared.core.journal import Reservation
 from shared.core.limits import Standing
 from shared.core.shares import Share
 from shared.edge.admission import Admission, Ask, Grant, connect
-from shared.edge.counters import Counters
+from shared.edge.counters import Counters, Mark
 from tests.books.rig import CLOSURE, ORG, Paper, always, settle
 from tests.books.till import MODELS, PAYING, SHARED
 from tests.fakes.books import DAY, NOON
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 HELD = Reservation("r1", ORG, DAY, 900, NOON, "acme-k1", "ann", "red", "a", {"m": 900, "n": 700})
 EVERYBODY = [1, 2, 3, 4, 5, 6, 7]
 MARK = "5"
+CLOSED = Mark(CLOSURE, MARK)
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def settled(admission: Admission, cost: int) -> None:
 def test_a_reservation_is_put_back_once(counters: Counters, store: redis.Redis, admission: Admission) -> None:
     """In every period and for each model its own; its settlement then frees it, and charges what it cost."""
     for _ in range(2):
-        assert counters.hold(ORG, MARK, HELD, EVERYBODY)
+        assert counters.hold(ORG, CLOSED, HELD, EVERYBODY)
     assert reserved(store) == {f"r:d:{DAY}": "900", f"r:m:{DAY[:7]}": "900", "r:t": "900"}
     assert [reserved(store, f"model:{name}")["r:t"] for name in "mn"] == ["900", "700"]
     settled(admission, 40)
@@ -72,10 +73,30 @@ def test_a_reservation_is_put_back_once(counters: Counters, store: redis.Redis, 
     assert (reserved(store, "model:m"), reserved(store, "model:n")["c:t"]) == ({}, "40")
 
 
+def test_an_endpoint_pays_nothing_and_is_in_nobodys_way(
+    counters: Counters, store: redis.Redis, ledger: Ledger, admission: Admission
+) -> None:
+    """The gateway numbers its scopes with that of the endpoint among them: what is put back is numbered the same."""
+    ledger.begin(ORG, NOON)
+    held = HELD._replace(endpoint="route")
+    assert replaying.hold(replaying.Known({}, {"r1": held}, set()), ORG, CLOSED, counters, ledger) == [held]
+    place = f"{{{ORG}}}:spend:class:route:acme-k1"
+    assert not store.exists(place)
+    assert reserved(store, "model:n")["r:t"] == "700"
+    ask = Ask(ORG, limits.scopes(ORG, "acme-k1", "ann", "red", "a", endpoint="route"), "r1", 1, MODELS)
+    grant = Grant(Standing(0, 0, 0), Standing(0, 0, 0), 900, budgeted=True, day=DAY, month=DAY[:7])
+    shares = [Share(40, 1, 1, 1, 0, "n")]
+    admission.settle(ask, grant, 40, {**PAYING, "outcome": "ok", "prompt": 1, "completion": 1, "models": shares})
+    left = {name for scope in held.scopes for name in reserved(store, scope) if name.startswith("r:")}
+    assert left == set()
+    assert reserved(store, "model:n")["c:t"] == "40"
+    assert "c:t" not in reserved(store, "model:m")
+
+
 def test_what_is_settled_is_not_reserved_again(counters: Counters, store: redis.Redis, admission: Admission) -> None:
     """Its own gateway was quicker."""
     settled(admission, 40)
-    assert counters.hold(ORG, MARK, HELD, EVERYBODY)
+    assert counters.hold(ORG, CLOSED, HELD, EVERYBODY)
     assert "r:t" not in reserved(store)
     assert not store.zcard(f"{{{ORG}}}:holds")
 
@@ -83,9 +104,9 @@ def test_what_is_settled_is_not_reserved_again(counters: Counters, store: redis.
 def test_nothing_is_put_back_when_the_closure_is_over(counters: Counters, store: redis.Redis) -> None:
     """Or when another has begun: who slept through it may not reserve for good."""
     for mark in ("4", ""):
-        assert not counters.hold(ORG, mark, HELD, EVERYBODY)
+        assert not counters.hold(ORG, Mark(CLOSURE, mark), HELD, EVERYBODY)
     store.delete(CLOSURE)
-    assert not counters.hold(ORG, MARK, HELD, EVERYBODY)
+    assert not counters.hold(ORG, CLOSED, HELD, EVERYBODY)
     assert reserved(store) == {}
 
 
@@ -101,7 +122,7 @@ def test_who_was_charged_for_time_that_ran_out_is_not_charged_twice(
     store.flushall()
     store.set(CLOSURE, MARK)
     known = replaying.Known({}, {"r1": HELD}, set())
-    assert replaying.hold(known, ORG, MARK, counters, ledger)
+    assert replaying.hold(known, ORG, CLOSED, counters, ledger) == []
     assert reserved(store) == {}
     for scope, cost in (("team:red", 900), ("model:m", 900), ("model:n", 700)):
         store.hset(f"{{{ORG}}}:spend:{scope}", "c:t", cost)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.books.loss import agreed, keeper, reopen
+from tests.books.loss import LOG_MS, agreed, keeper, reopen
 from tests.books.rig import ORG, Death, Paper, always, deaths, mortal
-from tests.books.till import COST, LEASE
+from tests.books.till import COST, LEASE, WORST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import redis
 
     from functions.books import Books
-    from shared.core.events import Usage
     from shared.edge.ledger import Ledger
     from tests.books.till import Till
 
@@ -30,7 +29,7 @@ class Counting(Paper):
 
     searched = 0
 
-    def unstored(self, org: str, since: int) -> Iterator[Usage]:
+    def unstored(self, org: str, since: int) -> Iterator[Any]:
         """Search it."""
         self.searched += 1
         return super().unstored(org, since)
@@ -107,23 +106,107 @@ def test_a_line_that_comes_late_is_found(store: redis.Redis, ledger: Ledger, til
     assert agreed(kept, store) == 2 * COST
 
 
+def reserved(store: redis.Redis) -> int:
+    """What the team has reserved."""
+    return int(str(store.hget(f"{{{ORG}}}:spend:team:red", "r:t") or 0))
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_who_died_in_the_midst_of_it_is_charged_at_worst(
+    store: redis.Redis, ledger: Ledger, till: Till, *, late: bool
+) -> None:
+    """When its time has run out, once; until then the budget holds it like any other."""
+    kept = keeping(store, ledger, till, SERVES)
+    for _ in range(2):
+        till.unstored(dies=True)
+        till.unstored()
+    if late:
+        time.sleep(LEASE + 0.01)
+    kept.keep(ORG, always)
+    assert reserved(store) == (0 if late else 2 * WORST)
+    for _ in range(3):
+        time.sleep(LEASE / 2)
+        kept.keep(ORG, always)
+    assert agreed(kept, store) == 3 * COST + 2 * WORST
+    [charged] = [line for line in kept.say.__self__ if line.get("reaped")]  # type: ignore[attr-defined]
+    assert charged["reaped"] == 2
+
+
+def test_nothing_is_called_whole_while_such_a_charge_is_due(store: redis.Redis, ledger: Ledger, till: Till) -> None:
+    """Or a flush between the two would have it forgotten: the log is not read for what was long before."""
+    kept = keeping(store, ledger, till, SERVES)
+    till.unstored(dies=True)
+    time.sleep(LEASE + LOG_MS / 1000 + 0.01)
+    before = ledger.cursor(ORG)
+    kept.keep(ORG, always)
+    due = ledger.cursor(ORG)
+    kept.keep(ORG, always)
+    done = ledger.cursor(ORG)
+    assert before is not None
+    assert due is not None
+    assert done is not None
+    assert before.whole == due.whole < done.whole
+    assert agreed(kept, store) == COST + WORST
+
+
+def test_one_that_had_not_died_is_charged_what_it_cost(store: redis.Redis, ledger: Ledger, till: Till) -> None:
+    """The log was late with it, and it was charged at worst meanwhile: corrected."""
+    kept = keeping(store, ledger, till, SERVES)
+    till.unstored()
+    line = till.paper.written.pop()
+    kept.keep(ORG, always)
+    time.sleep(LEASE + 0.01)
+    kept.keep(ORG, always)
+    assert agreed(kept, store) == COST + WORST
+    till.paper.written.append(line)
+    kept.keep(ORG, always)
+    assert agreed(kept, store) == 2 * COST
+
+
+def test_one_that_goes_on_settles_what_is_held_for_it(store: redis.Redis, ledger: Ledger, till: Till) -> None:
+    """The store is back before it ends, and the books have found that it was begun."""
+    kept = keeping(store, ledger, till, SERVES)
+    kept.keep(ORG, always)
+
+    class Slow(Paper):
+        def unstored(self, org: str, since: int) -> Iterator[Any]:
+            return (line for line in till.paper.unstored(org, since) if not hasattr(line, "cost"))
+
+    settle = till.admission.settle
+    held: list[int] = []
+
+    def late(*how: Any) -> bool:
+        kept._replace(log=Slow()).keep(ORG, always)
+        held.append(reserved(store))
+        return settle(*how)
+
+    till.admission.settle = late  # type: ignore[method-assign,assignment]
+    till.unstored(settled=True)
+    assert held == [WORST]
+    kept.keep(ORG, always)
+    assert agreed(kept, store) == 2 * COST
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_flush_loses_nothing_of_it(store: redis.Redis, ledger: Ledger, till: Till, when: str) -> None:
     """Before it is found, and after it."""
     kept = keeping(store, ledger, till, SERVES)
     till.unstored()
+    till.unstored(dies=True)
     if when == "after":
         kept.keep(ORG, always)
     store.flushall()
     reopen(kept)
+    time.sleep(LEASE + 0.01)
     for _ in range(2):
         kept.keep(ORG, always)
-        assert agreed(kept, store) == 2 * COST
+        assert agreed(kept, store) == 2 * COST + WORST
 
 
 def test_whatever_dies_it_is_booked_once(store: redis.Redis, ledger: Ledger, till: Till) -> None:
     """At every call of the store and the ledger."""
     kept = keeping(store, ledger, till, SERVES)
+    till.unstored(dies=True)
     served = 0
 
     def attempt(death: Death) -> None:
@@ -135,7 +218,9 @@ def test_whatever_dies_it_is_booked_once(store: redis.Redis, ledger: Ledger, til
 
     for _ in deaths(attempt):
         kept.keep(ORG, always)
-        assert agreed(kept, store) == (1 + served) * COST
+    time.sleep(LEASE + 0.01)
+    kept.keep(ORG, always)
+    assert agreed(kept, store) == (1 + served) * COST + WORST
 
 
 def test_a_search_goes_on_where_time_was_up(store: redis.Redis, ledger: Ledger, till: Till) -> None:

@@ -63,12 +63,17 @@ class Till(NamedTuple):
             return False
         return True
 
-    def unstored(self, *, admitted: bool = False, settled: bool = False) -> None:
+    def unstored(self, *, admitted: bool = False, settled: bool = False, dies: bool = False) -> None:
         """Serve one without the store, which may have `admitted` it without an answer, or have been back in the end."""
         ask = Ask(ORG, SHARED, f"r{next(_NUMBER)}", LEASE, MODELS)
         grant = unstored(ask, int(self.admission._clock() * 1000))
         if admitted:
             self._admit(ask)
+        ends = int((self.admission._clock() + LEASE) * 1000)
+        held: dict[str, Any] = {"held": grant.held, "models": {"m": WORST, "n": SPARE}, "ends": ends}
+        self.paper.written.append(journal.reserved(PAYING, ask.request_id, grant.day, **held, stored=grant.stored))
+        if dies:
+            return
         self.paper.written.append(journal.used(USED, ask.request_id, grant.day, COST, stored=grant.stored))
         if settled:
             self.admission.settle(ask, grant, COST, USED)

@@ -12,7 +12,7 @@ import pytest
 from shared.core import events, journal
 from shared.core.pricing import NANO
 from tests.fakes.line import Line
-from tests.functions.plane.rig import KEY, chunk, encoded, item
+from tests.functions.plane.rig import KEY, chunk, encoded, item, well
 from tests.functions.plane.test_gateway import refused
 from tests.functions.plane.test_journal import written
 from tests.functions.plane.test_money import COST, SPEND
@@ -70,6 +70,35 @@ def test_a_stopped_store_stops_nobody_who_wants_to_be_served(far: Rig, line: Lin
         assert other.headers["retry-after"] == "1"
     assert len(far.upstream.requests) == 1
     assert len(written(far, events.USAGE)) == 1
+
+
+def test_it_is_written_down_before_a_provider_hears_of_it(far: Rig, line: Line) -> None:
+    """At worst, and more for a further try that may be billed as well: should the process die, that is charged."""
+    far.aws.item = item()
+    far.chat()
+    assert not written(far, events.RESERVED)
+    line.stop()
+    far.gateway.admission.drop()
+    before: list[int] = []
+
+    def note(wire: Wire, request: Request) -> None:
+        before.append(len(written(far, events.RESERVED)))
+        wire.close() if len(before) == 1 else well(wire, request)
+
+    far.upstream.default = note
+    assert far.chat(stream=False, fields={"max_tokens": 10}, identity=SERVE).status == 200
+    first, second = written(far, events.RESERVED)
+    assert before == [1, 2]
+    assert (first["stored"], second["stored"], first["key"]) == ("no", "no", KEY)
+    assert second["held"] == 2 * first["held"] > 0
+
+
+def test_what_costs_nothing_is_not_written_down(far: Rig, line: Line) -> None:
+    """The lists of models, say."""
+    line.stop()
+    far.gateway.admission.drop()
+    assert far.call("GET", "/v1/models", identity=SERVE).status == 200
+    assert not written(far, events.RESERVED)
 
 
 def test_with_the_store_nothing_is_marked_and_every_limit_holds(far: Rig) -> None:

@@ -36,9 +36,9 @@ PAYING = {"org": "acme", "key": "acme-k1", "user": "", "team": "red", "alias": "
 NOW = 1_795_262_400_000
 
 
-def reserved(number: int, org: str = "acme") -> str:
+def reserved(number: int, org: str = "acme", **more: bool) -> str:
     """A line that says what a request holds."""
-    held: dict[str, Any] = {"held": number, "models": {"m": number}, "ends": NOW}
+    held: dict[str, Any] = {"held": number, "models": {"m": number}, "ends": NOW, **more}
     return json.dumps(journal.reserved({**PAYING, "org": org}, f"r{number}", "2026-11-21", **held))
 
 
@@ -121,12 +121,13 @@ def test_what_the_store_did_not_hear_of_is_found(running: tuple[Emulator, Deploy
     booked = {"event": events.USAGE, **PAYING, "org": "away", "outcome": "ok", "models": ()}
     with shipping(emulator.endpoint, log_groups(deployment)) as take:
         for number in (1, 2, 3):
-            line = journal.used(booked, f"u{number}", "2026-11-21", number, stored=number != 2)
-            take(name, json.dumps(line))
+            stored = number != 2
+            take(name, reserved(number, "away", stored=stored))
+            take(name, json.dumps(journal.used(booked, f"r{number}", "2026-11-21", number, stored=stored)))
     aws = Aws(LOGS, AwsSettings(REGION, emulator.endpoint), lambda: sigv4.Credentials(*roles(running)["budgets"][2]))
-    found = [(used.request_id, used.cost) for used in Log(aws, group, print).unstored("away", 0)]
+    found = [(line.request_id, type(line)) for line in Log(aws, group, print).unstored("away", 0)]
     aws.drop()
-    assert found == [("u2", 2)]
+    assert found == [("r2", journal.Reservation), ("r2", events.Usage)]
 
 
 def test_nobody_else_may_read_it(running: tuple[Emulator, Deployment], log: object) -> None:
