@@ -100,7 +100,7 @@ def test_a_body_that_is_too_large_is_left(upstream: Upstream, monkeypatch: pytes
                 wire.send(pieces(bytes(10_000)))
 
     upstream.default = endless
-    with pytest.raises(UpstreamError), Http().post(request(upstream), 10) as answer:
+    with pytest.raises(UpstreamError, match="longer than 50000 bytes"), Http().post(request(upstream), 10) as answer:
         answer.whole(limit=50_000)
     with Http().post(request(upstream), 10) as answer:
         assert len(answer.start_of(limit=20_000)) <= 30_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -123,6 +124,17 @@ def test_passwords_are_the_same_however_they_are_typed() -> None:
     for refused in ("", "x" * 1025):
         with pytest.raises(ValueError, match="1 to 1024"):
             passwords.hashed(refused)
+
+
+def test_who_is_not_there_takes_as_long(desk: Desk) -> None:
+    """Or the time of an answer would tell who is."""
+
+    def took(user: str) -> float:
+        began = time.process_time()
+        assert desk.log_in(user, "wrong").status == 400
+        return time.process_time() - began
+
+    assert min(took("nobody") for _ in range(3)) > min(took("alice") for _ in range(3)) / 3
 
 
 def test_guessing_is_slow(desk: Desk) -> None:
