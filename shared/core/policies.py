@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PERIODS = ("daily", "monthly", "total")
+TIER_EDITS = 1_000_000  # more than a tier ever sees; the scripts count exactly up to 2**53
 
 
 def key_policy(
@@ -19,7 +20,8 @@ def key_policy(
 ) -> tuple[int, dict[str, str | int]]:
     """Return version and fields of a key's policy; `edited` is the record `tier#<name>` of its tier, if there is one.
 
-    Every edit of either record raises the sum of their versions, so that the newest state of both wins in Valkey.
+    Every edit of either record raises it, and one of the key above all of the tier's, for it may move the key to a tier
+    that was edited less often: so the newest state of both wins in Valkey.
     """
     preset = resolve(tiers[record["tier"]], (edited or {}).get("limits") or {})
     who: dict[str, str | int] = {}
@@ -31,7 +33,8 @@ def key_policy(
             "secret_before": keys.mark(record.get("previous_hash") or ""),
             "secret_until": int(record.get("previous_until") or 0),
         }
-    return int(record["version"]) + int((edited or {}).get("version", 0)), {**policy(record, preset), **who}
+    version = int(record["version"]) * TIER_EDITS + int((edited or {}).get("version", 0))
+    return version, {**policy(record, preset), **who}
 
 
 def endpoint_policy(name: str, record: Mapping[str, Any]) -> dict[str, str | int]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.core.catalog import Tier
-from shared.core.policies import key_policy, policy
+from shared.core.policies import TIER_EDITS, key_policy, policy
 
 
 def test_a_keys_own_limits_lie_over_its_tier() -> None:
@@ -55,6 +55,6 @@ def test_an_edited_tier_is_newer_than_the_catalog_and_older_than_the_keys_own_wo
     record = {"tier": "pro", "version": 3, "limits": {"concurrency": 1}}
     edited = {"version": 2, "limits": {"requests_per_minute": 9, "concurrency": 8}}
     version, fields = key_policy(record, tiers, edited)
-    assert (version, fields["rpm"], fields["concurrency"]) == (5, 9, 1)
-    assert key_policy(record, tiers, None)[0] == 3
+    assert (version, fields["rpm"], fields["concurrency"]) == (3 * TIER_EDITS + 2, 9, 1)
+    assert key_policy(record, tiers, None)[0] == 3 * TIER_EDITS
     assert key_policy(record, tiers, None)[1]["rpm"] == 600

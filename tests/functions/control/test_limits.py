@@ -78,6 +78,20 @@ def test_a_tier_is_edited_without_a_deployment(house: House) -> None:
     assert house.admitted(plain["id"], "r-2") == 10
 
 
+def test_a_key_may_move_to_a_tier_that_was_edited_less_often(house: House) -> None:
+    """What is done to it from then on reaches the store: its new limits, and its revocation."""
+    key = house.make()
+    for limit in (3, 4, 5):
+        house.call("PUT", "/admin/limits/tier:free", {"requests_per_minute": limit})
+    assert house.admitted(key["id"], "r-1") == 5
+    assert house.call("PATCH", f"/admin/keys/{key['id']}", {"tier": "pro"}).status == 200
+    assert house.admitted(key["id"], "r-2") == 600
+    assert house.call("DELETE", f"/admin/keys/{key['id']}").status == 200
+    refusal = house.refusal(key["id"], "r-3")
+    assert refusal is not None
+    assert refusal.status == 401
+
+
 def test_puts_on_top_of_the_version_that_was_read(house: House) -> None:
     """Also where there was no record before: that is version 0."""
     assert house.call("GET", "/admin/budgets/org").body["version"] == 0
