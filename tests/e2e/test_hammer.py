@@ -25,7 +25,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, guarded: int) -> Iterator[Wo
 
 
 @pytest.mark.xdist_group("hammer")
-@pytest.mark.parametrize("plan", [rounds.CALM, rounds.TIGHT, rounds.FLUSHED], ids=lambda plan: plan.name)
+@pytest.mark.parametrize("plan", [rounds.CALM, rounds.TIGHT, rounds.MODELS, rounds.FLUSHED], ids=lambda plan: plan.name)
 def test_the_money_is_right(world: World, plan: rounds.Plan) -> None:
     """Sixteen clients and one budget: see `hammer/verdict.py`. Without faults nearly all of a dollar can be spent."""
     found = rounds.struck(world, plan, SEED)

@@ -24,6 +24,7 @@ PLANS = (
     rounds.WILD,
     rounds.TIGHT,
     rounds.SEVERAL,
+    rounds.MODELS,
     rounds.WILD_AND_TIGHT,
     rounds.FLUSHED,
     rounds.FLUSHED_AND_ALONE,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import httpx2
 
+from tests.e2e.hammer.world import ANY, MODELS
 from tests.e2e.stack import PRICED
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ NO_MONEY: Final = "insufficient_quota"
 UNHEARD: Final = -1  # hang up before anything is answered
 CHAT: Final = "/v1/chat/completions"
 ENSEMBLE: Final = "/api/ai/ensemble"
-MEMBERS: Final = (PRICED, "gpt-5.4-mini", "gpt-5.4-nano")
+MEMBERS: Final = (PRICED, *MODELS[:2])
 SHARES: Final = {
     "plain": 36, "several": 8, "hang_up": 14, "refused": 10, "broken": 14, "cut": 10, "slow": 4, "hang": 4,
 }  # fmt: skip
@@ -141,6 +142,12 @@ def wild(rng: random.Random) -> Deed:
         case _:
             pass
     return _deed(rng, most, knobs, stream=stream)._replace(hang_up=hang_up, fit=rng.random() < 0.2)
+
+
+def any_of_three(rng: random.Random) -> Deed:
+    """Draw a request for an alias, whose models fail and are slow."""
+    deed = wild(rng)
+    return deed._replace(body={**deed.body, "model": ANY}) if deed.path == CHAT else any_of_three(rng)
 
 
 def several(rng: random.Random) -> Deed:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from shared.core.pricing import NANO
 from tests.e2e.hammer import chaos, clients, verdict
 from tests.e2e.hammer.world import BOOKS, LONGEST_LEASE
+from tests.e2e.hammer.world import MODELS as THREE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,7 @@ class Plan(NamedTuple):
     """A round: what clients ask for, how many dollars they share, for how long, and what else happens.
 
     `refusals` for want of money in a row end a client; `flush` is the second in which Valkey loses all that it has.
+    With `each` every model may spend no more than so many dollars.
     Without `hurried` the books are kept each minute, as deployed, and not each second besides.
     """
 
@@ -42,6 +44,7 @@ class Plan(NamedTuple):
     refusals: int = NEVER
     flush: float = 0.0
     hurried: bool = True
+    each: str = "0"
 
 
 CALM: Final = Plan("calm", clients.calm, "1", 60, refusals=3)
@@ -49,6 +52,7 @@ TIGHT: Final = Plan("tight", clients.calm, "0.02", 60, refusals=3)  # below 16 o
 SEVERAL: Final = Plan("several", clients.several, "0.05", 60, refusals=3)
 WILD: Final = Plan("wild", clients.wild, "1", 10, faults=True)
 WILD_AND_TIGHT: Final = Plan("wild and tight", clients.wild, "0.05", 10, faults=True)
+MODELS: Final = Plan("models", clients.any_of_three, "1", 8, faults=True, each="0.02")
 FLUSHED: Final = Plan("flushed", clients.wild, "0.5", 14, faults=True, flush=4)
 FLUSHED_AND_ALONE: Final = Plan("flushed, alone", clients.wild, "1", 80, faults=True, flush=4, hurried=False)
 
@@ -63,6 +67,8 @@ def struck(world: World, plan: Plan, seed: str) -> Round:
     world.provider.delete("/_calls")
     world.provider.post("/_knobs", json={"keep_body": True, "chunk_gap_ms": PACE_MS})
     made, nano = world.key(plan.budget), int(Decimal(plan.budget) * NANO)
+    each = int(Decimal(plan.each) * NANO)
+    limits = {model: world.limit(model, each) for model in (THREE if each else ())}
     stop = threading.Event()
     crowd = [
         clients.Client(world.stack.base_url, made["key"], _drawing(plan, f"{seed} {number}"), stop, plan.refusals)
@@ -70,6 +76,9 @@ def struck(world: World, plan: Plan, seed: str) -> Round:
     ]
     with ExitStack() as around:
         around.enter_context(chaos.Watch(world, f"key:{made['id']}", nano).demon)
+        for model, limit in limits.items():
+            around.callback(world.unlimit, model)
+            around.enter_context(chaos.Watch(world, f"model:{model}", limit).demon)
         if plan.hurried:
             around.enter_context(chaos.Demon(world.keep_books, lambda: BOOKS_EVERY))
         if plan.faults:
@@ -83,6 +92,7 @@ def struck(world: World, plan: Plan, seed: str) -> Round:
     outcomes = [outcome for client in crowd for outcome in client.outcomes]
     found = verdict.gathered(world, made["id"], nano, outcomes)
     verdict.judge(world, found)
+    verdict.judge_models(world, {model: (limit - each, limit) for model, limit in limits.items()})
     return found
 
 

@@ -35,6 +35,14 @@ def spent(calls: Iterable[dict[str, Any]]) -> dict[str, int]:
     return dict(found)
 
 
+def by_model(calls: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """Nano-dollars by the provider's name of the model."""
+    found: dict[str, int] = defaultdict(int)
+    for call in calls:
+        found[call["model"]] += cost(call)
+    return dict(found)
+
+
 def _first_word(call: dict[str, Any]) -> str:
     """Return the tag of a call for an ensemble, which passes on nothing but what is said."""
     said: str = json.loads(call["body"])["messages"][-1]["content"]

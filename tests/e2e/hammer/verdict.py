@@ -61,6 +61,20 @@ def judge(world: World, found: Round) -> None:
     _lines_agree(world, found)
 
 
+def judge_models(world: World, limits: dict[str, tuple[int, int]]) -> None:
+    """Check that each model was charged all that the provider has counted for it, and stayed within its budget.
+
+    `limits` are what it had spent before, and what it may have spent in the end.
+
+    Raises:
+        AssertionError: one was not, or has not.
+    """
+    counted = truth.by_model(world.calls())
+    for model, (before, limit) in limits.items():
+        after = world.spend(f"model:{model}").get("c:t", 0)
+        assert before + counted.get(model, 0) <= after <= limit, (model, before, counted, after, limit)
+
+
 def _every_request_is_charged(found: Round) -> None:
     """Each is charged what the provider counted, or more where not all was heard; of some only the sum is known."""
     seen = {outcome.tag: outcome for outcome in found.outcomes}

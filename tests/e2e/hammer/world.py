@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -11,6 +12,7 @@ import redis
 
 from cdk.local.functions import STREAM_SECONDS
 from functions import budgets
+from shared.core.pricing import usd
 from shared.edge.admission import Admission, connect
 from tests.e2e import stack
 from tests.e2e.trace import environments
@@ -25,6 +27,9 @@ ORG: Final = "default"
 LONGEST_ANSWER: Final = 5  # seconds that an invocation of the gateway may last here
 LONGEST_LEASE: Final = LONGEST_ANSWER + 5
 RESILIENCE: Final = "[resilience]\nbreaker_rest_seconds = 0.5\n"  # or there would soon be nobody to ask
+MODELS: Final = ("gpt-5.4-mini", "gpt-5.4-nano", "gpt-5.6-luna")
+ANY: Final = "any-of-three"  # an alias of these
+ALIAS: Final = f"[aliases.{ANY}]\nmodels = {json.dumps(MODELS)}\nhedge_seconds = 0.3\n"
 BOOKS: Final = "functions.budgets.handler"
 INVOCATION_MS: Final = 58_000
 
@@ -64,6 +69,16 @@ class World(NamedTuple):
         """Return the counters of a scope: `c:` committed and `r:` reserved, by period."""
         return {name.decode(): int(value) for name, value in self.valkey.hgetall(f"{{{ORG}}}:spend:{scope}").items()}
 
+    def limit(self, model: str, nano: int) -> int:
+        """Let a model spend so much more, in nano-dollars; return its budget, with all that it has spent before."""
+        budget = self.spend(f"model:{model}").get("c:t", 0) + nano
+        self.admin.put(f"/admin/budgets/model:{model}", json={"total_usd": usd(budget)}).raise_for_status()
+        return budget
+
+    def unlimit(self, model: str) -> None:
+        """Let a model spend whatever it likes."""
+        self.admin.put(f"/admin/budgets/model:{model}", json={}).raise_for_status()
+
     def settle_down(self, seconds: float) -> None:
         """Keep the books until nothing is held and the stream of usage is empty.
 
@@ -87,7 +102,7 @@ def running(folder: Path, guarded: int) -> Iterator[World]:
     upstream, provider = stack.start_provider(folder, guarded)
     try:
         more = {STREAM_SECONDS: str(LONGEST_ANSWER)}
-        started = stack.start(folder, folder / "state", guarded, upstream, more=more, lines=RESILIENCE)
+        started = stack.start(folder, folder / "state", guarded, upstream, more=more, lines=RESILIENCE + ALIAS)
         try:
             with _opened(started) as world:
                 yield world
