@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
-import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -175,4 +175,4 @@ class Exchange:
 
     def _identity(self) -> str:
         given = self.header(b"x-request-id") or self.header(_CUSTOM.encode())
-        return given.decode("ascii") if _SAFE.fullmatch(given) else uuid.uuid4().hex
+        return given.decode("ascii") if _SAFE.fullmatch(given) else os.urandom(16).hex()

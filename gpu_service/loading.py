@@ -26,11 +26,12 @@ class Loading(Generic[E]):
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
         self._loading: asyncio.Task[E] | None = None
         self._waiting = 0
+        self._loaded: E | None = None
 
     def start(self) -> asyncio.Task[E]:
         """Begin to load the model, once; the task raises `ModelError` if it cannot be served."""
         if self._loading is None:
-            self._loading = asyncio.get_running_loop().create_task(self._loaded())
+            self._loading = asyncio.get_running_loop().create_task(self._load_aside())
         return self._loading
 
     @property
@@ -46,8 +47,8 @@ class Loading(Generic[E]):
         Raises:
             NotReady: it takes too long, too many wait already, or it cannot be loaded.
         """
-        if self.state == "ready":
-            return self.start().result()
+        if self._loaded is not None:
+            return self._loaded
         loading = self.start()
         if not loading.done() and self._waiting >= _WAITERS:
             raise NotReady("The model is still being loaded.", retry_after=5)
@@ -65,5 +66,6 @@ class Loading(Generic[E]):
         """Stop what has not begun."""
         self._aside.shutdown(wait=False, cancel_futures=True)
 
-    async def _loaded(self) -> E:
-        return await asyncio.get_running_loop().run_in_executor(self._aside, self._load)
+    async def _load_aside(self) -> E:
+        self._loaded = await asyncio.get_running_loop().run_in_executor(self._aside, self._load)
+        return self._loaded

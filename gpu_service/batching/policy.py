@@ -53,6 +53,7 @@ class Policy:
         self.running: set[Batch] = set()
         self.tokens = 0  # in the line
         self._workers = 1 if share else workers  # that compute
+        self._budget: int | None = None
         self._numbers = itertools.count()
         self._view: dict[int, Row] = {}  # by number, the oldest first: what a batch is made of
         self._lengths: list[Row] = []  # the same, the shortest first
@@ -68,7 +69,12 @@ class Policy:
 
     @property
     def budget(self) -> int:
-        """Padded tokens of one run, if it has more than one row."""
+        """Padded tokens of one run, if it has more than one row; it changes with what is learned from a run."""
+        if self._budget is None:
+            self._budget = self._useful()
+        return self._budget
+
+    def _useful(self) -> int:
         most = self.limits.max_batch_tokens
         if not self.limits.tune:
             return most
@@ -151,6 +157,7 @@ class Policy:
         self.running.discard(batch)
         if not ran:
             return
+        self._budget = None
         self.cost.learn(batch.padded, now - batch.began, busy)
         for row in batch.rows:
             self.tuner.saw(now - row.since, now)
@@ -162,6 +169,7 @@ class Policy:
     def shrink(self) -> None:
         """Make do with half the tokens per run from now on: the device's memory did not suffice."""
         self.limits = replace(self.limits, max_batch_tokens=max(1, self.budget // 2))
+        self._budget = None
 
     def _show(self, ticket: Ticket, now: float) -> None:
         """Move one run's worth of the request's rows into the line."""
