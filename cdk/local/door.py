@@ -32,10 +32,10 @@ _ROOT: Final = Credentials(ROOT_KEY, ROOT_KEY, None)
 @asynccontextmanager
 async def serving(stack: Stack, port: int) -> AsyncIterator[str]:
     """Serve for the length of the block; gives the base URL."""
-    with stack.logs.path(LOG).open("a", buffering=1) as log:
+    with stack.logs.functions({LOG: LOG}) as log:
 
         def note(access: Access) -> None:
-            log.write(json.dumps({"time": round(time.time(), 3), **asdict(access)}) + "\n")
+            log(LOG, json.dumps({"time": round(time.time(), 3), **asdict(access)}))
 
         aws = Aws(DYNAMODB, AwsSettings(REGION, stack.parts.emulator.endpoint), lambda: _ROOT)
         front = Front(

@@ -58,6 +58,8 @@ class Journal:
             except BaseException:
                 connection.close()
                 raise
+        except sqlite3.OperationalError as error:  # a full disk, a lock: the file may be as good as ever
+            raise LocalError(f"The state file {path} cannot be used: {error}.") from error
         except sqlite3.Error as error:
             raise LocalError(_damaged(path, error)) from error
         path.chmod(0o600)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import socket
 import sys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cdk.local.child import Child
     from cdk.local.stack import Stack
 
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 INTERRUPTED: Final = 130  # as a shell reports a process that ended on Ctrl-C
 
 
@@ -41,7 +43,11 @@ def run(options: Options) -> int:
         return asyncio.run(_until_told(options))
     except LocalError as error:
         print(f"nexus: {error}", file=sys.stderr)
-        return 1
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        print(f"nexus: {error.filename or options.state_dir} cannot be written: {error.strerror}.", file=sys.stderr)
+    return 1
 
 
 async def _until_told(options: Options) -> int:

@@ -6,10 +6,11 @@ import fcntl
 import json
 import os
 import secrets
+import sys
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from cdk.local.child import LocalError
 
@@ -118,24 +119,42 @@ class Logs:
     @contextmanager
     def functions(self, names: dict[str, str]) -> Iterator[FunctionLogs]:
         """Open a log for each function; `names` maps what it is invoked by to what it is called."""
-        files = {key: self.path(name).open("a", buffering=1, errors="replace") for key, name in names.items()}
+        files = FunctionLogs(
+            {key: self.path(name).open("a", buffering=1, errors="replace") for key, name in names.items()}
+        )
         try:
-            yield FunctionLogs(files)
+            yield files
         finally:
-            for file in files.values():
-                file.close()
+            files.close()
 
 
 class FunctionLogs:
-    """Takes the lines that functions write."""
+    """Takes the lines that functions write; those that cannot be kept are dropped, which is said once."""
 
-    def __init__(self, files: dict[str, Any]) -> None:
+    def __init__(self, files: dict[str, TextIO]) -> None:
         self._files = files
+        self._told = False
 
     def __call__(self, function: str, line: str) -> None:
         """Write one line; a line that comes after the end is dropped with its process."""
         if not (file := self._files[function]).closed:
-            file.write(f"{line}\n")
+            with self._telling():
+                file.write(f"{line}\n")
+
+    def close(self) -> None:
+        """Close all of them."""
+        for file in self._files.values():
+            with self._telling():
+                file.close()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if not self._told:
+                print(f"nexus: logs cannot be written ({error.strerror}); their lines are dropped.", file=sys.stderr)
+            self._told = True
 
 
 def _damaged(path: Path, reason: object) -> str:

@@ -17,6 +17,7 @@ from cdk.local.child import LocalError
 from cdk.local.deploy import Deployment, deploy
 from cdk.local.emulator import JOURNAL, Credentials, Emulator, start
 from cdk.local.functions import Roles, Surroundings, name_of, specs
+from cdk.local.journal import Journal
 from cdk.local.made_keys import REMEMBERED_SECONDS, MadeKeys
 from cdk.local.substitutions import Place
 from cdk.local.workers import Pool
@@ -252,6 +253,12 @@ def test_a_damaged_journal_is_one_sentence_and_stays_as_it_is(tmp_path: Path) ->
     assert str(damaged) in str(refused.value)
     assert "move it away" in str(refused.value)
     assert damaged.read_bytes() == b"this is not a database" * 100
+
+
+def test_a_journal_that_cannot_be_opened_is_not_called_damaged(tmp_path: Path) -> None:
+    """It may be as good as ever, so nobody is told to move it away."""
+    with pytest.raises(LocalError, match=r"cannot be used: unable to open database file\.$"):
+        Journal.open(tmp_path / "nowhere" / JOURNAL)
 
 
 def test_it_opens_one_port_on_loopback(stack: Stack) -> None:
