@@ -145,7 +145,8 @@ class AnthropicChat(Translated):
         if not reason:
             return []
         refusal = _refusal(found)
-        return [self._answer.piece({"refusal": refusal} if refusal else {}, _finish(reason))]
+        told = self._answer.piece({"refusal": refusal} if refusal else {}, _finish(reason))
+        return [{**told, "choices": [hub.stopped_at(told["choices"][0], word(found, "stop_sequence"))]}]
 
     def _opened(self, message: dict[str, Any]) -> None:
         self._answer.id = word(message, "id") or self._answer.id
@@ -178,7 +179,8 @@ def _choice(found: dict[str, Any]) -> dict[str, Any]:
             case _:
                 pass
     finish = _finish(word(found, "stop_reason"))
-    return hub.choice(finish=finish, texts=texts, calls=calls, thoughts=thoughts, refusal=_refusal(found))
+    made = hub.choice(finish=finish, texts=texts, calls=calls, thoughts=thoughts, refusal=_refusal(found))
+    return hub.stopped_at(made, word(found, "stop_sequence"))
 
 
 def _detail(block: dict[str, Any], number: int) -> dict[str, Any]:

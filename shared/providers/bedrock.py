@@ -66,7 +66,8 @@ class BedrockChat(Translated):
         if not isinstance(message.get("content"), list):
             raise UpstreamError("The provider answered without a message.")
         self._said = usage(member(found, "usage"))
-        return self._answer.whole([_choice(message, _finish(word(found, "stopReason")))])
+        choice = _choice(message, _finish(word(found, "stopReason")))
+        return self._answer.whole([hub.stopped_at(choice, _sequence(found))])
 
     def _frame(self, frame: eventstream.Message) -> list[dict[str, Any]]:
         if frame.headers.get(":message-type", "event") != "event":
@@ -78,7 +79,8 @@ class BedrockChat(Translated):
             case "contentBlockDelta":
                 return self._delta(member(found, "delta"), found.get("contentBlockIndex"))
             case "messageStop":
-                return [self._answer.piece({}, _finish(word(found, "stopReason")))]
+                told = self._answer.piece({}, _finish(word(found, "stopReason")))
+                return [{**told, "choices": [hub.stopped_at(told["choices"][0], _sequence(found))]}]
             case "metadata":
                 self._said = usage(member(found, "usage"))
                 self._done = self._complete
@@ -138,6 +140,11 @@ def _detail(thought: dict[str, Any], number: int) -> dict[str, Any]:
         return {"type": "reasoning.encrypted", "data": data, "format": FORMAT, "index": number}
     known = {name: word(thought, name) for name in ("text", "signature") if word(thought, name)}
     return {"type": "reasoning.text", **known, "format": FORMAT, "index": number}
+
+
+def _sequence(found: dict[str, Any]) -> str:
+    """Return the sequence that ended the answer, where the model tells it."""
+    return word(member(found, "additionalModelResponseFields"), "stop_sequence")
 
 
 def _finish(reason: str) -> str:

@@ -34,11 +34,12 @@ def translated(chat: Chat, target: Target, provider: Provider) -> dict[str, Any]
     takes = _TAKES | _SAMPLING if samples else _TAKES
     translating.refuse_foreign(raw, takes | {"top_k"} if samples and _ranks(target) else takes, provider)
     system, turns = conversation(raw["messages"], provider)
+    stops = translating.stops(raw)
     inference = {
         "maxTokens": chat.max_tokens or target.max_output or None,
         "temperature": raw.get("temperature") if samples else None,
         "topP": raw.get("top_p") if samples else None,
-        "stopSequences": translating.stops(raw) or None,
+        "stopSequences": stops or None,
     }
     found = {
         "messages": turns,
@@ -47,6 +48,7 @@ def translated(chat: Chat, target: Target, provider: Provider) -> dict[str, Any]
         "toolConfig": _tools(raw, turns, provider),
         "outputConfig": _output(raw, provider),
         "serviceTier": _tier(raw, provider),
+        "additionalModelResponseFieldPaths": ["/stop_sequence"] if stops and _CLAUDE in target.model else [],
         "additionalModelRequestFields": _beside(raw, chat, target) | (_top_k(raw, target) if samples else {}),
     }
     return {name: value for name, value in found.items() if value}

@@ -114,6 +114,11 @@ def function_call(id_: str, name: str, arguments: str, **more: object) -> dict[s
     return {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}, **more}
 
 
+def stopped_at(choice: dict[str, Any], sequence: str) -> dict[str, Any]:
+    """Return a choice that tells which sequence has ended it, as vLLM does; "" if none has."""
+    return {**choice, "stop_reason": sequence} if sequence else choice
+
+
 def choice(
     *,
     index: int = 0,

@@ -74,6 +74,18 @@ def test_redacted_thoughts_are_kept() -> None:
     assert chunk["choices"][0]["delta"]["reasoning_details"] == found["reasoning_details"]
 
 
+@pytest.mark.parametrize("stream_", [False, True], ids=["whole", "streamed"])
+def test_the_sequence_that_ended_it_is_told(stream_: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """As vLLM does it; clients of this dialect are told in their own words."""
+    ended = {"stop_reason": "stop_sequence", "stop_sequence": "END"}
+    if stream_:
+        frames = [frame.replace(b'"stop_sequence": null', b'"stop_sequence": "END"') for frame in stream(Story(("x",)))]
+        told = heard(WIRE.streaming(stop=["END"]), b"".join(frames))[-1]
+    else:
+        told = completed(WIRE.adapter(stop=["END"]), json.dumps({**message(Story(("x",))), **ended}).encode())
+    assert (told["choices"][0]["stop_reason"], told["choices"][0]["finish_reason"]) == ("END", "stop")
+
+
 def test_a_refusal_says_why() -> None:
     """Whole and streamed, in the member that SDKs have for it."""
     story = Story(texts=("I",), finish="content_filter")

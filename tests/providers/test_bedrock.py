@@ -98,6 +98,18 @@ def test_the_likeliest_tokens_are_told_as_the_family_wants_it() -> None:
     assert nova["additionalModelRequestFields"] == {"inferenceConfig": {"topK": 5}}
 
 
+def test_a_claude_tells_the_sequence_that_ended_it() -> None:
+    """Where it is asked to, as the documentation shows it."""
+    assert sent(stop="END")["additionalModelResponseFieldPaths"] == ["/stop_sequence"]
+    assert "additionalModelResponseFieldPaths" not in sent("amazon.nova-2-lite-v1:0", stop="END")
+    more = {"additionalModelResponseFields": {"stop_sequence": "END"}}
+    found = completed(WIRE.adapter(), json.dumps({**whole(Story(("x",))), **more}).encode())
+    frames = stream(Story(("x",)))
+    frames[-2] = event("messageStop", {"stopReason": "stop_sequence", **more})
+    for told in (found, heard(WIRE.streaming(), b"".join(frames))[-1]):
+        assert told["choices"][0]["stop_reason"] == "END"
+
+
 @pytest.mark.parametrize("tier", ["default", "flex", "priority"])
 def test_tiers_have_the_same_names(tier: str) -> None:
     """But for the one that leaves it open."""
