@@ -43,6 +43,9 @@ class Fleet:
             "gpu_service_waiting", "Rows, or answers, in the line.", "model", read=partial(self._each, "waiting")
         )
         self.telemetry.gauge("gpu_service_generating", "Answers in slots.", "model", read=partial(self._each, "inside"))
+        self.telemetry.gauge(
+            "gpu_service_stuck_runs", "Runs that take far longer than predicted.", "model", read=self._stuck_runs
+        )
         self.telemetry.gauge("gpu_service_model_info", "What is loaded, and where it runs.", *_FACTS, read=self._facts)
         self._starting: asyncio.Task[None] | None = None
 
@@ -177,6 +180,10 @@ class Fleet:
     def _each(self, what: str) -> dict[tuple[str, ...], float]:
         found = {name: getattr(service, what, None) for name, service in self._services.items()}
         return {(name,): value for name, value in found.items() if value is not None}
+
+    def _stuck_runs(self) -> dict[tuple[str, ...], float]:
+        now = time.perf_counter()
+        return {(name,): len(service.runs.stuck(now)) for name, service in self._services.items()}
 
     def _facts(self) -> dict[tuple[str, ...], float]:
         loaded = [service.start().result() for service in self._services.values() if service.state == "ready"]

@@ -59,6 +59,8 @@ def test_a_run_that_never_ends_ends_the_process(tmp_path: Path) -> None:
             stuck = others.submit(embed, server, hanging.HANGS)
             assert server.event("stuck")["models"] == [hanging.MODEL]
             probed, refused = statuses(server), embed(server, hanging.RUNS)
+            counted = f'gpu_service_stuck_runs{{model="{hanging.MODEL}"}} 1'
+            assert counted in server.ask("GET", "/metrics").body.decode().splitlines()
             answer = stuck.result()
 
         assert probed == {503}

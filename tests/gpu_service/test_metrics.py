@@ -62,6 +62,7 @@ def test_the_service_counts_what_happened(engine: Engine) -> None:
         f'gpu_service_batch_tokens_sum{{model="{MODEL}"}} 10',
         f'gpu_service_batch_padding_efficiency_sum{{model="{MODEL}"}} 2',
         f'gpu_service_waiting{{model="{MODEL}"}} 0',
+        f'gpu_service_stuck_runs{{model="{MODEL}"}} 0',
         f'gpu_service_model_info{{{FACTS},provider="{engine.provider}",device="cpu"}} 1',
     ):
         assert line in told.splitlines()
