@@ -15,10 +15,12 @@ import os
 import statistics
 import sys
 import time
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
 import uvloop
 
 from gpu_service.batching.traces import even, poisson
@@ -29,6 +31,8 @@ from tests.gpu_service.process import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     Texts = Callable[[int], Iterator[tuple[str, int]]]
 
@@ -164,25 +168,34 @@ def _pin(process: int, cores: set[int]) -> None:
         os.sched_setaffinity(int(thread.name), cores)
 
 
-def _goodput(got: Sequence[Got], seconds: float) -> float:
-    return sum(one.tokens for one in got if one.seconds <= TARGET) / seconds
+def _goodput(day: Sequence[Got], seconds: float) -> list[float]:
+    """Give the tokens a second in time, of each phase."""
+    counts: Counter[int] = Counter()
+    for one in day:
+        counts[int(one.at // seconds)] += one.tokens if one.seconds <= TARGET else 0
+    return [counts[place] / seconds for place in range(len(PHASES))]
 
 
 def _report(found: dict[str, list[list[Got]]], seconds: float) -> None:
-    whole = seconds * len(PHASES)
-    goodput = {name: [_goodput(day, whole) for day in days] for name, days in found.items()}
-    best = max((name for name in goodput if name != OURS), key=lambda name: statistics.median(goodput[name]))
-    print(
-        f"\nTokens a second in time, medians of {len(goodput[OURS])} rounds [least to greatest]; p95 ms once settled,"
-    )
-    print(f"by phase: {', '.join(phase.name for phase in PHASES)}")
-    for name in sorted(goodput, key=lambda name: -statistics.median(goodput[name])):
-        values = goodput[name]
+    """Print tokens, and shares: of what all settings have in the same phase, so that no lucky moment outweighs."""
+    goodput = {name: [_goodput(day, seconds) for day in days] for name, days in found.items()}
+    mean = np.maximum(np.mean([*goodput.values()], axis=0), 1.0)  # by round and phase
+    tokens = {name: np.mean(days, axis=1) for name, days in goodput.items()}
+    shares = {name: np.mean(days / mean, axis=1) for name, days in goodput.items()}
+    print(f"\nMedians of {len(mean)} rounds [least to greatest]: tokens a second in time; the same as a share of what")
+    print("all settings have in a phase, phases weighing the same; and p95 in ms once settled, by phase:")
+    print(f"{', '.join(phase.name for phase in PHASES)}")
+    for name in sorted(shares, key=lambda name: -statistics.median(shares[name])):
         settled = "  ".join(f"{_p95(found[name], number, seconds):5.0f}" for number in range(len(PHASES)))
-        print(f"  {name:<16}{statistics.median(values):8.0f} [{min(values):.0f} to {max(values):.0f}]   {settled}")
-    ratios = [ours / max(theirs, 1.0) for ours, theirs in zip(goodput[OURS], goodput[best], strict=True)]
-    middle = statistics.median(ratios)
-    print(f"  {OURS} / best fixed ({best}): {middle:.2f} [{min(ratios):.2f} to {max(ratios):.2f}]")
+        print(f"  {name:<16}{_spread(tokens[name], '.0f'):>24}  {_spread(shares[name], '.2f'):>22}   {settled}")
+    for what, values in (("tokens", tokens), ("shares", shares)):
+        best = max((name for name in values if name != OURS), key=lambda name: statistics.median(values[name]))
+        ratio = values[OURS] / np.maximum(values[best], 1e-9)
+        print(f"  {OURS} / best fixed ({best}), {what}: {_spread(ratio, '.2f')}")
+
+
+def _spread(values: NDArray[np.float64], form: str) -> str:
+    return f"{np.median(values):{form}} [{values.min():{form}} to {values.max():{form}}]"
 
 
 def _p95(days: Sequence[Sequence[Got]], number: int, seconds: float) -> float:
