@@ -120,3 +120,14 @@ def test_the_cursor_never_holds_more_than_fits(
     kept.keep(ORG, always)
     assert sum(looked) >= 90
     assert max(looked) < 50
+
+
+def test_an_alias_is_told_by_the_name_that_its_budget_was_set_by(store: redis.Redis, ledger: Ledger) -> None:
+    """It is limited like a model, and counted for itself."""
+    counters, said = Counters(store), list[Any]()
+    ledger.begin(ORG, counters.now())
+    budget(store, "model:any", total=1_000)
+    settle(store, cost=600, day=counters.today(), alias="any")
+    drain(ORG, counters, ledger, always)
+    thresholds.look(ORG, counters, ledger, said.append)
+    assert [(line["scope"], line["threshold"], line["spent"]) for line in said] == [("model:any", 50, 600)]

@@ -86,6 +86,13 @@ def test_refuses_a_question_without_an_answer(house: House, query: str, param: s
     assert (reply.status, reply.error["param"]) == (400, param)
 
 
+def test_a_budget_knows_what_its_model_or_alias_has_spent(house: House) -> None:
+    """A name is either; who asked for an alias paid for it, too."""
+    spend(house, model="simulated", cost=5 * 10**9)
+    spend(house, model="m1", alias="simulated", cost=10**9)
+    assert house.call("GET", "/admin/budgets/model:simulated").body["spent"]["total_usd"] == "6.00"
+
+
 @pytest.mark.parametrize(("role", "status"), [("admin", 200), ("viewer", 200), ("developer", 200), ("service", 403)])
 def test_usage_may_be_observed_by_others(house: House, role: str, status: int) -> None:
     """It takes the permission to observe; everything else takes an administrator."""
