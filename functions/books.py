@@ -91,8 +91,10 @@ class Books(NamedTuple):
             reaped += done
         drained = Drained()
         while True:
-            some = drain(org, self.counters, self.ledger, _often(STEPS, more))
-            thresholds.look(org, self.counters, self.ledger, self.say)
+            try:
+                some = drain(org, self.counters, self.ledger, _often(STEPS, more))
+            finally:  # it empties the cursor, which may be what no step fits into any more
+                thresholds.look(org, self.counters, self.ledger, self.say)
             drained = drained.plus(some)
             if some == Drained() or not more():
                 break

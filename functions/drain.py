@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from shared.core import events, shares
 from shared.core.events import CORRECTION, EXPIRED, FIRST
+from shared.edge.aws import AwsError
 from shared.edge.booking import MOST_ITEMS, charge_key, fitting
 from shared.edge.counters import position
-from shared.edge.ledger import Booked
+from shared.edge.ledger import INVALID, Booked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from shared.edge.ledger import Cursor, Ledger
 
 _NOTHING: Final = Booked(0, "")
+_LONGEST: Final = 10_000  # characters of what is set aside
 _LOST_RACES: Final = 5  # another drains as well, and gets on with it
 
 
@@ -54,13 +56,33 @@ def drain(org: str, counters: Counters, ledger: Ledger, more: Callable[[], bool]
         if not found:
             break
         batch = _sorted(org, found, ledger)
-        if not ledger.book(org, cursor, [charge for _, charge in batch.fresh], batch.last):
+        done = _booked(org, cursor, batch, ledger)
+        if done is None:
             lost, cursor = lost + 1, _cursor(ledger, org)
             continue
+        batch = done
         counters.trim(org, batch.last)
         cursor = cursor._replace(last=batch.last)
         total = total.plus(batch.done)
     return total
+
+
+def _booked(org: str, cursor: Cursor, batch: _Batch, ledger: Ledger) -> _Batch | None:
+    """Book a batch, or none but its first charge where that is refused; return what was, None if another was quicker.
+
+    A charge that the ledger will never take is set aside, lest it stop all that come after it.
+    """
+    charges = [charge for _, charge in batch.fresh]
+    try:
+        return batch if ledger.book(org, cursor, charges, batch.last) else None
+    except AwsError as error:
+        if error.code != INVALID or not charges:
+            raise
+    event_id, charge = batch.fresh[0]
+    if len(charges) > 1:
+        return _booked(org, cursor, _Batch([(event_id, charge)], Drained(1), event_id), ledger)
+    ledger.set_aside(org, event_id, json.dumps(charge._asdict())[:_LONGEST])
+    return _booked(org, cursor, _Batch([], Drained(broken=1), event_id), ledger)
 
 
 def _cursor(ledger: Ledger, org: str) -> Cursor:
@@ -86,9 +108,9 @@ def _sorted(org: str, found: list[tuple[str, dict[str, str]]], ledger: Ledger) -
             seen[charge_key(due.request_id, due.seq)] = Booked(due.cost, due.outcome, due.models)
             fresh.append((event_id, due))
     broken = sum(charge is None for _, charge in read)
-    taken = fitting([charge for _, charge in fresh])
-    if taken == len(fresh):
-        return _Batch(fresh, Drained(taken, known, broken), read[-1][0])
+    taken = max(1, fitting([charge for _, charge in fresh]))
+    if taken >= len(fresh):
+        return _Batch(fresh, Drained(len(fresh), known, broken), read[-1][0])
     last = max((event_id for event_id, _ in read if _before(event_id, fresh[taken][0])), key=position)
     return _Batch(fresh[:taken], Drained(taken), last)  # the rest is read, and counted, again
 
@@ -128,5 +150,5 @@ def _read(org: str, event_id: str, fields: dict[str, str], ledger: Ledger) -> Us
     try:
         return events.usage(fields, org=org, at=position(event_id)[0])
     except events.BrokenEventError:
-        ledger.set_aside(org, event_id, json.dumps(fields)[:10_000])
+        ledger.set_aside(org, event_id, json.dumps(fields)[:_LONGEST])
         return None

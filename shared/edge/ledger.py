@@ -25,7 +25,9 @@ __all__ = ["START", "Booked", "Cursor", "Ledger", "Sum"]
 
 START: Final = "0-0"  # before the first event of any stream
 _MOST_KEYS: Final = 100  # of one BatchGetItem
+INVALID: Final = "ValidationException"  # code of an AwsError: this will never be taken
 _CANCELED: Final = "TransactionCanceledException"
+_TOO_LARGE: Final = "ValidationError"  # among the reasons of a transaction that was cancelled
 _CONFLICT: Final = "ConditionalCheckFailedException"
 
 
@@ -102,13 +104,14 @@ class Ledger:
         """Book `charges` and move the cursor to `last`, in one step that happens wholly or not at all.
 
         `booking.fitting` says how many one step can take. Returns False, with nothing booked, where another has moved
-        the cursor or booked one of them meanwhile: then look again.
+        the cursor or booked one of them meanwhile: then look again. Raises an AwsError of the code INVALID for what
+        can never be booked.
         """
         try:
             steps = transaction(self._table, org, charges, cursor.last, last)
             self._aws.write("TransactWriteItems", {"TransactItems": steps})
         except AwsError as error:
-            if error.code == _CANCELED:
+            if error.code == _CANCELED and _TOO_LARGE not in str(error):
                 return False
             raise
         return True

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from functions.drain import Drained, drain
+from shared.edge.aws import AwsError
 from shared.edge.counters import Counters
-from shared.edge.ledger import START
+from shared.edge.ledger import START, Ledger
 from tests.books.rig import ORG, USAGE, Death, always, deaths, mortal, settle
 from tests.fakes.books import NOON, fields
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import redis
 
-    from shared.edge.ledger import Ledger, Sum
+    from shared.core.events import Usage
+    from shared.edge.ledger import Cursor, Sum
     from tests.fakes.books import Tables
 
 
@@ -148,3 +153,55 @@ def test_a_lost_store_that_takes_a_late_settlement_for_the_first_corrects_it(
         settle(store, request_id="late", cost=40)
         drain(ORG, counters, ledger, always)
         assert (total(ledger).cost, total(ledger).requests) == (40, 1)
+
+
+class Fussy(Ledger):
+    """A ledger that takes no charge of one user, as DynamoDB takes no item that is beyond its measure."""
+
+    def book(self, org: str, cursor: Cursor, charges: Sequence[Usage], last: str) -> bool:
+        """Refuse the whole step."""
+        if any(charge.user == "poison" for charge in charges):
+            raise AwsError("dynamodb", "ValidationException", "no")
+        return super().book(org, cursor, charges, last)
+
+
+def test_a_charge_that_the_ledger_never_takes_stops_nobody(store: redis.Redis, ledger: Ledger, tables: Tables) -> None:
+    """It is set aside, for people to look at, and told; all before and behind it are booked."""
+    ledger.begin(ORG, NOON)
+    fussy = Fussy(tables.aws(), tables.name)
+    expected = settle(store, 3)
+    for _ in range(2):
+        settle(store, 1, user="poison", cost=77)
+        expected += settle(store, 4)
+    done = drain(ORG, Counters(store), fussy, always)
+    assert (done.booked, done.broken) == (11, 2)
+    assert store.xlen(USAGE) == 0
+    assert ledger.sums(ORG, "team", "t")["red"].cost == expected
+    aside = [item for item in tables.items() if item["sk"].startswith("broken#")]
+    assert [json.loads(item["fields"])["cost"] for item in aside] == [77, 77]
+
+
+def test_a_charge_that_seems_not_to_fit_is_tried_alone(
+    store: redis.Redis, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One step is what DynamoDB takes at once, and a charge cannot be divided."""
+    ledger.begin(ORG, NOON)
+    monkeypatch.setattr("functions.drain.fitting", lambda charges: 0 if charges[0].user == "large" else len(charges))
+    settle(store, 1, user="large")
+    settle(store, 2)
+    assert drain(ORG, Counters(store), ledger, always).booked == 3
+
+
+def test_a_cursor_that_is_too_large_is_an_error(store: redis.Redis, ledger: Ledger) -> None:
+    """And no race that another has won: nobody would ever hear of it."""
+
+    class Full:
+        def write(self, *_request: object) -> None:
+            raise AwsError("dynamodb", "TransactionCanceledException", "reasons [ValidationError, None]")
+
+    ledger.begin(ORG, NOON)
+    cursor = ledger.cursor(ORG)
+    assert cursor is not None
+    settle(store)
+    with pytest.raises(AwsError):
+        Ledger(Full(), "t").book(ORG, cursor, [], "1-1")  # type: ignore[arg-type]

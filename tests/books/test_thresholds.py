@@ -9,14 +9,18 @@ import pytest
 from functions import thresholds
 from functions.drain import drain
 from shared.core import events, periods
+from shared.edge.aws import AwsError
 from shared.edge.counters import Counters
 from shared.edge.ledger import Ledger
 from tests.books.rig import ORG, Death, DeathError, always, books, mortal, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import redis
+
+    from shared.core.events import Usage
+    from shared.edge.ledger import Cursor
 
     Spend = Callable[[int], list[tuple[str, str, int]]]
 
@@ -131,3 +135,24 @@ def test_an_alias_is_told_by_the_name_that_its_budget_was_set_by(store: redis.Re
     drain(ORG, counters, ledger, always)
     thresholds.look(ORG, counters, ledger, said.append)
     assert [(line["scope"], line["threshold"], line["spent"]) for line in said] == [("model:any", 50, 600)]
+
+
+def test_a_cursor_that_is_full_is_emptied(store: redis.Redis, ledger: Ledger) -> None:
+    """Though nothing can be booked because of it: the next time everything is."""
+
+    class Full(Ledger):
+        def book(self, org: str, cursor: Cursor, charges: Sequence[Usage], last: str) -> bool:
+            if len(cursor.due) > 1:
+                raise AwsError("dynamodb", "TransactionCanceledException", "reasons [ValidationError, None]")
+            return super().book(org, cursor, charges, last)
+
+    kept = books(store, Full(ledger._aws, ledger._table), [])
+    kept.keep(ORG, always)
+    counters = Counters(store)
+    settle(store)
+    drain(ORG, counters, ledger, always)
+    settle(store)
+    with pytest.raises(AwsError):
+        kept.keep(ORG, always)
+    kept.keep(ORG, always)
+    assert ledger.sums(ORG, "org", "t")[ORG].requests == 2
