@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 
 
 def main() -> int:
@@ -10,4 +12,10 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from cdk.cli.main import main as run  # noqa: PLC0415 - half a second, in which somebody may change their mind
 
-    return run()
+    try:
+        status = run()
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has seen enough, as in `nexus audit | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status

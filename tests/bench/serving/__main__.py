@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from tests.bench.serving import overload, tuning, versus
 
 
@@ -18,4 +20,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m tests.bench.serving", description=__doc__).parse_args()
     main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -128,6 +129,17 @@ command.main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=60, cwd=ROOT)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
+def test_who_has_read_enough_hears_no_more() -> None:
+    """As in `nexus local --coverage | head -1`: no traceback."""
+    command = [sys.executable, "-c", "from cdk.cli import command; raise SystemExit(command.main())"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as closed:  # noqa: PTH123 - a descriptor
+        told = [*command, "local", "--coverage"]
+        done = subprocess.run(told, stdout=closed, stderr=subprocess.PIPE, check=False, timeout=60, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_coverage_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
