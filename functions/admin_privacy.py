@@ -45,7 +45,9 @@ def _export(user_id: str) -> Response[str]:
     known = _known(visit, user_id)
     owned = [keyring.shown(record) for record in _keys(visit, user_id)]
     named = {user_id, f"user:{user_id}", *(key["id"] for key in owned), *(f"key:{key['id']}" for key in owned)}
-    held = {"user": people.shown(known), "keys": owned, "usage": _usage(visit, user_id)}
+    block = visit.control.registry.find(visit.org, f"block#user:{user_id}") or {}
+    held: dict[str, Any] = {"user": people.shown(known), "keys": owned, "usage": _usage(visit, user_id)}
+    held["block"] = {"until": block["until"], "reason": block.get("reason")} if "until" in block else None
     held["audit"] = [admin_audit.shown(line) for line in _lines(visit) if _is_of(line, user_id, named)]
     return answer({"object": "user_export", "id": user_id, **held})
 

@@ -11,6 +11,7 @@ from shared.core import body
 from shared.core.errors import BadRequest
 from shared.core.fields import typed
 from shared.core.messages import (
+    AssistantMessage,
     AudioPart,
     FilePart,
     Function,
@@ -186,7 +187,8 @@ def _unbounded(fields: ChatFields, parts: Sequence[object]) -> str:
         return "prediction"
     if fields.audio is not None or "audio" in (fields.modalities or ()):
         return "modalities"
-    return "messages" if any(type(part) in _UNBOUNDED_PARTS for part in parts) else ""
+    replayed = any(type(message) is AssistantMessage and message.audio for message in fields.messages)  # by its id
+    return "messages" if replayed or any(type(part) in _UNBOUNDED_PARTS for part in parts) else ""
 
 
 def _check_together(fields: ChatFields) -> None:

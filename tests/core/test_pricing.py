@@ -102,11 +102,13 @@ def test_what_has_no_bound_is_known(more: dict[str, object], field: str) -> None
 
 
 def test_parts_are_counted_or_named() -> None:
-    """Two images in two messages are two; a file, whose pages may be any number, has no bound."""
+    """Two images in two messages are two; a file, which may have any number of pages, has no bound, nor has speech."""
     image = {"type": "image_url", "image_url": {"url": "https://x.invalid"}}
     request: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": [image]}] * 2}
     assert (parse(json.dumps(request).encode()).images, parse(json.dumps(request).encode()).unbounded) == (2, "")
     request["messages"] = [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]
+    assert parse(json.dumps(request).encode()).unbounded == "messages"
+    request["messages"] = [{"role": "assistant", "audio": {"id": "audio_1"}}]  # minutes of speech, named by an id
     assert parse(json.dumps(request).encode()).unbounded == "messages"
 
 

@@ -121,11 +121,12 @@ def test_exports_all_that_is_held_of_a_user(house: House) -> None:
     """Record, keys and spending, without secrets, and nothing of anybody else."""
     house.call("POST", "/admin/users", {"id": "ada", "name": "Ada", "email": "ada@example.com", "password": "p" * 12})
     mine, other = house.make(user="ada", name="Ada's"), house.make(user="eve")
-    house.call("POST", "/admin/blocks", {"kind": "user", "id": "ada", "seconds": 1})
+    house.call("POST", "/admin/blocks", {"kind": "user", "id": "ada", "seconds": 1, "reason": "asked us to"})
     spend(house, user="ada", cost=10**9)
     spend(house, user="eve")
     export = house.call("GET", "/admin/users/ada/export").body
     assert export["user"]["email"] == "ada@example.com"
+    assert export["block"] == {"until": NOW + 1, "reason": "asked us to"}
     assert [key["id"] for key in export["keys"]] == [mine["id"]]
     assert [(row["day"], row["cost_usd"]) for row in export["usage"]] == [(TODAY, "1.00")]
     changes = {(line["action"], line["target"]) for line in export["audit"]}
@@ -140,6 +141,7 @@ def test_erases_a_person_and_keeps_the_sums(house: House) -> None:
     house.call("POST", "/admin/users", {"id": "ada", "name": "Lovelace", "email": "ada@example.com"})
     key = house.make(user="ada", name="laptop of Lovelace")
     spend(house, user="ada", cost=10**9)
+    house.call("POST", "/admin/blocks", {"kind": "user", "id": "ada", "seconds": 60, "reason": "left us"})
     reply = house.call("POST", "/admin/users/ada/erase")
     assert (reply.status, reply.body["keys_revoked"]) == (200, 1)
     assert house.call("GET", "/admin/users/ada").status == 404
@@ -147,6 +149,8 @@ def test_erases_a_person_and_keeps_the_sums(house: House) -> None:
     assert house.refusal(key["id"]) is not None
     assert house.policy("user:ada")["state"] == "revoked"
     assert house.call("GET", "/admin/usage?by=user").body["data"][0]["cost_usd"] == "1.00"
+    assert "left us" not in json.dumps(house.stored(), default=str)
+    assert house.call("GET", "/admin/blocks").body["data"] == []
     written = json.dumps([*house.stored(), *house.lines()], default=str)
     assert "Lovelace" not in written
     assert "example.com" not in written
