@@ -48,6 +48,16 @@ def test_a_chat_is_one_text_whole_and_streamed(strict: openai.OpenAI) -> None:
     assert [one.choices[0].finish_reason for one in chunks[:-1]][-1] == whole.choices[0].finish_reason == "length"
 
 
+def test_a_text_goes_on_as_it_did_before_there_were_chats(strict: openai.OpenAI) -> None:
+    """A text and its tokens are one prompt, which no chat could tell; with what it took."""
+    asked: dict[str, Any] = {"model": "tiny-llama", "max_tokens": 8, "temperature": 0}
+    first, second = (strict.completions.create(**asked, prompt=one) for one in ("hello", [75, 72, 79, 79, 82]))
+    assert first.choices[0].text
+    assert first.choices[0].text == second.choices[0].text
+    assert first.usage
+    assert (first.usage.completion_tokens, first.choices[0].finish_reason) == (8, "length")
+
+
 def test_moderations_have_every_category(strict: openai.OpenAI) -> None:
     """One verdict for each text, the same for the same."""
     found = strict.moderations.create(model="tiny-moderator", input=["i hate the cat", "good moon", "i hate the cat"])
