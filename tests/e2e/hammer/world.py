@@ -31,7 +31,7 @@ MODELS: Final = ("gpt-5.4-mini", "gpt-5.4-nano", "gpt-5.6-luna")
 ANY: Final = "any-of-three"  # an alias of these
 ALIAS: Final = f"[aliases.{ANY}]\nmodels = {json.dumps(MODELS)}\nhedge_seconds = 0.3\n"
 BOOKS: Final = "functions.budgets.handler"
-INVOCATION_MS: Final = 58_000
+INVOCATION_MS: Final = budgets.MIDDLE_MS  # so that it waits for no middle of its minute
 
 
 class World(NamedTuple):
