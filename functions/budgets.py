@@ -118,7 +118,7 @@ def build(environment: Mapping[str, str]) -> Clerk:
         ledger=Ledger(dynamodb, settings.ledger_table),
         directory=directory,
         log=log,
-        reap=Overdue(admission, log, lease_ms, say, known.now).reap,
+        reap=Overdue(admission, log, lease_ms, say).reap,
         replay=admission.replay,
         tell=admission.tell,
         say=say,

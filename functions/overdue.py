@@ -15,7 +15,7 @@ from shared.edge.aws import AwsError
 SEARCH_SECONDS: Final = 0.5  # after which no further request is searched for, lest the time of an invocation be up
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection, Mapping
 
     from functions.rebuilding import Say
     from shared.core.events import Usage
@@ -31,13 +31,12 @@ class Settled(Protocol):
 
 
 class Overdue(NamedTuple):
-    """Charges them; `lease_ms` is the longest that they may have lived, `now` is in epoch milliseconds."""
+    """Charges them; `lease_ms` is the longest that they may have lived."""
 
     admission: Admission
     log: Settled
     lease_ms: int
     say: Say
-    now: Callable[[], int]
 
     def reap(self, org: str, most: int) -> int:
         """Charge up to `most` of an organization; returns how many there were, of those that were searched for in time.
@@ -47,9 +46,9 @@ class Overdue(NamedTuple):
         """
         return self.admission.reap(org, most, self._told)
 
-    def _told(self, org: str, request_ids: list[str]) -> Mapping[str, Usage | None]:
+    def _told(self, org: str, request_ids: list[str], ended: int) -> Mapping[str, Usage | None]:
         found: dict[str, Usage | None] = {}
-        since, until = self.now() - 2 * self.lease_ms - MARGIN_MS, time.monotonic() + SEARCH_SECONDS
+        since, until = ended - self.lease_ms - MARGIN_MS, time.monotonic() + SEARCH_SECONDS
         try:
             for request_id in request_ids:
                 found[request_id] = self.log.settled(org, [request_id], since).get(request_id)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from shared.core.events import Usage
 
-    Told = Callable[[str, list[str]], Mapping[str, Usage | None]]
+    Told = Callable[[str, list[str], int], Mapping[str, Usage | None]]
 
 __all__ = ["Admission", "Ask", "Bound", "Further", "Grant", "Stale", "Unprojected", "Who", "connect", "unstored"]
 
@@ -136,15 +136,16 @@ class Admission:
 
         `told` is asked first what the journal says of them: what is settled there and did not reach the store, because
         it was out of reach or because the process died, is charged as it was settled. Whom it does not name waits.
+        It hears when the time of the first of them has run out, too, in epoch ms.
 
         Raises:
             StoreUnavailable: a script could not run; what it did not reach is reaped next time.
         """
         seconds, micro = self._store.call("TIME")
         now = int(seconds) * 1000 + int(micro) // 1000
-        found = self._store.call("ZRANGEBYSCORE", holds(org), "-inf", now, "LIMIT", 0, most)
-        overdue = [request_id.decode() for request_id in found]
-        known = told(org, overdue) if told and overdue else dict.fromkeys(overdue)
+        found = self._store.call("ZRANGEBYSCORE", holds(org), "-inf", now, "WITHSCORES", "LIMIT", 0, most)
+        overdue = [request_id.decode() for request_id, _ in found]
+        known = told(org, overdue, int(found[0][1])) if told and overdue else dict.fromkeys(overdue)
         return sum(self._reap(org, request_id, settled) for request_id, settled in known.items())
 
     def tell(self, org: str, scope: str, version: int, policy_fields: Mapping[str, str | int]) -> bool:

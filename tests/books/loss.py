@@ -27,7 +27,7 @@ EARLIER: Final = 3  # requests that were booked before anything happened
 def keeper(store: redis.Redis, ledger: Ledger, till: Till, *records: Mapping[str, Any]) -> Books:
     """The books, with all that the function is made of but AWS; `records` are in the directory, too."""
     gate, lease_ms = till.admission, int(LEASE * 1000)
-    overdue = Overdue(gate, till.paper, lease_ms, print, lambda: 0)
+    overdue = Overdue(gate, till.paper, lease_ms, print)
     shelf, hands = Shelf(TEAM, ANN, *records), {"reap": overdue.reap, "replay": gate.replay, "tell": gate.tell}
     return books(store, ledger, [], directory=shelf, log=till.paper, lease_ms=lease_ms, log_ms=LOG_MS, **hands)
 

@@ -14,9 +14,12 @@ from tests.books.rig import OPEN, ORG, DeathError, Paper, always
 from tests.books.till import COST, LEASE, WORST
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import redis
 
     from functions.books import Books
+    from shared.core.events import Usage
     from tests.books.till import Till
 
 
@@ -52,7 +55,7 @@ def test_a_log_that_cannot_be_read_stops_nobody(kept: Books, store: redis.Redis,
             raise AwsError("logs", "ServiceUnavailable", "burnt")
 
     said: list[Any] = []
-    overdue = Overdue(till.admission, Burnt(), int(LEASE * 1000), said.append, lambda: 0)
+    overdue = Overdue(till.admission, Burnt(), int(LEASE * 1000), said.append)
 
     def meanwhile(step: str) -> None:
         if step == "noted":
@@ -62,6 +65,32 @@ def test_a_log_that_cannot_be_read_stops_nobody(kept: Books, store: redis.Redis,
     settle_down(kept._replace(reap=overdue.reap))
     assert agreed(kept, store) == EARLIER * COST + WORST
     assert [line["event"] for line in said] == ["log_unread"]
+
+
+def test_it_is_searched_as_far_back_as_its_request_began(kept: Books, store: redis.Redis, till: Till) -> None:
+    """However long nobody has kept the books: what it cost is found, and not all that it had reserved charged."""
+    asked: list[int] = []
+
+    class Asked(Paper):
+        def settled(self, org: str, request_ids: Collection[str], since: int) -> dict[str, Usage]:
+            asked.append(since)
+            return till.paper.settled(org, request_ids, since)
+
+    def meanwhile(step: str) -> None:
+        if step == "noted":
+            raise DeathError
+
+    before = kept.counters.now()
+    till.request(meanwhile)
+    long_ago = 3_600_000
+    held: Any = store.zrange(f"{{{ORG}}}:holds", 0, -1, withscores=True)
+    for name, end in held:
+        store.zadd(f"{{{ORG}}}:holds", {name: end - long_ago})
+        store.hset(f"{{{ORG}}}:hold:{name}", "expires", int(end - long_ago))
+    assert Overdue(till.admission, Asked(), int(LEASE * 1000), print).reap(ORG, 100) == 1
+    assert asked[0] <= before - long_ago
+    kept.keep(ORG, always)
+    assert agreed(kept, store) == (EARLIER + 1) * COST
 
 
 def test_a_slow_log_is_searched_for_one_at_a_time(
@@ -77,7 +106,7 @@ def test_a_slow_log_is_searched_for_one_at_a_time(
         till.request(meanwhile)
     time.sleep(LEASE + 0.01)
     monkeypatch.setattr("functions.overdue.SEARCH_SECONDS", -1.0)
-    overdue = Overdue(till.admission, till.paper, int(LEASE * 1000), print, lambda: 0)
+    overdue = Overdue(till.admission, till.paper, int(LEASE * 1000), print)
     assert [overdue.reap(ORG, 100) for _ in range(4)] == [1, 1, 1, 0]
     kept.keep(ORG, always)
     assert agreed(kept, store) == (EARLIER + 3) * COST
