@@ -39,6 +39,7 @@ class Try(NamedTuple):
     price: Price | None
     target: str
     model: str
+    thinks: bool = False  # so what was heard of it is not all that is billed
     cancelled: bool = False  # by us, before anything of a stream had come
 
 
@@ -218,7 +219,7 @@ class Call:
         """Charge what the provider counted; if it did not, the longest prompt and what was heard, or all that is held.
 
         So it is never less than what may be billed, as far as that can be known, and no guess is above what was held.
-        A stream that was cancelled before its first chunk has cost its prompt.
+        A stream that was cancelled before its first chunk has cost its prompt; a model that thinks, perhaps all.
         """
         if one.price is None:
             return None
@@ -226,7 +227,7 @@ class Call:
         images = getattr(self.request, "images", 0)
         if not used.estimated:
             return pricing.cost(used, one.price, images)
-        if not (used.completion or one.cancelled):
+        if one.thinks or not (used.completion or one.cancelled):
             return held
         longest = self.ask.models[self.number_of(one.model)].worst.tokens
         written = longest if getattr(self.request, "caching", False) else 0

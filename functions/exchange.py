@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from functions.call import Try, price_of
+from shared.core import needs
 from shared.core.breakers import Result
 from shared.core.errors import (
     BadRequest,
@@ -247,9 +248,10 @@ def _noted(asked: Asked, call: Call, gateway: Gateway) -> Iterator[HttpRequest]:
     """Make the request; from the moment it may have arrived, its tokens count."""
     request = asked.adapter.request(asked.key)
     request = request if request.deferred else gateway.signer.complete(request)
-    price, model = price_of(asked.candidate, gateway.catalog), asked.candidate.model.name
-    call.tries.append(Try(asked.adapter, price, asked.candidate.target.model, model))
-    call.asked.append(model)
+    target, provider, model, _ = asked.candidate
+    price, thinks = price_of(asked.candidate, gateway.catalog), needs.thinks(call.request, model, provider.dialect)
+    call.tries.append(Try(asked.adapter, price, target.model, model.name, thinks))
+    call.asked.append(model.name)
     call.sent = time.perf_counter()
     try:
         yield request

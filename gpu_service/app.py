@@ -126,8 +126,7 @@ class App:
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets one envelope and the log the reason
             known = translate(error)
             if known is not error:
-                reason = "".join(traceback.format_exception_only(error)).strip()
-                event("failure", request_id=exchange.request_id, error=reason, at=_place(error))
+                event("failure", request_id=exchange.request_id, error=_name(error), at=_place(error))
             return Response(known.status, envelope(known), headers(known))
 
     def _handler(self, exchange: Exchange) -> Handler:
@@ -179,6 +178,12 @@ class App:
         told = {f"x-{phase}-ms": str(time) for phase, time in times.items()}
         known = {"x-cached-rows": str(answer.hits)}
         return Response(200, answer.body, {"content-type": "application/json", **told, **known})
+
+
+def _name(error: Exception) -> str:
+    """Name what went wrong; in the words of ONNX Runtime, which knows no texts, but no other's: they may quote one."""
+    kind = type(error)
+    return f"{kind.__name__}: {error}" if kind.__module__.startswith("onnxruntime") else kind.__name__
 
 
 def _place(error: Exception) -> list[str]:

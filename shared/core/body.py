@@ -37,12 +37,21 @@ def parse(data: bytes) -> dict[str, Any]:
         raise BadRequest("The request body must be a JSON object.")
     if too_deep(data, found, MAX_DEPTH):
         raise _too_deep()
-    for name in RESERVED & found.keys():
+    refuse(found, RESERVED)
+    return found
+
+
+def refuse(found: dict[str, Any], names: frozenset[str]) -> None:
+    """Refuse members that say what the gateway alone decides.
+
+    Raises:
+        BadRequest: there is one; `param` names it.
+    """
+    for name in names & found.keys():
         raise BadRequest(
-            f"The field '{name}' is not accepted: the gateway chooses provider, address and key. Remove it.",
+            f"The field '{name}' is not accepted: the gateway chooses model, provider, address and key. Remove it.",
             param=name,
         )
-    return found
 
 
 def _decoded(data: bytes) -> object:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 MAX_STOPS = 4
+# Upstreams that are gateways too would ask other models for them, or what has a price of its own.
+_DETOURS = frozenset({"fallbacks", "models", "plugins"})
 _BOUNDS = ("max_completion_tokens", "max_tokens")
 USUAL_TIERS = frozenset({None, "auto", "default", "flex"})  # the others cost more than the prices that are known
 _UNBOUNDED_PARTS = frozenset({AudioPart, FilePart})
@@ -133,6 +135,7 @@ def parse(data: bytes) -> Chat:
 
 def read(raw: dict[str, Any], data: bytes) -> Chat:
     """Read a request that its dialect has already taken out of `data`; raises as `parse` does."""
+    body.refuse(raw, _DETOURS)
     fields = typed(raw, ChatFields)
     _check_together(fields)
     parts = [part for message in fields.messages if type(message.content) is list for part in message.content]

@@ -10,12 +10,13 @@ from shared.core.usage import estimate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from shared.core.catalog import Capability
+    from shared.core.catalog import Capability, Model
     from shared.core.embeddings import Embeddings
     from shared.core.judgements import Judgement
 
 IMAGE_TOKENS = 1_000  # of one image, for an estimate of a prompt's length
 SPARSE_BYTES = 32  # of a body to one token, at most: a word of four Chinese characters is 24, written as escapes
+_WHEN_ASKED = frozenset({"anthropic", "bedrock"})  # dialects whose models think for who asks only, or aloud
 _DATA = "data:"
 _FIELDS: dict[str, Capability] = {"stream": "stream", "tools": "tools", "functions": "tools"}
 _FORMATS: dict[str, Capability] = {"image_url": "vision", "input_audio": "audio", "file": "files"}
@@ -68,6 +69,15 @@ def of(request: Chat | Embeddings | Judgement) -> Needs:
     native = request.native[0] if request.native_only and request.native else ""
     asked, most = tuple(_asked(request)), request.max_tokens or 0
     return Needs(asked, request.size, most, request.images, request.raw, request.native_only, native)
+
+
+def thinks(request: Chat | Embeddings | Judgement, model: Model, dialect: str) -> bool:
+    """Tell whether an answer may cost tokens that nobody sees: thoughts that are billed, and not wholly shown."""
+    if not isinstance(request, Chat) or "reasoning" not in (model.capabilities or ()):
+        return False
+    effort, thinking = request.raw.get("reasoning_effort"), request.raw.get("thinking") or {}
+    asked = effort or thinking.get("type", "disabled") != "disabled"
+    return effort != "none" and bool(asked or dialect not in _WHEN_ASKED)
 
 
 def _asked(chat: Chat) -> Iterator[Need]:

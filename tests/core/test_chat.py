@@ -212,3 +212,9 @@ def test_a_wrong_field_is_named(param: str, fields: dict[str, Any]) -> None:
 def test_a_strange_model_name_is_not_judged_here() -> None:
     """Whether a model exists is the catalog's to say."""
     assert parsed(model="gpt\u20114o\n" + "x" * 10_000).model.startswith("gpt\u20114o\n")
+
+
+@pytest.mark.parametrize("field", ["fallbacks", "models", "plugins"])
+def test_other_models_are_not_named_behind_the_gateways_back(field: str) -> None:
+    """A provider that routes by itself would ask what the caller may not use, at a price that nobody holds."""
+    assert blamed(**{field: []}) == field

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from shared.core.pricing import NANO
@@ -179,19 +180,39 @@ def test_no_further_try_is_made_that_the_budget_cannot_bear(rig: Rig, budget: An
     assert 0 < spent(rig) <= 700_000
 
 
+def break_off(wire: Wire, _request: Request) -> None:
+    """Say one word."""
+    wire.start_events()
+    wire.event(chunk("Hi"))
+    wire.end_events()
+
+
 def test_what_was_heard_of_a_broken_stream_is_charged(rig: Rig, budget: Any) -> None:
     """The longest prompt that the bytes allow, and each piece that came; never more than was held."""
     budget(NANO)
-
-    def break_off(wire: Wire, _request: Request) -> None:
-        wire.start_events()
-        wire.event(chunk("Hi"))
-        wire.end_events()
-
     rig.upstream.script = [break_off]
     rig.chat(fields={"max_tokens": 500})
     [use] = rig.usage()
     assert COST < spent(rig) < int(use["held"])
+
+
+@pytest.mark.parametrize(
+    ("effort", "whole"), [({}, True), ({"reasoning_effort": "low"}, True), ({"reasoning_effort": "none"}, False)]
+)
+def test_a_broken_stream_of_a_model_that_thinks_is_charged_whole(
+    rig: Rig,
+    budget: Any,
+    effort: dict[str, str],
+    whole: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Its thoughts are billed and not in the stream, so what was heard says too little; unless it was not to think."""
+    budget(NANO)
+    models = rig.gateway.catalog.models
+    models["gpt-4o"] = msgspec.structs.replace(models["gpt-4o"], capabilities=("stream", "reasoning"))
+    rig.upstream.script = [break_off]
+    rig.chat(fields={"max_tokens": 500, **effort})
+    [use] = rig.usage()
+    assert (spent(rig) == int(use["held"])) is whole
 
 
 def test_what_is_held_counts_as_spent(rig: Rig, budget: Any) -> None:
