@@ -174,7 +174,8 @@ class Call:
 
     def _bound(self, model: Model, catalog: Catalog, weigh: Callable[[list[Price]], Worst]) -> Bound:
         found = [price_of(one, catalog) for one in self.targets if one.model is model]
-        known = [price for price in found if price]
+        searches = self.request.searches if isinstance(self.request, Judgement) else 1
+        known = [price.for_searches(searches) for price in found if price]
         return Bound(model.name, weigh(known), model.max_output, priced=len(known) == len(found))
 
     def admitted(self, grant: Grant) -> None:

@@ -9,9 +9,15 @@ from msgspec import Meta, Struct
 from shared.core import body
 from shared.core.errors import BadRequest
 from shared.core.fields import typed
+from shared.core.wire import encode
 
 MODERATOR = "omni-moderation-latest"  # where none is asked for, as OpenAI documents it
 MAX_TEXTS = 2048
+# Cohere charges a ranking as one search for each 100 documents, and counts a document that has, with the query, more
+# than 500 tokens as several (docs.cohere.com, "How does pricing work?"). No token is shorter than a byte; half of the
+# 500 is for the query.
+SEARCH_DOCUMENTS = 100
+PIECE_BYTES = 250
 _IMAGE = "image_url"
 
 
@@ -24,6 +30,7 @@ class Judgement(Struct, frozen=True):
     count: int  # what is judged: as many verdicts come of a moderation, at most as many of a ranking
     size: int  # bytes of the body: bounds the tokens
     images: int = 0  # whose tokens it does not bound
+    searches: int = 1  # as how many requests a provider may charge it at most
 
 
 class ModerationFields(Struct):
@@ -69,6 +76,7 @@ def rerank(data: bytes) -> Judgement:
     """Read the body of `POST /v1/rerank`; raises as `moderation` does."""
     raw = body.parse(data)
     fields = typed(raw, RerankFields)
+    pieces = 0
     for place, document in enumerate(fields.documents):
         text = document.get("text") if isinstance(document, dict) else document
         if not isinstance(text, str) or not text:
@@ -76,7 +84,9 @@ def rerank(data: bytes) -> Judgement:
                 f"'documents[{place}]' must be a text, or an object with a 'text', and not empty.",
                 param=f"documents[{place}]",
             )
-    return Judgement("rerank", raw, fields.model, len(fields.documents), len(data))
+        pieces += -(-len(encode(document)) // PIECE_BYTES)
+    searches = -(-pieces // SEARCH_DOCUMENTS)
+    return Judgement("rerank", raw, fields.model, len(fields.documents), len(data), searches=searches)
 
 
 def _moderable(item: object) -> bool:

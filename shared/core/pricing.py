@@ -60,6 +60,10 @@ class Price(msgspec.Struct, frozen=True):
         """Return the rates that apply to a prompt of so many tokens."""
         return self.long if self.long and prompt > self.long_from else self.rates
 
+    def for_searches(self, searches: int) -> Price:
+        """Return the price of a request that may be charged as so many."""
+        return self if searches == 1 else msgspec.structs.replace(self, per_request=searches * self.per_request)
+
 
 Prices = dict[str, dict[str, Price]]  # by provider, then by the model's name there
 
@@ -96,7 +100,7 @@ def cost(usage: Usage, price: Price, images: int = 0) -> int:
         + usage.cache_write_long * writing_long
         + usage.completion * rates.output
     )
-    return -(-tokens // MILLION) + price.per_request + images * price.per_image
+    return -(-tokens // MILLION) + usage.searches * price.per_request + images * price.per_image
 
 
 def worst(prices: Iterable[Price], size: int, n: int = 1, images: int = 0, *, caching: bool = True) -> Worst:

@@ -18,7 +18,8 @@ class Usage(msgspec.Struct, frozen=True):
 
     `cached` is the part of `prompt` that the provider read from its own cache, `cache_write` the part that it wrote
     into it, and `cache_write_long` what of that it keeps for longer than usual, which costs more. `reasoning` is the
-    part of `completion` that was thought and not said. `estimated` is true where the provider gave no number that can
+    part of `completion` that was thought and not said. `searches` is as how many requests the provider charges it: of
+    a ranking each hundred documents may count as one. `estimated` is true where the provider gave no number that can
     be believed.
     """
 
@@ -29,6 +30,7 @@ class Usage(msgspec.Struct, frozen=True):
     estimated: bool = False
     cache_write: int = 0
     cache_write_long: int = 0
+    searches: int = 1
 
     @property
     def total(self) -> int:

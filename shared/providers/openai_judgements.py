@@ -10,7 +10,7 @@ from typing import Any
 
 from shared.core.errors import UpstreamError
 from shared.core.judgements import Judgement
-from shared.core.usage import from_openai
+from shared.core.usage import Usage, count, from_openai
 from shared.providers.openai_whole import OpenAIWhole
 
 _PATHS = {"moderation": "moderations", "rerank": "rerank"}
@@ -32,7 +32,7 @@ class OpenAIJudgements(OpenAIWhole[Judgement]):
             _check_ranking(results, self._asked.count)
         else:
             _check_moderations(results, self._asked.count)
-        self._said = from_openai(found.get("usage"))
+        self._said = from_openai(found.get("usage")) or _searched(found.get("meta"), self._asked.searches)
         known = {"id": f"{self._asked.kind}-{self._moment.request_id}", "model": self._asked.model}
         return known | {name: value for name, value in found.items() if value is not None}
 
@@ -52,6 +52,13 @@ def _check_moderations(results: list[dict[str, Any]], count: int) -> None:
         shaped = isinstance(one.get("categories"), dict) and isinstance(one.get("category_scores"), dict)
         if not isinstance(one.get("flagged"), bool) or not shaped:
             raise UpstreamError("The provider sent a verdict that does not say what it found.")
+
+
+def _searched(meta: object, most: int) -> Usage | None:
+    """Read what Cohere charges, which are no tokens; None if that is missing or more than it can be."""
+    billed = meta.get("billed_units") if isinstance(meta, dict) else None
+    searches = count(billed.get("search_units")) if isinstance(billed, dict) else None
+    return Usage(searches=searches) if searches is not None and searches <= most else None
 
 
 def _finite(score: object) -> bool:

@@ -57,3 +57,20 @@ def test_what_cannot_be_ranked_is_named(fields: Any, param: str) -> None:
     with pytest.raises(BadRequest) as refused:
         rerank(**fields)
     assert refused.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("documents", "searches"),
+    [
+        (["a"], 1),
+        (["a"] * 100, 1),
+        (["a"] * 101, 2),
+        (["a" * 240] * 100, 1),
+        (["a" * 600] * 100, 3),
+        ([{"text": "a", "title": "b" * 600}] * 40, 2),
+    ],
+)
+def test_a_long_ranking_may_be_charged_as_several(documents: list[Any], searches: int) -> None:
+    """Each hundred documents are a search, and a long document, all that is in it, counts as several."""
+    body = {"model": "m", "query": "q", "documents": documents}
+    assert judgements.rerank(json.dumps(body).encode()).searches == searches

@@ -129,3 +129,11 @@ def test_a_price_is_found_by_name_or_for_all_of_a_provider() -> None:
 def test_dollars_are_shown_exactly(nano: int, shown: str) -> None:
     """No exponent, no rounding, no idle zeros."""
     assert usd(nano) == shown
+
+
+def test_a_ranking_is_charged_by_its_searches() -> None:
+    """At worst as many as may be, and in the end as many as it took."""
+    price = Price(Rates(0, 0, 0), per_request=2_000_000)
+    assert worst([price.for_searches(3)], 100).fixed == 6_000_000
+    assert cost(Usage(searches=2), price) == 4_000_000
+    assert price.for_searches(1) is price

@@ -100,3 +100,20 @@ def test_there_is_no_stream_of_verdicts() -> None:
         with pytest.raises(UpstreamError):
             call()
     assert moderator().error(Head(503, {}), b"").status == 503
+
+
+@pytest.mark.parametrize(
+    ("meta", "usage"),
+    [
+        ({"billed_units": {"search_units": 1}}, Usage(searches=1)),
+        ({"billed_units": {"search_units": 7}}, None),
+        ({"billed_units": {"search_units": "1"}}, None),
+        ({"billed_units": []}, None),
+        (None, None),
+    ],
+)
+def test_searches_are_what_a_provider_charges(meta: Any, usage: Usage | None) -> None:
+    """Cohere counts no tokens; more searches than the documents can make are not believed, so all is charged."""
+    adapter = ranker()
+    adapter.reply(json.dumps({"results": SCORES, "meta": meta}).encode())
+    assert adapter.usage == usage or (usage is None and adapter.usage.estimated)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from shared.core.pricing import NANO
+from shared.core.pricing import NANO, Price, Rates
 from tests.functions.plane.rig import ANSWER, Context, chunk, item, well
 from tests.functions.plane.test_gateway import refused
 
@@ -229,6 +229,22 @@ def test_what_is_held_counts_as_spent(rig: Rig, budget: Any) -> None:
     assert rig.chat(stream=False, fields={"max_tokens": 30}).status == 200
     assert refusals == [429]
     assert spent(rig) == COST
+
+
+@pytest.mark.parametrize(("meta", "searches"), [({"billed_units": {"search_units": 1}}, 1), (None, 2)])
+def test_a_ranking_costs_its_searches(rig: Rig, budget: Any, meta: Any, searches: int) -> None:
+    """What the provider says it charges, and if it does not, what it may charge: that much was held."""
+    rig.gateway.catalog.prices["openai"]["verdict-1"] = Price(Rates(0, 0, 0), per_request=2_000_000)
+    documents = ["a"] * 150
+    ranked = {"results": [{"index": 0, "relevance_score": 0.5}], "meta": meta}
+    rig.upstream.script = [lambda wire, _request: wire.answer(json.dumps(ranked).encode())] * 2
+    budget(2 * 2_000_000 - 1)
+    fields = {"model": "org/rank", "query": "q", "documents": documents}
+    refused(rig.call("POST", "/v1/rerank", fields), 429, "insufficient_quota")
+    budget(2 * 2_000_000, version=2)
+    rig.valkey.delete("{default}:policy:key:default-abcdefghijkl")
+    assert rig.call("POST", "/v1/rerank", fields).status == 200
+    assert spent(rig) == searches * 2_000_000
 
 
 def test_the_list_of_models_costs_nothing(rig: Rig, budget: Any) -> None:
