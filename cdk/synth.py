@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 STACK: Final = "AiNexus"
 SOURCES: Final = ("cdk/*.py", "cdk/constructs/*.py", "shared/manifest.py", "cdk.json", "requirements.lock")
 KEPT: Final = 8  # folders of earlier states
+IDLE_SECONDS: Final = 3600.0  # who asked for a folder may read it for as long
 
 
 class SynthesisError(Exception):
@@ -105,5 +107,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _forget_oldest(parent: Path) -> None:
-    for folder in sorted(parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEPT]:
-        shutil.rmtree(folder)
+    used = {folder: folder.stat().st_mtime for folder in parent.iterdir()}
+    for folder in sorted(used, key=used.__getitem__)[:-KEPT]:
+        if used[folder] < time.time() - IDLE_SECONDS:
+            shutil.rmtree(folder)

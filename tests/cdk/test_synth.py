@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,19 @@ def test_the_second_caller_gets_the_first_ones_result(assembly: Path) -> None:
     again = synth.synthesize(Config(target="host", openai_base_url="https://openai.example/v1"))
     assert again == assembly
     assert (again / "manifest.json").stat().st_mtime_ns == made
+
+
+def test_folders_that_nobody_uses_any_more_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many states the latest stay, and whatever was asked for within the hour: somebody may be reading it."""
+    monkeypatch.setattr(synth, "BUILD", tmp_path)
+    parent = tmp_path / "synth"
+    for number in range(20):
+        (parent / str(number)).mkdir(parents=True)
+        hours = 5 if number < 10 else 0.5
+        os.utime(parent / str(number), (number, time.time() - hours * 3600 + number))
+    monkeypatch.setattr(synth, "_run", lambda _config, folder, validate: folder.mkdir())  # noqa: ARG005 - as it is called
+    made = synth.synthesize(Config(target="host"))
+    assert {folder.name for folder in parent.iterdir()} == {str(number) for number in range(10, 20)} | {made.name}
 
 
 def test_every_zip_is_found_from_the_template(assembly: Path) -> None:
@@ -101,7 +115,7 @@ def test_every_switch_off_still_obeys_the_rules(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("context", "words"),
     [
-        ({"nexus:wafe": True}, "nexus:wafe: there is no such key"),
+        ({"nexus:wafe": True}, "nexus:wafe: is not a field here; the fields are nexus:stage,"),
         ({"nexus:catalog": "shared/data/none.toml"}, "none.toml"),
     ],
 )

@@ -50,7 +50,7 @@ class Machine(RuleBasedStateMachine):
         self.booked: dict[str, int] = {}
         self.ids, self.version = count(), count(1)
         self.scopes[KEYS[0]].concurrency, self.scopes[KEYS[1]].total = 2, 60  # something to begin with
-        self.scopes[MODELS[0]].total, self.scopes[MODELS[1]].rpm = 40, 3
+        self.scopes[MODELS[0]].total, self.scopes[MODELS[1]].rpm, self.scopes[KEYS[1]].tpm = 40, 3, 20
         for name in LIMITED:
             self._project(name)
 
