@@ -66,4 +66,4 @@ def test_a_planted_bug_is_found(valkey: Valkey, bug: str) -> None:
     planted.digest = hashlib.sha1(planted.source, usedforsecurity=False).hexdigest()
 
     with pytest.raises((AssertionError, ExceptionGroup)):
-        run(valkey, admission, 400, phases=(Phase.generate,))
+        run(valkey, admission, 4000, phases=(Phase.generate,))  # nearly all are found within a hundred
