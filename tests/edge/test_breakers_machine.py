@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shared.core.breakers import Choice, Result
 from shared.core.catalog import Resilience, Tier
 from shared.core.errors import TargetsResting
 from shared.core.limits import Standing
 from shared.core.policies import policy
-from shared.edge.admission import Admission, Ask, Grant, connect
+from shared.edge.admission import Admission, Ask, Grant
 from shared.edge.report import Report
 from tests.edge.breakers_model import FAILURES, PROBE, REST, Request, Target
+from tests.edge.looking import find, run
 
 if TYPE_CHECKING:
     from cdk.local.valkey import Valkey
@@ -198,20 +197,9 @@ class Machine(RuleBasedStateMachine):
         self.client.pexpire(place, left)
 
 
-def run(valkey: Valkey, admission: Admission, examples: int, *, phases: tuple[Phase, ...] = tuple(Phase)) -> None:
-    """Have the machine look for an order of things in which the scripts and the model disagree."""
-    machine = type("Bound", (Machine,), {"admission": admission, "client": valkey.client()})
-    quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-    how = settings(
-        max_examples=examples, stateful_step_count=30, deadline=None, suppress_health_check=quiet, phases=phases,
-        database=None, derandomize=len(phases) == 1,
-    )  # fmt: skip
-    run_state_machine_as_test(machine, settings=how)
-
-
 def test_the_scripts_do_what_the_model_says(valkey: Valkey) -> None:
     """Any order of admissions, results, crashes and passing time: they never disagree."""
-    run(valkey, Admission(connect(valkey.host, valkey.port)), 40)
+    run(Machine, valkey, 40)
 
 
 PLANTED = {
@@ -232,12 +220,4 @@ PLANTED = {
 @pytest.mark.parametrize("bug", PLANTED)
 def test_a_planted_bug_is_found(valkey: Valkey, bug: str) -> None:
     """The machine is worth something: each of these slips, made on purpose, makes it disagree."""
-    script, right, wrong = PLANTED[bug]
-    admission = Admission(connect(valkey.host, valkey.port))
-    planted = getattr(admission, f"_{script}")
-    assert right.encode() in planted.source
-    planted.source = planted.source.replace(right.encode(), wrong.encode())
-    planted.digest = hashlib.sha1(planted.source, usedforsecurity=False).hexdigest()
-
-    with pytest.raises((AssertionError, ExceptionGroup)):
-        run(valkey, admission, 4000, phases=(Phase.generate,))  # nearly all are found within a hundred
+    find(Machine, valkey, *PLANTED[bug])

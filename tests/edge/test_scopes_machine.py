@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
-from shared.edge.admission import Admission, connect
+from tests.edge.looking import find, run
 from tests.edge.scopes_machine import Machine
 
 if TYPE_CHECKING:
     from cdk.local.valkey import Valkey
 
 
-def run(valkey: Valkey, admission: Admission, examples: int, *, phases: tuple[Phase, ...] = tuple(Phase)) -> None:
-    """Have the machine look for an order of things in which the scripts and the model disagree."""
-    machine = type("Bound", (Machine,), {"admission": admission, "client": valkey.client()})
-    quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-    how = settings(
-        max_examples=examples, stateful_step_count=30, deadline=None, suppress_health_check=quiet, phases=phases,
-        database=None, derandomize=len(phases) == 1,
-    )  # fmt: skip
-    run_state_machine_as_test(machine, settings=how)
-
-
 def test_the_scripts_do_what_the_model_says(valkey: Valkey) -> None:
     """Any order of admissions, settlements, top-ups, reapings, edits and passing time: they never disagree."""
-    run(valkey, Admission(connect(valkey.host, valkey.port)), 60)
+    run(Machine, valkey, 60)
 
 
 PLANTED = {
@@ -58,12 +44,4 @@ PLANTED = {
 @pytest.mark.parametrize("bug", PLANTED)
 def test_a_planted_bug_is_found(valkey: Valkey, bug: str) -> None:
     """The machine is worth something: each of these slips, made on purpose, makes it disagree."""
-    script, right, wrong = PLANTED[bug]
-    admission = Admission(connect(valkey.host, valkey.port))
-    planted = getattr(admission, f"_{script}")
-    assert right.encode() in planted.source
-    planted.source = planted.source.replace(right.encode(), wrong.encode())
-    planted.digest = hashlib.sha1(planted.source, usedforsecurity=False).hexdigest()
-
-    with pytest.raises((AssertionError, ExceptionGroup)):
-        run(valkey, admission, 4000, phases=(Phase.generate,))  # nearly all are found within a hundred
+    find(Machine, valkey, *PLANTED[bug])
