@@ -110,13 +110,7 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
 def _output(raw: dict[str, Any], most: int, target: Target, provider: Provider) -> dict[str, Any]:
     """Translate what is said of thinking, and of the form of the answer."""
     config: dict[str, Any] = {}
-    schema = translating.schema_of(raw, provider)
-    if schema == {}:
-        raise Untranslatable(
-            f"The provider '{provider.name}' promises JSON by a schema only: use type 'json_schema'.",
-            param="response_format.type",
-        )
-    if schema:
+    if schema := translating.named_schema_of(raw, provider):
         config["format"] = {"type": "json_schema", "schema": closed(schema)}
     told, effort = raw.get("thinking"), translating.effort(raw)
     if effort and not told:

@@ -104,13 +104,7 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
 
 def _output(raw: dict[str, Any], provider: Provider) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    schema = translating.schema_of(raw, provider)
-    if schema == {}:
-        raise Untranslatable(
-            f"The provider '{provider.name}' promises JSON by a schema only: use type 'json_schema'.",
-            param="response_format.type",
-        )
-    if schema:
+    if schema := translating.named_schema_of(raw, provider):
         text = wire.encode(anthropic_request.closed(schema)).decode()
         named = {"schema": text, "name": raw["response_format"]["json_schema"]["name"]}
         found["textFormat"] = {"type": "json_schema", "structure": {"jsonSchema": named}}

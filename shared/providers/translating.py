@@ -215,6 +215,21 @@ def schema_of(raw: Mapping[str, Any], provider: Provider) -> dict[str, Any] | No
     return {"description": form["description"], **schema} if form.get("description") else schema
 
 
+def named_schema_of(raw: Mapping[str, Any], provider: Provider) -> dict[str, Any] | None:
+    """Return the same for a provider that promises JSON by a schema only.
+
+    Raises:
+        BadRequest: any JSON object is wanted; and as `schema_of` does.
+    """
+    schema = schema_of(raw, provider)
+    if schema == {}:
+        raise Untranslatable(
+            f"The provider '{provider.name}' promises JSON by a schema only: use type 'json_schema'.",
+            param="response_format.type",
+        )
+    return schema
+
+
 def functions(raw: Mapping[str, Any], provider: Provider) -> list[dict[str, Any]]:
     """Return the tools that the model may use now: all of them, or those that `tool_choice` allows.
 
