@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
+import orjson
 
 from gpu_service.errors import Overloaded
 from gpu_service.tasks.answer import Answer, encode, identity
@@ -55,7 +56,7 @@ async def _line(fleet: Fleet, line: bytes) -> bytes:
         status, body = 400, envelope(BadRequest("The line is no JSON."))
     except Exception as error:  # noqa: BLE001 - whatever it is, the other lines go on
         status, body = translate(error).status, envelope(error)
-    response = {"status_code": status, "request_id": identity("req"), "body": msgspec.Raw(body)}
+    response = {"status_code": status, "request_id": identity("req"), "body": orjson.Fragment(body)}
     return encode({"id": identity("batch_req"), "custom_id": custom_id, "response": response, "error": None}) + b"\n"
 
 

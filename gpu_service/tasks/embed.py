@@ -44,8 +44,8 @@ async def embed(fleet: Fleet, data: bytes) -> Answer:
     cut = cast("Cut", options.truncate.lower())
     computed = await service.compute(inputs, lambda engine: engine.rows(inputs, cut))
     vectors = _cut(computed.results, request.dimensions)
-    wanted = _base64 if request.encoding_format == "base64" else _floats
-    listed = [{"object": "embedding", "index": index, "embedding": wanted(row)} for index, row in enumerate(vectors)]
+    written = list(map(_base64, vectors)) if request.encoding_format == "base64" else vectors
+    listed = [{"object": "embedding", "index": index, "embedding": one} for index, one in enumerate(written)]
     usage = {"prompt_tokens": computed.tokens, "total_tokens": computed.tokens}
     return Answer.of({"object": "list", "data": listed, "model": engine.manifest.name, "usage": usage}, computed)
 
@@ -78,8 +78,3 @@ def _cut(vectors: list[NDArray[np.float32]], size: int | None) -> list[NDArray[n
 
 def _base64(vector: NDArray[np.float32]) -> str:
     return binascii.b2a_base64(vector.astype("<f4", copy=False).tobytes(), newline=False).decode("ascii")
-
-
-def _floats(vector: NDArray[np.float32]) -> list[float]:
-    floats: list[float] = vector.tolist()
-    return floats

@@ -32,8 +32,9 @@ def test_the_default_encoding_and_floats_agree(client: openai.OpenAI, engine: En
     default = client.embeddings.create(model=MODEL, input=texts)
     floats = client.embeddings.create(model=MODEL, input=texts, encoding_format="float")
 
-    assert [one.embedding for one in default.data] == [one.embedding for one in floats.data]
-    assert np.allclose([one.embedding for one in default.data], engine.embed(texts).vectors, atol=1e-6)
+    ours, theirs = (np.array([one.embedding for one in found.data], np.float32) for found in (default, floats))
+    assert np.array_equal(ours, theirs)
+    assert np.allclose(ours, engine.embed(texts).vectors, atol=1e-6)
     assert default.usage.total_tokens == 4 + 9
 
 
