@@ -19,6 +19,7 @@ import functions_framework.aio
 import uvicorn
 
 from gpu_service import main
+from gpu_service.corked import Protocol
 from gpu_service.guard import check_guard
 from gpu_service.log import event
 from gpu_service.model import ModelError
@@ -126,6 +127,7 @@ def _entry() -> ASGIApp:
 def _config(front: Front, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         front,
+        http=Protocol,
         lifespan="on",
         ws="none",
         log_level="warning",
