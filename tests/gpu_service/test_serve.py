@@ -206,3 +206,12 @@ def wait_until_refused(port: int) -> None:
             return
         time.sleep(0.01)
     raise AssertionError(f"Port {port} still takes connections.")
+
+
+def test_what_is_loaded_is_out_of_the_collectors_sight() -> None:
+    """A collection would look at a hundred thousand objects of libraries; and a worker gets the GIL at once."""
+    told = "import gc, sys; from gpu_service import server; server.settle(); "
+    told += "print(gc.get_freeze_count() > 10_000, len(gc.get_objects()) < 100, sys.getswitchinterval())"
+    done = subprocess.run([sys.executable, "-c", told], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["True", "True", "0.0005"]
