@@ -7,7 +7,7 @@ import os
 import re
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from gpu_service.errors import TooSlow
 from shared.core.body import MAX_BYTES
@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _READ: Final = 64 * 1024 * 1024  # bytes that are read and thrown away, so that the client lives to see its 413
 _SAFE: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_SOON: Final = 0.1  # seconds until it is watched whether a client leaves
 _JSON: Final = {"content-type": "application/json"}
 _CUSTOM: Final = (
     "x-amzn-sagemaker-custom-attributes"  # the one header of a caller's that SageMaker passes on, both ways
@@ -43,6 +44,36 @@ class Response:
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=lambda: _JSON)
+
+
+class _Watch:
+    """Cancels the task that made it once `gone` returns; `ended_it` then, and that task may go on.
+
+    Most answers are there before the watch begins: a task costs as much as reading and writing JSON do.
+    """
+
+    def __init__(self, gone: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self.ended_it = False
+        self._gone = gone
+        self._working = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._watching: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(_SOON, self._begin)
+
+    def close(self) -> None:
+        """Watch no longer."""
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.remove_done_callback(self._end)
+            self._watching.cancel()
+        if self.ended_it:
+            self._working.uncancel()
+
+    def _begin(self) -> None:
+        self._watching = asyncio.create_task(self._gone())
+        self._watching.add_done_callback(self._end)
+
+    def _end(self, _: asyncio.Task[None]) -> None:
+        self.ended_it = self._working.cancel()
 
 
 class Exchange:
@@ -97,17 +128,15 @@ class Exchange:
         Raises:
             ClientGone: the client closed the connection.
         """
-        working, leaving = asyncio.create_task(work), asyncio.create_task(self._gone())
+        watch = _Watch(self._gone)
         try:
-            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                return working.result()
-            raise ClientGone
+            return await work
+        except asyncio.CancelledError:
+            if not watch.ended_it:
+                raise
+            raise ClientGone from None
         finally:
-            leaving.cancel()
-            if not working.done():
-                working.cancel()
-                await asyncio.wait({working})  # it gives its place back on the way out
+            watch.close()
 
     async def stream(self, events: AsyncIterator[bytes], cancel: Callable[[], None]) -> None:
         """Send server-sent events as they come; `cancel` ends them when the client leaves.

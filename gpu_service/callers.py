@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gpu_service.guard import is_open, stranger
@@ -56,6 +57,7 @@ class Callers:
         await self._identities.check(token.decode("latin-1"))
 
 
+@lru_cache
 def _is_this_machine(peer: str) -> bool:
     try:
         address = ipaddress.ip_address(peer)
