@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 HOT: Final = frozenset({"/ping", "/invocations", *PATHS})
 _LAST: Final = 1.0  # of the seconds of draining: for telling open streams that there will be no more
 _SWITCH: Final = 0.0005  # seconds; Python's own 5 ms keep a worker that needs the GIL from its next run for that long
+_GARBAGE: Final = 10_000  # new objects before a collection; Python's own 700 are those of five requests
 _KEEP_ALIVE: Final = 75  # seconds; longer than a load balancer keeps a connection, so that it is never ours that closes
 
 
@@ -126,6 +127,7 @@ def settle() -> None:
     """Keep what was loaded out of the garbage collector's sight, which finds nothing there, again and again."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_GARBAGE)
     sys.setswitchinterval(_SWITCH)
 
 
