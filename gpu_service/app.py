@@ -6,6 +6,7 @@ It never raises: functions-framework answers an exception with a second response
 from __future__ import annotations
 
 import asyncio
+import time
 import traceback
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -83,8 +84,7 @@ class App:
         try:
             response = await self._answered(exchange)
             if isinstance(response, Streamed):
-                await exchange.stream(response.events, response.cancel)
-                response = Response(200)
+                response = await self._streamed(exchange, response)
             else:
                 await exchange.respond(response)
         except ClientGone:
@@ -168,16 +168,21 @@ class App:
 
     async def _computed(self, exchange: Exchange, work: Coroutine[Any, Any, Answer | Streamed]) -> Response | Streamed:
         answer = await exchange.unless_gone(work)
-        exchange.work = answer.work
         if isinstance(answer, Streamed):
             return answer
-        times = {phase: round(seconds * 1000, 2) for phase, seconds in answer.phases.items()}
-        exchange.phases = answer.phases
-        exchange.facts |= {"rows": answer.rows, "tokens": answer.tokens, "cached": answer.hits}
-        exchange.facts |= {f"{phase}_ms": time for phase, time in times.items()}
+        times = exchange.note(answer.work, answer.phases, rows=answer.rows, tokens=answer.tokens, cached=answer.hits)
         told = {f"x-{phase}-ms": str(time) for phase, time in times.items()}
         known = {"x-cached-rows": str(answer.hits)}
         return Response(200, answer.body, {"content-type": "application/json", **told, **known})
+
+    async def _streamed(self, exchange: Exchange, answer: Streamed) -> Response:
+        try:
+            await exchange.stream(answer.events, answer.cancel)
+        finally:
+            work = answer.done()
+            phases = {"inference": time.perf_counter() - work.began}
+            exchange.note(work, phases, rows=1, tokens=work.read + work.written, cached=0)
+        return Response(200)
 
 
 def _name(error: Exception) -> str:

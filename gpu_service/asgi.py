@@ -90,7 +90,7 @@ class Exchange:
         self.peer: str | None = client[0] if (client := scope.get("client")) else None
         self.request_id = self._identity()
         self.facts: dict[str, float] = {}  # what the log shall know besides
-        self.phases: dict[str, float] = {}  # seconds of what was done
+        self.phases: Mapping[str, float] = {}  # seconds of what was done
         self.work: Work | None = None
 
     def header(self, name: bytes) -> bytes:
@@ -164,6 +164,16 @@ class Exchange:
         pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()]
         await self._send({"type": "http.response.start", "status": response.status, "headers": pairs})
         await self._send({"type": "http.response.body", "body": response.body})
+
+    def note(
+        self, work: Work, phases: Mapping[str, float], *, rows: int, tokens: int, cached: int
+    ) -> Mapping[str, float]:
+        """Keep what an answer took, for log, metrics and spans; returns the milliseconds of each phase."""
+        self.work, self.phases = work, phases
+        times = {phase: round(seconds * 1000, 2) for phase, seconds in phases.items()}
+        self.facts |= {"rows": rows, "tokens": tokens, "cached": cached}
+        self.facts |= {f"{phase}_ms": time for phase, time in times.items()}
+        return times
 
     def told(self, response: Response) -> dict[str, object]:
         """Say what the log may know of it: no content, no token."""

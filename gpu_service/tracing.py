@@ -106,7 +106,7 @@ class Tracing:
         if status >= _SERVER_ERROR:
             span.set_status(Status(StatusCode.ERROR))
         inside = set_span_in_context(span)
-        for name, (begun, ended) in _phases(exchange, clock).items():
+        for name, (begun, ended) in _phases(exchange).items():
             attributes = _generative(exchange) if name == "inference" else None
             child = self._tracer.start_span(name, context=inside, attributes=attributes, start_time=at(begun))
             child.end(at(ended))
@@ -151,8 +151,8 @@ def _generative(exchange: Exchange) -> dict[str, Any]:
     return found | {f"gpu_service.{name}": int(exchange.facts[name]) for name in ("rows", "cached") if exchange.facts}
 
 
-def _phases(exchange: Exchange, now: float) -> dict[str, tuple[float, float]]:
-    """Give when each phase began and ended; the one phase of a stream has just ended."""
+def _phases(exchange: Exchange) -> dict[str, tuple[float, float]]:
+    """Give when each phase began and ended."""
     if exchange.work is None:
         return {}
     moment = exchange.work.began
@@ -161,7 +161,7 @@ def _phases(exchange: Exchange, now: float) -> dict[str, tuple[float, float]]:
         if name in exchange.phases:
             found[name] = moment, moment + exchange.phases[name]
             moment = found[name][1]
-    return found or {"inference": (moment, now)}
+    return found
 
 
 class _Seldom(logging.Handler):

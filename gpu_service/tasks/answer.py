@@ -58,11 +58,11 @@ class Answer(NamedTuple):
 
 
 class Streamed(NamedTuple):
-    """Server-sent events as they come; `cancel` ends them early."""
+    """Server-sent events as they come; `cancel` ends them early, and `done` tells of the work so far."""
 
     events: AsyncIterator[bytes]
     cancel: Callable[[], None]
-    work: Work
+    done: Callable[[], Work]
 
 
 def check_count(count: int, engine: Engine, param: str) -> None:

@@ -113,7 +113,9 @@ async def told(job: Job, given: Options, shape: Shape) -> Answer | Streamed:
     operation, prompt = shape.whole.partition(".")[0], len(job.wish.prompt)
     work = Work(operation, head["model"], time.perf_counter(), prompt)
     if given.stream:
-        return Streamed(_events(job, given, shape, head), job.abandon, work)
+        return Streamed(
+            _events(job, given, shape, head), job.abandon, lambda: work._replace(written=len(job.sequence.tokens))
+        )
     text = []
     async for piece in job:
         text.append(piece.text)
