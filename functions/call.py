@@ -40,7 +40,7 @@ class Try(NamedTuple):
     target: str
     model: str
     thinks: bool = False  # so what was heard of it is not all that is billed
-    cancelled: bool = False  # by us, before anything of a stream had come
+    over: bool = False  # a stream that says no more, so one without a word has cost its prompt
 
 
 def price_of(candidate: Candidate, catalog: Catalog) -> Price | None:
@@ -220,7 +220,10 @@ class Call:
         """Charge what the provider counted; if it did not, the longest prompt and what was heard, or all that is held.
 
         So it is never less than what may be billed, as far as that can be known, and no guess is above what was held.
-        A stream that was cancelled before its first chunk has cost its prompt; a model that thinks, perhaps all.
+        Of whom nothing was heard: a stream that its provider ended or broke off, or told an error in, has cost its
+        prompt, and so has one that lost a race. All that is held is taken where more may have been written than came:
+        an answer that is not streamed, one that was waited for in vain (it may go on), or cannot be read; and where a
+        model thinks, of which words say little.
         """
         if one.price is None:
             return None
@@ -228,7 +231,7 @@ class Call:
         images = getattr(self.request, "images", 0)
         if not used.estimated:
             return pricing.cost(used, one.price, images)
-        if one.thinks or not (used.completion or one.cancelled):
+        if one.thinks or not (used.completion or one.over):
             return held
         longest = self.ask.models[self.number_of(one.model)].worst.tokens
         written = longest if getattr(self.request, "caching", False) else 0

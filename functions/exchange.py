@@ -15,7 +15,9 @@ from shared.core.errors import (
     UpstreamFailed,
     UpstreamKeyRefused,
     UpstreamRateLimited,
+    UpstreamTimeout,
     UpstreamUnavailable,
+    UpstreamUnreadable,
 )
 from shared.dialects.dialect import speaks
 from shared.edge.answer import HungUpError
@@ -122,7 +124,7 @@ def _give_up(asked: Asked, answer: Answer, call: Call) -> None:
     [given_up] = [one for one in call.tries if one.adapter is asked.adapter]
     call.tries.remove(given_up)
     if not (answer.refused or isinstance(answer.failure, UpstreamUnavailable)):
-        call.tries.insert(0, given_up._replace(cancelled=call.event.stream))
+        call.tries.insert(0, given_up._replace(over=call.event.stream))
     if answer.refused not in _OF_THE_REQUEST:
         call.results.append(Result(asked.position, good=False))
     answer.close()
@@ -149,11 +151,34 @@ def _exchange(asked: Asked, begun: Answer | None, call: Call, gateway: Gateway, 
             found = adapter.reply(body)
             _bill(call, reply, writer)
             return writer.whole(found, adapter.usage)
-        held = _passed_on(adapter, answer, writer, call, reply, hold=gateway.hold)
-        last = held + b"".join(map(writer.chunk, adapter.end()))
+        with _heard_out(call, asked.candidate):
+            held = _passed_on(adapter, answer, writer, call, reply, hold=gateway.hold)
+            last = held + b"".join(map(writer.chunk, adapter.end()))
         call.hear()
         _bill(call, reply, writer)
         return last + writer.end(adapter.usage)
+
+
+@contextmanager
+def _heard_out(call: Call, candidate: Candidate) -> Iterator[None]:
+    """Note of a stream that its provider is done with it: what it has not said by then, it cannot charge.
+
+    One that we leave may go on, one that cannot be read may have said anything, and one that only looks like a stream
+    is written before its first byte comes.
+    """
+    try:
+        yield
+    except (UpstreamTimeout, UpstreamUnreadable):
+        raise
+    except UpstreamFailed:
+        _mark_over(call, candidate)
+        raise
+    _mark_over(call, candidate)
+
+
+def _mark_over(call: Call, candidate: Candidate) -> None:
+    if not (call.given_up or candidate.provider.storage):
+        call.tries[-1] = call.tries[-1]._replace(over=True)
 
 
 def _passed_on(adapter: Adapter, answer: Answer, writer: Writer, call: Call, reply: Reply, *, hold: float) -> bytes:

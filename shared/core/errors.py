@@ -19,6 +19,7 @@
     │   └── StoreRebuilding     503  it ran, and the books are not complete yet
     └── UpstreamFailed               the provider's doing: another target may do better (`failover`)
         ├── UpstreamError       502  it answered with what is no answer
+        │   ├── UpstreamUnreadable   502  in no way that can be read: who knows what it said, and charges
         │   └── UpstreamKeyRefused   502  it refuses *our* key, or has no credit left for us
         ├── UpstreamTimeout     504  it did not answer in time
         ├── UpstreamUnavailable 503  it is down, overloaded, or not configured here
@@ -195,6 +196,10 @@ class UpstreamFailed(GatewayError):
 
 class UpstreamError(UpstreamFailed):
     """The provider answered with what is no answer."""
+
+
+class UpstreamUnreadable(UpstreamError):
+    """It answered in no way that can be read, so nobody knows how much it said."""
 
 
 class UpstreamKeyRefused(UpstreamError):

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Self
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from shared.core.errors import UpstreamError, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
+from shared.core.errors import (
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+    UpstreamUnreadable,
+)
 from shared.providers.adapter import Head
 
 if TYPE_CHECKING:
@@ -133,7 +139,7 @@ class Answer:
         self._until = self._end
         self._read += len(data)
         if self._read > limit:
-            raise UpstreamError(f"The provider's answer is longer than {limit} bytes.")
+            raise UpstreamUnreadable(f"The provider's answer is longer than {limit} bytes.")
         return data
 
     def whole(self, limit: int = WHOLE_BYTES) -> bytes:
@@ -162,7 +168,7 @@ class Answer:
         first = not self._received
         message = self._message
         if message.fault:
-            raise UpstreamError("The provider answered with what is not HTTP.") from message.fault
+            raise UpstreamUnreadable("The provider answered with what is not HTTP.") from message.fault
         try:
             data = self._wire.receive(CHUNK_BYTES, self._until, SILENCE_SECONDS)
         except TimeoutError as error:
@@ -181,7 +187,7 @@ class Answer:
             what = "What is around a piece" if message.begun else "The head"
             raise UpstreamError(f"{what} of the provider's answer is longer than {HEAD_BYTES} bytes.")
         if self._received > WIRE_BYTES:
-            raise UpstreamError(f"The provider's answer takes more than {WIRE_BYTES} bytes.")
+            raise UpstreamUnreadable(f"The provider's answer takes more than {WIRE_BYTES} bytes.")
 
     def _drain(self) -> None:
         """Read what is left if it is here, or nearly so: behind the last event there is but the end of the body."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from shared.core import sse, wire
-from shared.core.errors import GatewayError, UpstreamError
+from shared.core.errors import GatewayError, UpstreamError, UpstreamUnreadable
 from shared.core.usage import Usage, estimate, from_openai
 from shared.providers import openai_choices, openai_completions, openai_errors, openai_plain, openai_quirks
 from shared.providers.adapter import HttpRequest
@@ -51,13 +51,13 @@ def check(head: Head, *, stream: bool) -> None:
 
 
 def document(body: bytes) -> dict[str, Any]:
-    """Parse a whole answer; UpstreamError if it is no JSON object."""
+    """Parse a whole answer; UpstreamUnreadable if it is no JSON object."""
     try:
         found = wire.decode(body)
     except ValueError as error:
-        raise UpstreamError("The provider answered with what is not JSON.") from error
+        raise UpstreamUnreadable("The provider answered with what is not JSON.") from error
     if not isinstance(found, dict):
-        raise UpstreamError("The provider answered with JSON that is no object.")
+        raise UpstreamUnreadable("The provider answered with JSON that is no object.")
     return found
 
 
@@ -137,7 +137,7 @@ class OpenAIChat:
                 if chunk := self._event(event):
                     told.append(chunk)  # noqa: PERF401 - what precedes a failure is kept
         except sse.EventTooLargeError as error:
-            self._fail(UpstreamError(f"The provider's stream cannot be read: {error}"))
+            self._fail(UpstreamUnreadable(f"The provider's stream cannot be read: {error}"))
         except GatewayError as error:
             self._fail(error)
         if self._failure and not told:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shared.core import wire
-from shared.core.errors import GatewayError, UpstreamError
+from shared.core.errors import GatewayError, UpstreamError, UpstreamUnreadable
 from shared.core.usage import Usage, estimate
 from shared.providers.adapter import HttpRequest
 from shared.providers.hub import Answer
@@ -91,7 +91,7 @@ class Translated:
         except GatewayError as error:
             self._fail(error)
         except ValueError as error:
-            self._fail(UpstreamError(f"The provider's stream cannot be read: {error}"))
+            self._fail(UpstreamUnreadable(f"The provider's stream cannot be read: {error}"))
         if self._failure and not told:
             raise self._failure
         return told
@@ -138,13 +138,13 @@ class Translated:
 
 
 def document(body: bytes) -> dict[str, Any]:
-    """Parse an answer; UpstreamError if it is no JSON object."""
+    """Parse an answer; UpstreamUnreadable if it is no JSON object."""
     try:
         found = wire.decode(body)
     except ValueError as error:
-        raise UpstreamError("The provider answered with what is not JSON.") from error
+        raise UpstreamUnreadable("The provider answered with what is not JSON.") from error
     if not isinstance(found, dict):
-        raise UpstreamError("The provider answered with JSON that is no object.")
+        raise UpstreamUnreadable("The provider answered with JSON that is no object.")
     return found
 
 

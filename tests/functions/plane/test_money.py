@@ -215,6 +215,84 @@ def test_a_broken_stream_of_a_model_that_thinks_is_charged_whole(
     assert (spent(rig) == int(use["held"])) is whole
 
 
+def without_a_word(wire: Wire, _request: Request) -> None:
+    """End behind the head."""
+    wire.start_events()
+    wire.end_events()
+
+
+def broken(wire: Wire, _request: Request) -> None:
+    """Break off behind the role that begins an answer."""
+    wire.start_events()
+    wire.event(chunk(""))
+    wire.reset()
+
+
+def reports(wire: Wire, _request: Request) -> None:
+    """Tell an error instead."""
+    wire.start_events()
+    wire.event(b'{"error": {"message": "overloaded"}}')
+    wire.end_events()
+
+
+def babbles(wire: Wire, _request: Request) -> None:
+    """Send what nobody can read: perhaps a whole answer."""
+    wire.start_events()
+    wire.event(b"Hi there")
+    wire.end_events()
+
+
+def answers_whole(wire: Wire, _request: Request) -> None:
+    """Do not stream."""
+    wire.answer(json.dumps(ANSWER).encode())
+
+
+def no_head(wire: Wire, _request: Request) -> None:
+    """Take the request, and close."""
+    wire.close()
+
+
+def waits(wire: Wire, _request: Request) -> None:
+    """Begin, and say no more: it may be writing."""
+    wire.start_events()
+    wire.hang()
+
+
+@pytest.mark.parametrize("act", [without_a_word, broken, reports])
+def test_a_stream_that_ended_before_any_word_costs_its_prompt(rig: Rig, budget: Any, act: Any) -> None:
+    """The provider was done with it, and had said nothing that it could charge; each of the three tries counts."""
+    budget(NANO)
+    rig.upstream.default = act
+    client = rig.chat(fields={"max_tokens": 500})
+    assert client.status == 502
+    longest = len(rig.upstream.requests[0].body) + 50  # tokens; at most one a byte
+    assert 0 < spent(rig) <= len(rig.upstream.requests) * longest * 2500
+    [use] = rig.usage()
+    assert int(use["held"]) > 500 * 10_000
+
+
+@pytest.mark.parametrize("act", [without_a_word, broken, reports])
+def test_the_same_of_a_model_that_thinks_costs_all_that_was_held(rig: Rig, budget: Any, act: Any) -> None:
+    """It may have thought before."""
+    budget(NANO)
+    models = rig.gateway.catalog.models
+    models["gpt-4o"] = msgspec.structs.replace(models["gpt-4o"], capabilities=("stream", "reasoning"))
+    rig.upstream.default = act
+    rig.chat(fields={"max_tokens": 500})
+    assert spent(rig) == int(rig.usage()[0]["held"])
+
+
+@pytest.mark.parametrize("act", [babbles, answers_whole, no_head, waits])
+def test_what_may_have_been_written_unheard_costs_all_that_was_held(rig: Rig, budget: Any, act: Any) -> None:
+    """No stream that can be read to its end says how little it was."""
+    budget(NANO)
+    rig.upstream.default = act
+    rig.chat(fields={"max_tokens": 500}, context=Context(seconds=2.6))
+    assert rig.upstream.requests
+    [use] = rig.usage()
+    assert spent(rig) == int(use["held"]) > 500 * 10_000
+
+
 def test_what_is_held_counts_as_spent(rig: Rig, budget: Any) -> None:
     """While one request is being served, a budget for less than two worst cases lets no second one pass."""
     budget(900_000)
