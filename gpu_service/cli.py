@@ -28,7 +28,7 @@ _ENVIRONMENT: Final = f"""environment of `serve`:
   GPU_SERVICE_AUTH        platform: SageMaker or Cloud Run checks callers; identity: a Google identity token opens the
                           service, too; with neither and without a token this machine alone is answered
   IDENTITY_AUDIENCE, IDENTITY_EMAILS
-                          of identity tokens: the service's URL that they are for, and the accounts that may call, with
+                          of identity tokens: the service's URLs that they are for, and the accounts that may call, with
                           commas between them; IDENTITY_ISSUER and IDENTITY_JWKS_URL name another issuer than Google
   GPU_SERVICE_HOST, PORT  address (default: 127.0.0.1, 8080); SAGEMAKER_BIND_TO_PORT goes before PORT
   DEVICE                  auto, cpu or cuda (default: auto); cuda refuses to run on anything else

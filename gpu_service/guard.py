@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 WAYS: Final = ("token", "identity", "platform")
 _GOOGLE: Final = "https://accounts.google.com"
+_AUDIENCE: Final = re.compile(r"""[^\s"'\[\]{}]+""")
 _KEYS: Final = "https://www.googleapis.com/oauth2/v3/certs"  # what Google's discovery document names as jwks_uri
 _REMEDY: Final = (
     "set GPU_SERVICE_TOKEN, or GPU_SERVICE_AUTH=identity with IDENTITY_AUDIENCE and IDENTITY_EMAILS, or "
@@ -25,9 +27,9 @@ _REMEDY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which identity tokens open the service: of this issuer, for this audience, of these verified addresses."""
+    """Which identity tokens open the service: of this issuer, for one of these audiences, of these addresses."""
 
-    audience: str
+    audiences: tuple[str, ...]
     emails: frozenset[str]
     issuer: str = _GOOGLE
     jwks_url: str = _KEYS
@@ -59,8 +61,8 @@ def identity(environment: Mapping[str, str]) -> Identity | None:
     for name in ("AUDIENCE", "EMAILS"):
         if not given[name]:
             raise SettingsError(
-                f"GPU_SERVICE_AUTH=identity needs IDENTITY_{name}: the service's URL as callers name it, and the "
-                "addresses of the accounts that may call, with commas between them."
+                f"GPU_SERVICE_AUTH=identity needs IDENTITY_{name}: the service's URLs as callers name them, and the "
+                "addresses of the accounts that may call, both with commas between them."
             )
     emails = frozenset(email.strip().lower() for email in given["EMAILS"].split(","))
     if not all("@" in email for email in emails):
@@ -68,7 +70,23 @@ def identity(environment: Mapping[str, str]) -> Identity | None:
     keys = given["JWKS_URL"] or _KEYS
     if urlsplit(keys).scheme != "https" and urlsplit(keys).hostname not in LOOPBACK:
         raise SettingsError(f"IDENTITY_JWKS_URL={keys} is not read over https, so anybody on the way could sign.")
-    return Identity(given["AUDIENCE"], emails, given["ISSUER"] or _GOOGLE, keys)
+    return Identity(_audiences(given["AUDIENCE"]), emails, given["ISSUER"] or _GOOGLE, keys)
+
+
+def _audiences(text: str) -> tuple[str, ...]:
+    """Read the audiences: a Cloud Run service has two URLs, and as many more as domains were mapped to it.
+
+    Raises:
+        SettingsError: one of them is empty, or in no form that a token could name.
+    """
+    found = tuple(audience.strip() for audience in text.split(","))
+    for audience in found:
+        if not _AUDIENCE.fullmatch(audience):
+            raise SettingsError(
+                f"IDENTITY_AUDIENCE={text} is not a list of URLs with commas between them: '{audience}' is none. Write "
+                "each as callers name it, such as https://embedder-1234.europe-west1.run.app, without quotes."
+            )
+    return found
 
 
 def is_open(settings: Settings) -> bool:

@@ -38,7 +38,8 @@ class Identities:
     def __init__(
         self, rules: Identity, fetch: Callable[[str], bytes] | None = None, now: Callable[[], float] = time.time
     ) -> None:
-        issuer = Issuer("google", rules.issuer, rules.audience, algorithms=("RS256",))
+        first, *others = rules.audiences
+        issuer = Issuer("google", rules.issuer, first, algorithms=("RS256",), others=frozenset(others))
         keys = Jwks(rules.jwks_url, fetch or read, now)
         self._verifier = Verifier({rules.issuer: (issuer, keys)}, now)
         self._emails = rules.emails

@@ -43,8 +43,8 @@ class Rule(NamedTuple):
 class Issuer(NamedTuple):
     """An identity provider whose tokens are accepted. `name` begins the ids of its users: `okta:00u1`.
 
-    `audience_claim` is another than `aud` for Cognito's access tokens (`client_id`). `require` are claims that must
-    have exactly these values, such as `token_use`.
+    `others` are audiences as good as `audience`. `audience_claim` is another than `aud` for Cognito's access tokens
+    (`client_id`). `require` are claims that must have exactly these values, such as `token_use`.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Issuer(NamedTuple):
     role: Rule = Rule()
     team: Rule = Rule()
     tier: Rule = Rule(otherwise="free")
+    others: frozenset[str] = frozenset()
 
     def principal(self, claims: Mapping[str, Any]) -> Principal:
         """Return who calls with these claims, which `check` let pass.
@@ -105,7 +106,7 @@ def check(claims: Mapping[str, Any], issuer: Issuer, now: float) -> None:
     """
     if claims.get("iss") != issuer.issuer:
         raise BadToken("The token is of another issuer.")
-    if issuer.audience not in _audience(claims.get(issuer.audience_claim)):
+    if issuer.others.union([issuer.audience]).isdisjoint(_audience(claims.get(issuer.audience_claim))):
         raise BadToken("The token is meant for another audience.")
     if any(claims.get(name) != value for name, value in issuer.require.items()):
         raise BadToken("The token is not of the kind that is accepted from its issuer.")

@@ -13,7 +13,7 @@ from shared.edge.settings import SettingsError
 from tests.fakes import tokens as t
 from tests.gpu_service import google
 from tests.gpu_service.client import Client, Heard, HeldEngine
-from tests.gpu_service.google import ENVIRONMENT, claims
+from tests.gpu_service.google import ENVIRONMENT, URL, claims
 from tests.gpu_service.process import Server
 from tests.gpu_service.test_serve import serve
 
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
         ({"GPU_SERVICE_AUTH": "identity"}, "needs IDENTITY_AUDIENCE"),
         (ENVIRONMENT | {"IDENTITY_EMAILS": ""}, "needs IDENTITY_EMAILS"),
         (ENVIRONMENT | {"IDENTITY_EMAILS": "a@b.c,"}, "IDENTITY_EMAILS is not a list"),
+        (
+            ENVIRONMENT | {"IDENTITY_AUDIENCE": f"{URL},"},
+            f"IDENTITY_AUDIENCE={URL}, is not a list of URLs .* '' is none",
+        ),
+        (ENVIRONMENT | {"IDENTITY_AUDIENCE": f"{URL} https://b"}, f"'{URL} https://b' is none. Write each as callers"),
+        (ENVIRONMENT | {"IDENTITY_AUDIENCE": f'["{URL}"]'}, "without quotes"),
         (ENVIRONMENT | {"IDENTITY_JWKS_URL": "http://keys.example/certs"}, "is not read over https"),
         (ENVIRONMENT | {"GPU_SERVICE_AUTH": "platform"}, "IDENTITY_AUDIENCE is set, and only"),
     ],
@@ -40,7 +46,8 @@ def test_what_would_let_strangers_in_is_told(environment: dict[str, str], said: 
 
 def test_identity_guards_every_address(model_dir: Path) -> None:
     """On all interfaces with identity tokens alone: it starts, refuses who has none, and answers who has a good one."""
-    everywhere = ENVIRONMENT | {"GPU_SERVICE_HOST": "0.0.0.0"}  # noqa: S104 - it is guarded
+    urls = {"IDENTITY_AUDIENCE": f"https://embedder-abc-ew.a.run.app, {URL}"}
+    everywhere = ENVIRONMENT | urls | {"GPU_SERVICE_HOST": "0.0.0.0"}  # noqa: S104 - it is guarded
     check_guard(Settings.from_env(everywhere))
     refused = serve("--port", "0", MODEL_DIR=str(model_dir), **everywhere | {"IDENTITY_AUDIENCE": ""})
     with google.serving() as provider:

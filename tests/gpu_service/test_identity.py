@@ -109,10 +109,14 @@ STRANGERS = {
 }
 
 
+OTHER = "https://embedder-abc-ew.a.run.app"
+
+
 def ask(authorization: str | list[str] | None, provider: str, path: str = "/keys", **changes: Any) -> Heard:
     """Ask an application of its own for the list of models."""
     given = [authorization] if isinstance(authorization, str) else authorization or []
-    rules = Identity(URL, frozenset({CALLER}), jwks_url=f"{provider}{path}")
+    audiences = changes.pop("audiences", (URL,))
+    rules = Identity(audiences, frozenset({CALLER}), jwks_url=f"{provider}{path}")
 
     async def situation() -> Heard:
         async with Client(HeldEngine, guard="identity", identity=rules, **changes) as client:
@@ -129,6 +133,17 @@ def test_a_good_token_opens_and_another_audience_does_not(provider: str) -> None
     assert len(set(HOSTILE.values())) == len(HOSTILE)
 
 
+@pytest.mark.parametrize(
+    ("audience", "status"),
+    [(URL, 200), (OTHER, 200), ([OTHER], 200), (f"{URL},{OTHER}", 401), ("https://x-1234.run.app", 401), ("", 401)],
+)
+def test_a_service_has_several_urls(audience: str | list[str], status: int, provider: str) -> None:
+    """A token for any of them opens, and one for all of them in a row, or for none, does not."""
+    token = t.foreign(claims(aud=audience))
+
+    assert ask(f"Bearer {token}", provider, audiences=(URL, OTHER)).status == status
+
+
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_a_hostile_token_is_refused(text: str, provider: str) -> None:
     """401 in plain words, and nothing is asked for but the one configured address, once."""
@@ -142,7 +157,7 @@ def test_a_hostile_token_is_refused(text: str, provider: str) -> None:
 
 def test_the_hostile_tokens_of_the_gateway_are_refused(provider: str) -> None:
     """More than a hundred of them, made for other issuers."""
-    rules = Identity(URL, frozenset({CALLER}), jwks_url=f"{provider}/keys")
+    rules = Identity((URL,), frozenset({CALLER}), jwks_url=f"{provider}/keys")
 
     async def situation() -> None:
         identities = Identities(rules)
@@ -195,7 +210,7 @@ def test_keys_are_read_again_for_a_new_one_and_a_good_token_is_believed_for_five
         return served[0]
 
     async def situation() -> None:
-        identities = Identities(Identity(URL, frozenset({CALLER})), fetch, lambda: clock[0])
+        identities = Identities(Identity((URL,), frozenset({CALLER})), fetch, lambda: clock[0])
         newer = t.foreign(claims(), {"kid": "rsa-9"})
         await identities.check(GOOD)
         served[0] = json.dumps({"keys": [t.rsa_jwk(t.rsa_key(0), kid="rsa-9")]}).encode()
