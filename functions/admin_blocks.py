@@ -93,13 +93,17 @@ def _place(visit: Visit, target: _Target) -> Item:
 
 
 def _set(visit: Visit, target: _Target, block: Item, action: str) -> None:
-    """Write a block, and when it ends into the record that admission's policy is made of, in one step."""
+    """Write a block, and when it ends into the record that admission's policy is made of, in one step.
+
+    The reason is people's own words, perhaps about a person: it is in the block's record, which ends with the block or
+    the person, and not in the audit log, which nobody can erase.
+    """
     registry, until = visit.control.registry, block.get("until", 0)
     known = registry.find(visit.org, block["sk"]) or {}
 
     def tell(_old: Item | None, _new: Item) -> Change:
         before = {"blocked_until": known.get("until", 0)}
-        return visit.change(action, target.text, before, {"blocked_until": until, "reason": block.get("reason")})
+        return visit.change(action, target.text, before, {"blocked_until": until})
 
     blocked = registry.edit(
         visit.org,

@@ -175,7 +175,7 @@ class Keyring(NamedTuple):
         return revoked
 
     def erase(self, visit: Visit, key_id: str, name: str) -> Item:
-        """Revoke a key for good and put `name` in the place of its own, which may tell of a person.
+        """Revoke a key for good and put `name` in the place of its own; that, and why it was blocked, may be personal.
 
         Raises:
             Unknown: there is none.
@@ -186,7 +186,7 @@ class Keyring(NamedTuple):
             _name(visit.org, key_id),
             lambda old: {**old, "name": name, "revoked": True},
             _teller(visit, "key.erase"),
-            others=lambda _: [self._todo(visit, key_id)],
+            others=lambda _: [self._todo(visit, key_id), *self.registry.buried(visit.org, f"block#key:{key_id}")],
         )
         self.projection.tell(erased, _REVOCATION_MISSED)
         return erased

@@ -105,7 +105,7 @@ def delete(visit: Visit, kind: Kind, name: str, action: str = "delete") -> Item:
         lambda _: {**place, "deleted": True},
         _teller(visit, f"{kind}.{action}"),
         version=visit.version(),
-        others=lambda _: _unblocked(visit, f"block#{kind}:{name}"),
+        others=lambda _: visit.control.registry.buried(visit.org, f"block#{kind}:{name}"),  # its reason may be personal
     )
     visit.control.projection.tell(deleted)
     return deleted
@@ -154,12 +154,6 @@ def _teller(visit: Visit, action: str) -> Callable[[Item | None, Item], Change]:
         return visit.change(action, new["sk"].partition("#")[2], _impersonal(old) if old else None, _impersonal(new))
 
     return tell
-
-
-def _unblocked(visit: Visit, sort_key: str) -> list[tuple[Item | None, Item]]:
-    """Return what to write in the place of a block, if there is one: its reason may tell of a person."""
-    found = visit.control.registry.find(visit.org, sort_key)
-    return [(found, {"pk": visit.org, "sk": sort_key, "deleted": True})] if found else []
 
 
 def _sort_key(kind: Kind, name: str) -> str:

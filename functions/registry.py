@@ -125,6 +125,15 @@ class Registry:
             raise Unknown(name.partition("#")[0])
         return found
 
+    def buried(self, org: str, name: str) -> list[tuple[Item | None, Item]]:
+        """Return what to write in the place of a record so that nothing of it is left; nothing where there is none.
+
+        Raises:
+            StoreUnavailable: the Directory cannot be reached.
+        """
+        found = self.find(org, name)
+        return [(found, {"pk": org, "sk": name, "deleted": True})] if found else []
+
     def page(self, org: str, prefix: str, limit: int, after: str | None) -> Page:
         """Return at most `limit` records whose sort keys begin with `prefix`, those behind `after` (without it).
 
