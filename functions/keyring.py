@@ -6,7 +6,7 @@ import hmac
 import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from functions import owners
+from functions import offered, owners
 from functions.registry import Exists, Unknown
 from functions.usd import told_budget
 from functions.visit import Repeat
@@ -61,7 +61,7 @@ class Keyring(NamedTuple):
         Valkey may be down meanwhile, for a key it does not know is looked up on its first request.
 
         Raises:
-            BadRequest: its team or user is none.
+            BadRequest: its team, its user, or one of its models is none.
             StoreUnavailable: the Directory cannot be reached; if it took the key all the same, nobody holds it.
         """
         repeat = Repeat.of(visit, "key", self.chance)
@@ -70,6 +70,7 @@ class Keyring(NamedTuple):
         if repeat and (name := repeat.made(now)):
             return self._again(key, self.registry.get(visit.org, name))
         owners.check(self.registry, visit.org, {"team": wanted.team, "user": wanted.user})
+        offered.check(visit, {"models": wanted.models})
         new = _record(key, wanted, keys.digest(self.pepper(), key), int(now))
         others: list[tuple[Item | None, Item]] = [(None, enrolment.todo(visit.org, key.id, int(now)))]
         others += [repeat.memory(new["sk"])] if repeat else []
@@ -94,7 +95,7 @@ class Keyring(NamedTuple):
 
         Raises:
             Unknown: there is none.
-            BadRequest: its new team or user is none.
+            BadRequest: its new team, its new user, or one of its new models is none.
             Stale: it is not the version that was asked for.
             Shut: it is revoked, for good.
             StoreUnavailable: the Directory or Valkey cannot be reached; the message says what holds.
@@ -107,6 +108,7 @@ class Keyring(NamedTuple):
         def edit(old: Item) -> Item:
             if old["revoked"]:
                 raise Shut("This key is revoked, and stays so. Make a new one.")
+            offered.check(visit, given, old)
             return {name: value for name, value in {**old, **given}.items() if value is not None}
 
         edited = self.registry.edit(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from functions import owners
+from functions import offered, owners
 from functions.passwords import hashed
 from functions.registry import Unknown
 from functions.usd import told_budget
@@ -33,7 +33,7 @@ def make(visit: Visit, kind: Kind, wanted: NewUser | NewTeam) -> Item:
 
     Raises:
         Exists: there is one with this id.
-        BadRequest: the user's team is none.
+        BadRequest: the user's team, or one of the user's models, is none.
         StoreUnavailable: the Directory or Valkey cannot be reached; the message says what holds.
     """
     repeat = Repeat.of(visit, kind)
@@ -42,6 +42,7 @@ def make(visit: Visit, kind: Kind, wanted: NewUser | NewTeam) -> Item:
     now = int(visit.control.now())
     plain = wanted.model_dump(exclude_none=True, exclude={"id", "password", "limits", "budget"})
     owners.check(visit.control.registry, visit.org, plain)
+    offered.check(visit, plain)
     new: Item = {
         "pk": visit.org,
         "sk": f"{kind}#{wanted.id}",
@@ -65,7 +66,7 @@ def edit(visit: Visit, kind: Kind, name: str, wanted: Edit) -> Item:
     Raises:
         Unknown: there is none.
         Stale: it is not the version that was asked for.
-        BadRequest: the user's new team is none; or the user is another issuer's.
+        BadRequest: the user's new team, or one of the new models, is none; or the user is another issuer's.
         StoreUnavailable: the Directory or Valkey cannot be reached; the message says what holds.
     """
     if is_foreign(name):
@@ -76,6 +77,7 @@ def edit(visit: Visit, kind: Kind, name: str, wanted: Edit) -> Item:
     given.pop("password", None)
 
     def change(old: Item) -> Item:
+        offered.check(visit, given, old)
         new = {key: value for key, value in {**old, **given}.items() if value is not None}
         ended = kind == "user" and any(old.get(field) != new.get(field) for field in _ENDS_TOKENS)
         return {**new, "tokens_since": int(visit.control.now()) + 1} if ended else new  # the last second's, too

@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
+from functions import offered
 from functions.registry import Unknown
-from functions.shelf import POINTER
 from shared.core import keys
 from shared.core.limits import ENDPOINTS
 from shared.core.principals import USER_ID, is_foreign
-from shared.edge.directory import FIRST_ORG
 
 if TYPE_CHECKING:
     from functions.registry import Item
@@ -58,12 +57,12 @@ def scope(visit: Visit, sent: str) -> Scope:
         raise Unknown("scope", _FORMS)
     if not known[kind]:
         there_are = {"class": ENDPOINTS, "tier": visit.control.projection.tiers}.get(kind)
-        raise Unknown(kind, f"There are {', '.join(there_are)}.") if there_are else Unknown(kind)
+        if there_are:
+            raise Unknown(kind, f"There are {', '.join(there_are)}.")
+        raise Unknown(kind, offered.hint(name, offered.names(visit))) if kind == "model" else Unknown(kind)
     return Scope(text, kind, f"{kind}#{name}")
 
 
 def _is_model(visit: Visit, name: str) -> bool:
     """Tell whether there is such a model or alias: in the deployed catalog, or in one that was pushed since."""
-    if name in visit.control.models:
-        return True
-    return name in (visit.control.registry.find(FIRST_ORG, POINTER) or {}).get("models", ())
+    return name in visit.control.models or name in offered.names(visit)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cdk.cli import access, catalogs, governance, keys
+from cdk.cli import access, catalogs, governance, keys, models
 from cdk.local.child import LocalError
 from cdk.local.state import DEFAULT_STATE_DIR
 
@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     keys.add(commands.add_parser("keys", help="make, list, edit, rotate and revoke keys"))
     governance.add(commands)
     catalogs.add(commands.add_parser("catalog", help="change models, targets and fallbacks without a deployment"))
+    models.add(commands.add_parser("models", help="list the models and aliases that a key may use"))
     access.add_login(commands.add_parser("login", help="keep the address of a gateway and a key for it"))
     return parser
 

@@ -63,7 +63,7 @@ def test_a_key_does_what_was_asked_for(house: House) -> None:
         "tier": "pro",
         "team": "blue",
         "user": "ada",
-        "models": ["simulated", "org/model:1"],
+        "models": ["simulated", "acme/chat:1"],
         "expires_days": 1,
         "limits": {"requests_per_minute": 7, "concurrency": 1},
         "budget": {"daily_usd": "0.000000001", "total_usd": "4000000.00"},

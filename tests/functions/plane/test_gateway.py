@@ -207,6 +207,16 @@ def test_lists_the_models_this_key_can_use(rig: Rig) -> None:
     assert rig.leases() == 0
 
 
+def test_a_key_may_name_a_model_that_its_catalog_lacks(rig: Rig) -> None:
+    """As after a push without that model: this one is not found, the key's others are there, and no other one is."""
+    rig.edit(models=["dropped", "gpt-4o"])
+    identity = {"models": "dropped,gpt-4o"}
+    assert [one["id"] for one in rig.call("GET", "/v1/models", identity=identity).json["data"]] == ["gpt-4o"]
+    for name in ("dropped", "both"):
+        refused(rig.chat(identity=identity, model=name, stream=False), 404, "model_not_found", "model")
+    assert rig.chat(identity=identity, model="gpt-4o", stream=False).status == 200
+
+
 def test_paths_and_methods_that_are_none(rig: Rig) -> None:
     """The envelope for them too, with the methods there are."""
     refused(rig.call("GET", "/v1/nothing"), 404, "unknown_url")

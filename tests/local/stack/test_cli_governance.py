@@ -21,6 +21,7 @@ ANSWERS: dict[str, Any] = {
     "GET /admin/users": {"data": [{"id": "ada", "name": "Ada", "team": None}], "has_more": True, "last_id": "ada"},
     "GET /admin/usage": {"data": [{"id": "ada", "cost_usd": "1.50", "requests": 3}]},
     "GET /admin/audit": {"data": [{"at": 86_400.5, "who": "k", "action": "key.edit", "target": "t"}]},
+    "GET /v1/models": {"object": "list", "data": [{"id": "m-1", "object": "model", "created": 1, "owned_by": "acme"}]},
     "GET /admin/catalog": {"data": [{"number": 1, "live": True}]},
     "GET /admin/catalog/2": {"number": 2, "catalog": "# pushed\n"},
     "PUT /admin/budgets/user:ada": {"scope": "user:ada", "budget": {"daily_usd": "2.00"}},
@@ -173,6 +174,8 @@ def test_people_read_columns_and_programs_json(profile: str, capsys: pytest.Capt
     assert "1970-01-02 00:00:00" in capsys.readouterr().out
     main(["budgets", "set", "user:ada", "--daily-usd", "2", "--profile", profile])
     assert "daily_usd=2.00" in capsys.readouterr().out
+    main(["models", "--profile", profile])
+    assert capsys.readouterr().out.splitlines()[1].split() == ["m-1", "acme"]
     main(["users", "list", "--json", "--profile", profile])
     assert json.loads(capsys.readouterr().out) == ANSWERS["GET /admin/users"]
 
