@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -18,18 +17,24 @@ import onnx
 
 from gpu_service import graph, specs, weights
 from gpu_service.engine import Engine
-from gpu_service.model import GRAPH, MANIFEST, NAME, TOKENIZER, WEIGHTS, File, Manifest, ModelError
+from gpu_service.fit import check_dimensions
+from gpu_service.model import GRAPH, MANIFEST, NAME, REMEDY, TOKENIZER, WEIGHTS, File, Manifest, ModelError, described
 from gpu_service.reference import Reference
 from gpu_service.session import open_session
 from gpu_service.sources import check, locate
-from gpu_service.tokens import Tokens
+from gpu_service.tokens import Tokens, tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from gpu_service.specs import Spec
+    from gpu_service.weights import Tensors
 
 _ARCHITECTURE: Final = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
+_NUMBERS: Final = {
+    **dict.fromkeys(("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size"), (int,)),
+    "layer_norm_eps": (int, float),
+}
 _TEXTS: Final = ("The cat sat on the mat.", "Is Berlin the capital of Germany?", "a", "good " * 40)
 _SMALLEST_EXTERNAL: Final = 1024  # bytes; smaller constants stay in the graph, where shape inference can see them
 
@@ -79,9 +84,16 @@ def is_current(out: Path, spec: Spec | None = None) -> bool:
 
 
 def recipe(spec: Spec) -> str:
-    """Give the digest of the code that makes the graph and of what it is told: another recipe makes another model."""
+    """Give the digest of the code that makes the graph and of what it is told: another recipe makes another model.
+
+    Raises:
+        ModelError: what it is told is not there.
+    """
     told = msgspec.json.encode(specs.portable(spec), order="deterministic")
-    known = Path(spec.reference).read_bytes() if spec.reference else b""
+    try:
+        known = Path(spec.reference).read_bytes() if spec.reference else b""
+    except OSError as error:
+        raise ModelError(f"'reference' in models.toml names {spec.reference}, which cannot be read.") from error
     return hashlib.sha256(Path(graph.__file__).read_bytes() + told + known).hexdigest()
 
 
@@ -118,6 +130,8 @@ def _make(name: str, spec: Spec, source: Path, staging: Path) -> Manifest:
     config = _config(source / "config.json")
     spec = specs.labelled(spec, source)
     tensors = weights.read(source / str(spec.weights))
+    tokenizer(source / TOKENIZER)
+    _check_fit(name, spec, config, tensors)
     _save(graph.bert(graph.Shape.of(config), tensors, spec), staging)
     shutil.copyfile(source / TOKENIZER, staging / TOKENIZER)
     manifest = Manifest(
@@ -163,14 +177,36 @@ def _config(path: Path) -> dict[str, Any]:
     Raises:
         ModelError: it tells of another architecture than the one that is written here.
     """
-    found: dict[str, Any] = json.loads(path.read_bytes())
+    found = described(path)
     for field, wanted in _ARCHITECTURE.items():
         if found.get(field, wanted) != wanted:
             raise ModelError(
                 f"{path} says {field}={found[field]}, and graphs are made here for {wanted} alone: export the model to "
                 "ONNX with another tool, and name its *.onnx in models.toml."
             )
+    for field, kinds in _NUMBERS.items():
+        if type(found.get(field)) not in kinds or not found[field] > 0:
+            raise ModelError(f"{path} says {field}={found.get(field)}, where a BERT has a positive number: {REMEDY}.")
+    if found["hidden_size"] % found["num_attention_heads"]:
+        raise ModelError(f"{path} has a hidden_size that num_attention_heads does not divide: {REMEDY}.")
     return found
+
+
+def _check_fit(name: str, spec: Spec, config: Mapping[str, Any], tensors: Tensors) -> None:
+    """Hold the entry in models.toml, config.json and weights to each other.
+
+    Raises:
+        ModelError: two of them speak of different models.
+    """
+    table, positions = (tensors[f"embeddings.{kind}_embeddings.weight"].shape for kind in ("word", "position"))
+    if table != (config["vocab_size"], config["hidden_size"]):
+        raise ModelError(
+            f"config.json of the model {name} speaks of {config['vocab_size']} tokens of {config['hidden_size']} "
+            f"numbers, and its weights have {' of '.join(map(str, table))}: take both from the same place."
+        )
+    if spec.max_tokens > positions[0]:
+        raise ModelError(f"The model {name} has {positions[0]} positions: lower 'max_tokens' in models.toml.")
+    check_dimensions(name, spec, config["hidden_size"])
 
 
 def _save(model: onnx.ModelProto, folder: Path) -> None:
@@ -178,7 +214,13 @@ def _save(model: onnx.ModelProto, folder: Path) -> None:
         model, str(folder / GRAPH), save_as_external_data=True, location=WEIGHTS, size_threshold=_SMALLEST_EXTERNAL
     )
     (folder / WEIGHTS).chmod(0o644)  # onnx lets its owner alone read it, who is not always the one who serves
-    onnx.checker.check_model(str(folder / GRAPH), full_check=True)
+    try:
+        onnx.checker.check_model(str(folder / GRAPH), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(
+            f"The weights do not fit together as config.json says ({reason}): take both from the same place."
+        ) from error
 
 
 def _publish(manifest: Manifest, staging: Path, out: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from gpu_service import contents, shapes, specs
 from gpu_service.binding import Bindings
 from gpu_service.cuda import Cuda
+from gpu_service.fit import check_inputs, check_longest, check_outputs
 from gpu_service.heads import finished
 from gpu_service.log import event
 from gpu_service.model import GRAPH, TOKENIZER, Manifest, ModelError
@@ -114,6 +115,8 @@ class Engine:
             finally:
                 verified.result()  # says more than ONNX Runtime does about a broken file
         engine = cls(session, _tokens(prepared), manifest, spec)
+        if engine._tokens is not None:
+            check_inputs(manifest.name, engine._takes)
         if (is_bound or engine.provider == CUDA) and engine._tokens is not None:
             engine._bind(cuda)
         engine.warm_up()
@@ -159,22 +162,9 @@ class Engine:
         found = self.run(self.rows([b"Warm up." if self._tokens is None else "Warm up."]))
         if self.manifest.dimensions == 0:
             self.manifest = replace(self.manifest, dimensions=found.shape[1])
-        self._check(found)
-
-    def _check(self, found: NDArray[np.float32]) -> None:
-        name, labels, width = self.manifest.name, self.spec.labels, found.shape[1]
-        length = float(np.linalg.norm(found))
-        unit = self.spec.task == "embedding" and self.spec.normalize
-        if unit and not abs(length - 1) < 1e-3:  # noqa: PLR2004 - float32 and float16 stay well below
-            raise ModelError(f"The model {name} gives no unit vectors on {self.provider}: build it again.")
-        if not unit and not np.isfinite(length):
-            raise ModelError(f"The model {name} gives no numbers on {self.provider}: choose another precision.")
-        if self.spec.task == "classification" and width != len(labels):
-            raise ModelError(
-                f"The model {name} has {width} outputs, and models.toml names {len(labels)} labels for it."
-            )
-        if self.spec.task == "rerank" and width != 1:
-            raise ModelError(f"The model {name} has {width} outputs; a reranker has one or two: is it a classifier?")
+        check_outputs(self.manifest.name, self.spec, self.provider, found)
+        if self._tokens is not None:
+            check_longest(self.manifest.name, self.manifest.max_tokens, self.run)
 
     def rows(self, inputs: Sequence[str | bytes | Row], cut: Cut = "end") -> list[Row]:
         """Read texts and token ids as `Tokens.rows` does, or the bytes of files."""

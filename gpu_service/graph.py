@@ -43,7 +43,7 @@ class Shape:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Shape:
-        """Read the numbers that the graph depends on."""
+        """Read the numbers that the graph depends on; `config` has them."""
         return cls(
             hidden=config["hidden_size"],
             layers=config["num_hidden_layers"],

@@ -67,5 +67,10 @@ class Loading(Generic[E]):
         self._aside.shutdown(wait=False, cancel_futures=True)
 
     async def _load_aside(self) -> E:
-        self._loaded = await asyncio.get_running_loop().run_in_executor(self._aside, self._load)
+        try:
+            self._loaded = await asyncio.get_running_loop().run_in_executor(self._aside, self._load)
+        except (asyncio.CancelledError, ModelError):
+            raise
+        except Exception as error:
+            raise ModelError(f"The model cannot be loaded ({type(error).__name__}: {error}).") from error
         return self._loaded

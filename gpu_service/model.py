@@ -16,6 +16,7 @@ GRAPH: Final = "model.onnx"
 WEIGHTS: Final = "model.onnx.data"
 TOKENIZER: Final = "tokenizer.json"
 MANIFEST: Final = "manifest.json"
+REMEDY: Final = "take the file that the model's makers publish, and write its digest into models.toml"
 GENAI: Final = "genai_config.json"  # what the builder of onnxruntime-genai writes beside a graph
 STORE: Final = Path(__file__).resolve().parent.parent / "build" / "models"
 DEFAULT: Final = STORE / NAME
@@ -96,6 +97,21 @@ class Manifest:
                 raise ModelError(f"{directory / name} cannot be read: {_remedy(directory, self.name)}.") from error
             if found != expected:
                 raise ModelError(f"{directory / name} is not the file that was built: {_remedy(directory, self.name)}.")
+
+
+def described(path: Path) -> dict[str, Any]:
+    """Read the JSON object at `path`, which came with a model.
+
+    Raises:
+        ModelError: it is none.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read as JSON ({error}): {REMEDY}.") from error
+    if not isinstance(found, dict):
+        raise ModelError(f"{path} holds no JSON object: {REMEDY}.")
+    return found
 
 
 def place(store: Path, name: str, precision: str = "fp32") -> Path:

@@ -17,7 +17,7 @@ import onnxruntime
 from gpu_service import driver
 from gpu_service.cuda import Cuda
 from gpu_service.log import event
-from gpu_service.model import ModelError
+from gpu_service.model import REMEDY, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,9 +138,13 @@ def _counted(kinds: Mapping[str, int]) -> str:
 
 
 def _remedy(reason: str) -> str:
-    """Say what to do about a graph that is newer than the runtime, or uses operators of another one."""
+    """Say what to do about a graph that is newer than the runtime, uses operators of another one, or is no whole."""
     if "opset" in reason.lower() or "ir version" in reason.lower():
         return " Export the model with an opset that this version has, or install a newer onnxruntime."
+    if "external data" in reason.lower():
+        return " Name the file in 'sha256', too, with its digest."
+    if "protobuf" in reason.lower():
+        return f" The file is no ONNX, or is damaged: {REMEDY}."
     return ""
 
 

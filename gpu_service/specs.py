@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
-from gpu_service.model import GENAI, MANIFEST, ModelError
+from gpu_service.model import GENAI, MANIFEST, ModelError, described
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,8 +141,16 @@ def _typed(place: str, table: object) -> Spec:
         return msgspec.convert(table, Spec)
     except msgspec.ValidationError as error:
         reason, _, field = str(error).partition(" - at `$")
-        told = f"'{field.rstrip('`').lstrip('.')}': " if field else ""
-        raise ModelError(f"{place} {told}{reason.replace('`', '')}.") from error
+        field = field.rstrip("`").lstrip(".")
+        told = f"'{field}': " if field else ""
+        raise ModelError(f"{place} {told}{reason.replace('`', '')}{_choices(field)}.") from error
+
+
+def _choices(field: str) -> str:
+    """Say what a field of few words may be."""
+    kinds = get_args(get_type_hints(Spec).get(field))
+    words = [word for kind in kinds for word in (get_args(kind) or (kind,)) if isinstance(word, str)]
+    return f"; it is one of {', '.join(words)}" if words else ""
 
 
 def _beside(path: Path, name: str) -> str:
@@ -155,6 +162,11 @@ def _faults(spec: Spec) -> list[str]:
     made = spec.weights is not None
     unknown = sorted(set(spec.categories.values()) - set(CATEGORIES))
     checks = {
+        f"'source' is {spec.source}: name a folder, package:NAME==VERSION/FOLDER, s3://BUCKET/PREFIX or "
+        "gs://BUCKET/PREFIX": "://" in spec.source and not spec.source.startswith(("s3://", "gs://")),
+        "'reads' is magika, which goes with a *.onnx and task = \"classification\" alone: remove it": (
+            spec.reads == "magika" and (made or spec.task != "classification")
+        ),
         "'sha256' names no *.onnx, *.safetensors or manifest.json: list every file of the model with its digest "
         "(`sha256sum FILE`)": not (made or spec.graph or MANIFEST in spec.sha256 or _is_folder(spec)),
         "'sha256' names neither tokenizer.json nor a manifest.json: a model that reads text needs its tokenizer": (
@@ -194,14 +206,24 @@ def labelled(spec: Spec, folder: Path) -> Spec:
         return spec
     name, labels = _config(spec), spec.labels
     if name and not labels:
-        config = json.loads((folder / name).read_bytes())
-        by_id = config.get("id2label", {})
-        labels = config.get("target_labels_space") or [by_id[key] for key in sorted(by_id, key=int)]
+        labels = _labels(folder / name)
     unknown = sorted(set(spec.categories) - set(labels))
     if not labels or unknown:
         reason = f"'categories' maps {unknown}, which are none of its labels" if labels else "no labels are named"
         raise ModelError(f"{folder / (name or MANIFEST)}: {reason}: correct 'labels' in models.toml.")
     return msgspec.structs.replace(spec, labels=labels)
+
+
+def _labels(path: Path) -> list[str]:
+    config = described(path)
+    by_id = config.get("id2label", {})
+    try:
+        return config.get("target_labels_space") or [by_id[key] for key in sorted(by_id, key=int)]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(
+            f"{path} numbers its labels otherwise than id2label does: name 'labels' in models.toml, in the order of "
+            "the model's outputs."
+        ) from error
 
 
 def _config(spec: Spec) -> str | None:

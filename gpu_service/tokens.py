@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from tokenizers import Tokenizer
 
-from gpu_service.model import ModelError
+from gpu_service.model import REMEDY, ModelError
 from shared.core.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -18,6 +18,18 @@ Cut = Literal["end", "start", "none"]  # which end of an input that is too long 
 
 _ENOUGH: Final = 8_192  # characters that nearly always hold more tokens than a model reads
 _MOST: Final = 100_000  # characters looked at in any case: tokenizing costs 1.5 us and 0.6 kB for each
+
+
+def tokenizer(path: Path) -> Tokenizer:
+    """Read a tokenizer.json.
+
+    Raises:
+        ModelError: it is none.
+    """
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library has no error of its own
+        raise ModelError(f"{path} cannot be read as a tokenizer ({error}): {REMEDY}.") from error
 
 
 class Tokens:
@@ -40,8 +52,12 @@ class Tokens:
 
     @classmethod
     def open(cls, path: Path, *, limit: int, vocabulary: int, literal: bool = False) -> Tokens:
-        """Read a tokenizer.json; `limit` counts the special tokens."""
-        return cls(Tokenizer.from_file(str(path)), limit=limit, vocabulary=vocabulary, literal=literal)
+        """Read a tokenizer.json; `limit` counts the special tokens.
+
+        Raises:
+            ModelError: it is none, or none of a BERT.
+        """
+        return cls(tokenizer(path), limit=limit, vocabulary=vocabulary, literal=literal)
 
     def rows(self, inputs: Sequence[str | Row], cut: Cut = "end") -> list[Row]:
         """Give one row per input, cut to the limit; sentence-transformers cuts off the end.

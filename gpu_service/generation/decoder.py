@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import onnxruntime
-from tokenizers import Tokenizer
 
 from gpu_service.generation.folder import template, told
 from gpu_service.generation.loop import Generator
 from gpu_service.model import TOKENIZER, ModelError
 from gpu_service.session import Interrupts, open_session
+from gpu_service.tokens import tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+    from tokenizers import Tokenizer
 
     from gpu_service.generation.folder import Told
     from gpu_service.generation.template import Template
@@ -65,8 +66,7 @@ class Decoder:
                 "and name that as a provider in the gateway's catalog."
             )
         session = open_session(directory / str(spec.graph), threads=threads, device="cpu")
-        tokenizer = Tokenizer.from_file(str(directory / TOKENIZER))
-        found = cls(session, tokenizer, prepared, template(directory))
+        found = cls(session, tokenizer(directory / TOKENIZER), prepared, template(directory))
         found.warm_up()
         return found
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from gpu_service.generation.template import Template
-from gpu_service.model import GENAI
+from gpu_service.model import GENAI, described
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,9 +24,13 @@ class Told(NamedTuple):
 
 
 def told(directory: Path) -> Told:
-    """Read it."""
+    """Read it.
+
+    Raises:
+        ModelError: it is none.
+    """
     path = directory / GENAI
-    config = json.loads(path.read_bytes()) if path.exists() else {}
+    config = described(path) if path.exists() else {}
     model = config.get("model", {})
     ends = model.get("eos_token_id", [])
     head = model.get("decoder", {}).get("head_size", 0)
@@ -40,9 +43,13 @@ def told(directory: Path) -> Told:
 
 
 def template(directory: Path) -> Template | None:
-    """Read the chat template, from the two places where models keep it."""
+    """Read the chat template, from the two places where models keep it.
+
+    Raises:
+        ModelError: there is one, and Jinja cannot read it.
+    """
     single, path = directory / "chat_template.jinja", directory / "tokenizer_config.json"
-    config = json.loads(path.read_bytes()) if path.exists() else {}
+    config = described(path) if path.exists() else {}
     source = single.read_text(encoding="utf-8") if single.exists() else config.get("chat_template")
     known = {name: config.get(name) for name in ("bos_token", "eos_token")}
     texts = {name: value["content"] if isinstance(value, dict) else value for name, value in known.items() if value}

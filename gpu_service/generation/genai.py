@@ -11,11 +11,11 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from gpu_service.generation.folder import template, told
 from gpu_service.generation.turns import Turns
 from gpu_service.model import TOKENIZER, ModelError
+from gpu_service.tokens import tokenizer
 from shared.core.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Genai:
     def __init__(self, library: Any, model: Any, prepared: Prepared) -> None:  # noqa: ANN401 - the package publishes no types
         self._library = library
         self._model = model
-        self.tokenizer = Tokenizer.from_file(str(prepared.directory / TOKENIZER))
+        self.tokenizer = tokenizer(prepared.directory / TOKENIZER)
         self.manifest, self.spec = prepared.manifest, prepared.spec
         self.template = template(prepared.directory)
         self.context = self.spec.max_tokens

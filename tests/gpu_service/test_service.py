@@ -6,13 +6,13 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING
 
+import pytest
+
 from gpu_service.batching.limits import Limits
 from gpu_service.model import ModelError
 from tests.gpu_service.client import Client, Heard, HeldEngine
 
 if TYPE_CHECKING:
-    import pytest
-
     from gpu_service.engine import Engine
 
 
@@ -126,12 +126,15 @@ def test_probes_tell_the_states_of_a_start_apart() -> None:
     assert after == [200] * 5
 
 
-def test_a_model_that_cannot_be_loaded_is_never_ready(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("kind", [ModelError, MemoryError])
+def test_a_model_that_cannot_be_loaded_is_never_ready(
+    kind: type[Exception], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Liveness stays, readiness and requests get 503; the reason, which names paths, stands in the log alone."""
 
     async def situation() -> list[Heard]:
         def load() -> Engine:
-            raise ModelError("/secret/path is broken.")
+            raise kind("/secret/path is broken.")
 
         async with Client(load) as client:
             return [await client.embed("a"), *[await client.ask("GET", path) for path in PROBES]]

@@ -42,7 +42,13 @@ def test_folders_stand_beside_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"task": "translation"}, "'task': Invalid enum value 'translation'"),
+        (
+            {"task": "translation"},
+            "'task': Invalid enum value 'translation'; it is one of embedding, rerank, classification, generation",
+        ),
+        ({"pooling": "max"}, "'pooling': Invalid enum value 'max'; it is one of mean, cls, last"),
+        ({"source": "https://host/m"}, r"'source' is https://host/m: name a folder, package:.*, s3://.* or gs://"),
+        ({"reads": "magika"}, r"'reads' is magika, which goes with a \*.onnx and task = \"classification\" alone"),
         ({"source": 1}, "'source': Expected str, got int"),
         ({"sha256": {"model.onnx": "abc"}}, r"'sha256.*': Expected str matching regex"),
         ({"tokens": 3}, "Object contains unknown field tokens"),
@@ -75,9 +81,15 @@ def test_labels_come_from_the_config_that_the_makers_wrote(tmp_path: Path) -> No
     assert specs.labelled(spec, tmp_path).labels == ["a", "b", "c", "k"]
     with pytest.raises(ModelError, match=r"'categories' maps \['rude'\], which are none of its labels"):
         specs.labelled(msgspec.structs.replace(spec, categories={"rude": "hate"}), tmp_path)
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ModelError, match="no labels are named: correct 'labels'"):
-        specs.labelled(spec, tmp_path)
+    for written, told in (
+        ("{}", "no labels are named: correct 'labels'"),
+        ('{"id2label": {"a": "b"}}', "numbers its labels otherwise than id2label does: name 'labels'"),
+        ("[]", "config.json holds no JSON object: take the file"),
+        ("{", "config.json cannot be read as JSON"),
+    ):
+        (tmp_path / "config.json").write_text(written)
+        with pytest.raises(ModelError, match=told):
+            specs.labelled(spec, tmp_path)
 
 
 def test_a_file_without_models_is_told(tmp_path: Path) -> None:
