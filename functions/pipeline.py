@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from functions.exchange import exchange, waited
+from functions.exchange import exchange
+from functions.sending import waited
 from shared.core import degraded, events, offering
 from shared.core.errors import BadRequest, StoreUnavailable, UpstreamFailed, UpstreamKeyRefused, outcome
 from shared.core.usage import Usage

@@ -82,7 +82,7 @@ class Serving(msgspec.Struct, frozen=True):
     fallbacks: tuple[str, ...] = ()  # models and aliases whose targets follow, in their order
     degraded: str = ""  # what a chat is answered when no target can; "": an error
     priority: Priority = "balanced"  # of the strategy `complexity`
-    hedge: float = 0.0  # seconds without a first chunk, after which a second target is asked as well; 0: never
+    hedge: float = 0.0  # seconds without a first word, after which a second target is asked as well; 0: never
 
 
 class Model(msgspec.Struct, frozen=True):

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import select
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.edge.answer import Answer
-
 _LONGEST = 60.0  # seconds of one wait
 
 
-def first_of(answers: Sequence[Answer], end: float) -> Answer | None:
+class Coming(Protocol):
+    """Something that arrives piece by piece."""
+
+    def advanced(self) -> bool:
+        """Take in what has come, without waiting; tell whether that is worth to be told."""
+
+    def fileno(self) -> int:
+        """Return what can be waited on for something to come."""
+
+
+T = TypeVar("T", bound=Coming)
+
+
+def first_of(answers: Sequence[T], end: float) -> T | None:
     """Return the first of which something has come, or that has failed; None if nothing has until `end`, monotonic."""
     poll = select.poll()
     for answer in answers:

@@ -73,6 +73,15 @@ CATALOG = Catalog(
             "org/hasty", "embedding", (Target("openai", "text-embedding-3-small", timeouts=HASTY),), "org"
         ),
         "alone": Model("alone", "chat", (Target("openai", "gpt-4o-2024"),), "openai", serving=Serving(hedge=0.2)),
+        **{
+            name: Model(name, "chat", (target, Target("second", "two")), "us", serving=Serving(hedge=0.2))
+            for name, target in {
+                "raced-gpt": Target("openai", "one"),
+                "raced-claude": Target("claude", "claude-1", max_output=99),
+                "raced-gemini": Target("gemini", "gemini-1"),
+                "raced-nova": Target("bedrock", "us.nova-1:0", region="eu-west-1"),
+            }.items()
+        },
         "mini": Model("mini", "chat", (Target("openai", "mini-1"),), "openai"),
         "backed": Model(
             "backed", "chat", (Target("openai", "gpt-4o-2024"),), "openai", serving=Serving(fallbacks=("mini",))

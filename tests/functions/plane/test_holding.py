@@ -49,9 +49,9 @@ def sends(*frames: bytes) -> Callable[[Wire, Request], None]:
     return lambda wire, _request: wire.answer(b"".join(frames), kind="text/event-stream")
 
 
-def begun(wire: Wire, *frames: bytes) -> None:
+def begun(wire: Wire, *frames: bytes, kind: str = "text/event-stream") -> None:
     """Begin to answer with this stream."""
-    wire.send(head("200 OK", {"content-type": "text/event-stream", "transfer-encoding": "chunked"}))
+    wire.send(head("200 OK", {"content-type": kind, "transfer-encoding": "chunked"}))
     for frame in frames:
         sent(wire, frame)
 
