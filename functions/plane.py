@@ -22,7 +22,6 @@ from shared.edge.secrets import Secrets
 from shared.edge.settings import GatewaySettings
 from shared.edge.signer import Signer
 from shared.edge.telemetry import Telemetry
-from shared.edge.wire import reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -226,7 +225,7 @@ def build(environment: Mapping[str, str]) -> Gateway:
     settings = GatewaySettings.from_env(environment)
     credentials = credentials_from(environment)
     catalog = decode(Path(environment["LAMBDA_TASK_ROOT"], FILE).read_bytes())
-    secrets, directory = (Aws(one, settings.aws, credentials, connect=reach) for one in (SECRETS, DYNAMODB))
+    secrets, directory = (Aws(one, settings.aws, credentials) for one in (SECRETS, DYNAMODB))
     store, login = settings.valkey, valkey_login(settings.valkey, settings.aws, credentials)
     connection = connect(store.host, store.port, tls=store.tls, credentials=login)
     admission, http = Admission(connection, presets=limits.fingerprint(catalog.tiers)), Http()

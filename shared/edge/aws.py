@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import random
-import socket
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared.edge.http1 import Connection
+from shared.edge.reaching import reach
 from shared.edge.sigv4 import Credentials, Scope, elasticache_token, headers
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Aws:
         clock: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
         read_seconds: float = READ_SECONDS,
-        connect: Connect = socket.create_connection,
+        connect: Connect = reach,
     ) -> None:
         """`read_seconds` is how long a read may wait for the service; `connect` is as for `http1.Connection`."""
         self._service = service

@@ -95,6 +95,7 @@ class Connection:
         plain = self._connect(self._address, self._connect_timeout)
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            plain.settimeout(self._connect_timeout)  # for the handshake: what `connect` left may be next to nothing
             secure = self._tls().wrap_socket(plain, server_hostname=self._address[0]) if self._tls else plain
             secure.settimeout(self._timeout)
             return _Wire(secure)

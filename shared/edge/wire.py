@@ -14,14 +14,14 @@ from functools import cache
 from termios import TIOCOUTQ
 from typing import TYPE_CHECKING
 
-from shared.edge.resolver import resolver
+from shared.edge.reaching import reach
 
 if TYPE_CHECKING:
     from shared.edge.resolver import Resolver
 
 EARLY_BYTES = 65_536
 _ACKNOWLEDGED = slice(120, 128)  # `tcpi_bytes_acked` in Linux's struct tcp_info, since 4.1
-_SHORTEST, _LONGEST = 0.001, 60.0  # seconds; zero would mean for ever
+_SHORTEST = 0.001  # seconds
 
 
 class Wire:
@@ -47,7 +47,7 @@ class Wire:
             OSError, ValueError: it cannot be reached in time, or is not who it should be.
         """
         end = time.monotonic() + max(seconds, _SHORTEST)
-        plain = _connected(host, port, end, names or resolver())
+        plain = reach((host, port), end - time.monotonic(), names)
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return cls(_secured(plain, host, end, tls) if tls else plain)
@@ -112,34 +112,6 @@ class Wire:
         if seconds <= 0:
             raise TimeoutError
         self._socket.settimeout(seconds)
-
-
-def reach(address: tuple[str, int], seconds: float | None, names: Resolver | None = None) -> socket.socket:
-    """Connect to host and port as `socket.create_connection` does, the lookup of the name counted in.
-
-    Raises:
-        OSError, ValueError: that is not possible in time.
-    """
-    return _connected(*address, time.monotonic() + (seconds or _LONGEST), names or resolver())
-
-
-def _connected(host: str, port: int, end: float, names: Resolver) -> socket.socket:
-    found = names.addresses(host, port, end - time.monotonic())
-    for number, address in enumerate(found):
-        family, kind, protocol, _, place = address
-        plain = socket.socket(family, kind, protocol)
-        try:
-            plain.settimeout(max(_SHORTEST, (end - time.monotonic()) / (len(found) - number)))
-            plain.connect(place)
-        except OSError:
-            plain.close()
-            if number == len(found) - 1:
-                names.learn(host, port, None)
-                raise
-        else:
-            names.learn(host, port, address)
-            return plain
-    raise ConnectionError
 
 
 def _secured(plain: socket.socket, host: str, end: float, tls: ssl.SSLContext) -> ssl.SSLSocket:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shared.edge.aws import DYNAMODB, SECRETS, Aws, AwsError, AwsUnavailableError, credentials_from, valkey_login
+from shared.edge.reaching import reach
 from shared.edge.resolver import Resolver
 from shared.edge.settings import AwsSettings, ValkeySettings
 from shared.edge.sigv4 import Credentials
-from shared.edge.wire import reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -175,7 +175,7 @@ def test_logs_in_to_valkey_only_where_it_asks() -> None:
 
 
 def test_a_name_that_nobody_resolves_is_an_outage() -> None:
-    """The way to connect is the caller's: the gateway's has a deadline for the lookup, too."""
+    """The lookup counts into the time that a connection may take, wherever AWS is asked."""
     over = threading.Event()
 
     def hang(_host: str, _port: int) -> list[Any]:

@@ -7,6 +7,7 @@ import ipaddress
 import json
 import ssl
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from shared.edge import jwks_fetch
 from shared.edge.jwks import FRESH_SECONDS, LARGEST, PAUSE_SECONDS, STALE_SECONDS, Jwks, JwksUnavailableError, keys_of
+from shared.edge.resolver import Resolver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -125,6 +127,26 @@ def test_fetches_over_https_only(url: str) -> None:
     """Nothing else is even connected to."""
     with pytest.raises(JwksUnavailableError, match="https only"):
         jwks_fetch.fetch(url)
+
+
+def test_a_name_that_nobody_resolves_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lookup counts into the patience with the provider."""
+    over, asked = threading.Event(), []
+
+    def hang(host: str, _port: int) -> list[Any]:
+        asked.append(host)
+        over.wait(60)
+        return []
+
+    names = Resolver(hang)
+    monkeypatch.setattr("shared.edge.reaching.resolver", lambda: names)
+    monkeypatch.setattr(jwks_fetch, "PATIENCE_SECONDS", 0.1)
+    began = time.monotonic()
+    with pytest.raises(JwksUnavailableError, match="cannot be reached"):
+        jwks_fetch.fetch("https://slow.example/keys")
+    over.set()
+    assert time.monotonic() - began < 10
+    assert asked == ["slow.example"]
 
 
 class World:

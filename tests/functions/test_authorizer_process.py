@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 
-from functions.authorizer import (
-    build,
-)
+from functions.authorizer import build
+from shared import manifest
+from shared.edge.aws import AwsUnavailableError
 from tests.functions.door import KEY, OTHER, PEPPER, RECORD, bearer, event_of
 
 if TYPE_CHECKING:
@@ -74,15 +77,42 @@ def test_fails_for_the_caller_to_see_when_aws_refuses(server: Any, start: Any, e
     assert KEY.secret not in log
 
 
+PLACES = {
+    "AWS_REGION": "r",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "AWS_ACCESS_KEY_ID": "a",
+    "AWS_SECRET_ACCESS_KEY": "b",
+    "DIRECTORY_TABLE": "t",
+    "PEPPER_SECRET": "p",
+    "USAGE_KEY_PREFIX": "stack",
+    "SIGNING_SECRET": "signing",
+    "JWT_ISSUER": "https://nexus.example",
+}
+
+
 def test_is_built_without_connecting() -> None:
     """Building it takes an environment and no network."""
-    environment = {
-        "AWS_REGION": "r",
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
-        "DIRECTORY_TABLE": "t",
-        "PEPPER_SECRET": "p",
-        "USAGE_KEY_PREFIX": "stack",
-        "SIGNING_SECRET": "signing",
-        "JWT_ISSUER": "https://nexus.example",
-    }
-    assert build(environment).usage_key_prefix == "stack"
+    assert build(PLACES).usage_key_prefix == "stack"
+
+
+def test_a_resolver_that_hangs_leaves_time_to_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tries of a second each, of the ten that the function has: `getaddrinfo` may take half a minute."""
+    over, asked = threading.Event(), []
+
+    def hang(host: str, *_rest: Any, flags: int = 0, **_more: Any) -> list[Any]:
+        if flags & socket.AI_NUMERICHOST:
+            raise socket.gaierror
+        asked.append(host)
+        over.wait(60)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    authorizer = build({**PLACES, "AWS_ENDPOINT_URL": "http://slow.example"})
+    began = time.monotonic()
+    try:
+        with pytest.raises(AwsUnavailableError, match="TimeoutError"):
+            authorizer.verdict(event_of(bearer(KEY)))
+    finally:
+        over.set()
+    assert time.monotonic() - began < manifest.FUNCTIONS[manifest.AUTHORIZER].timeout_s
+    assert asked == ["slow.example"]
