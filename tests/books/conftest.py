@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cdk.local.emulator import start
-from cdk.local.valkey import valkey_server
 from shared.edge import admission, counters
 from shared.edge.settings import ValkeySettings
 from tests.books.loss import EARLIER, keeper
 from tests.books.rig import ORG, Paper, always
 from tests.books.till import Till
 from tests.fakes.books import Tables
+from tests.fakes.patience import patiently
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,16 +54,10 @@ def ledger(tables: Tables) -> Ledger:
     return tables.ledger()
 
 
-@pytest.fixture(scope="session")
-def _valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
-        yield server
-
-
 @pytest.fixture
-def store(_valkey: Valkey) -> Iterator[redis.Redis]:
+def store(store_server: Valkey) -> Iterator[redis.Redis]:
     """An empty store, as the function connects to it."""
-    settings = ValkeySettings(_valkey.host, _valkey.port, tls=False, user="", cache="")
+    settings = ValkeySettings(store_server.host, store_server.port, tls=False, user="", cache="")
     with counters.connect(settings, None) as client:
         client.flushall()
         yield client
@@ -76,12 +70,10 @@ def paper() -> Paper:
 
 
 @pytest.fixture
-def till(_valkey: Valkey, store: redis.Redis, paper: Paper) -> Iterator[Till]:
+def till(store_server: Valkey, store: redis.Redis, paper: Paper) -> Iterator[Till]:
     """A gateway on an empty store, and its log."""
     assert store.ping()
-    connection = admission.connect(_valkey.host, _valkey.port)
-    connection.socket_timeout = 5.0  # nobody waits here, and a busy machine is no outage
-    gate = admission.Admission(connection)
+    gate = admission.Admission(patiently(store_server.host, store_server.port))
     yield Till(gate, paper)
     gate.drop()
 

@@ -15,9 +15,10 @@ from shared.core.errors import BudgetExhausted, StoreRebuilding
 from shared.core.policies import policy
 from shared.core.pricing import Worst
 from shared.core.shares import Share
-from shared.edge.admission import Admission, Ask, Bound, Unprojected, connect
+from shared.edge.admission import Admission, Ask, Bound, Unprojected
 from shared.edge.counters import Counters
 from tests.books.rig import OPEN, ORG, Shelf, always, books, settle
+from tests.fakes.patience import patiently
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -75,10 +76,10 @@ class Team:
 
 
 @pytest.fixture
-def admission(_valkey: Valkey, store: redis.Redis) -> Iterator[Admission]:
+def admission(store_server: Valkey, store: redis.Redis) -> Iterator[Admission]:
     """The scripts on the store."""
     assert store.ping()
-    opened = Admission(connect(_valkey.host, _valkey.port))
+    opened = Admission(patiently(store_server.host, store_server.port))
     yield opened
     opened.drop()
 

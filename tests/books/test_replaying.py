@@ -12,11 +12,12 @@ from shared.core import events, journal, limits
 from shared.core.journal import Reservation
 from shared.core.limits import Standing
 from shared.core.shares import Share
-from shared.edge.admission import Admission, Ask, Grant, connect
+from shared.edge.admission import Admission, Ask, Grant
 from shared.edge.counters import Counters, Mark
 from tests.books.rig import CLOSURE, ORG, Paper, always, settle
 from tests.books.till import MODELS, PAYING, SHARED
 from tests.fakes.books import DAY, NOON
+from tests.fakes.patience import patiently
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,10 +41,10 @@ def counters(store: redis.Redis) -> Counters:
 
 
 @pytest.fixture
-def admission(_valkey: Valkey, store: redis.Redis) -> Iterator[Admission]:
+def admission(store_server: Valkey, store: redis.Redis) -> Iterator[Admission]:
     """The scripts on the store."""
     assert store.ping()
-    opened = Admission(connect(_valkey.host, _valkey.port))
+    opened = Admission(patiently(store_server.host, store_server.port))
     yield opened
     opened.drop()
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cdk.local.valkey import valkey_server
-from shared.edge.admission import Admission, connect
+from shared.edge.admission import Admission
 from tests.fakes.aws import serving
+from tests.fakes.patience import patiently
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,25 +16,19 @@ if TYPE_CHECKING:
     from cdk.local.valkey import Valkey
 
 
-@pytest.fixture(scope="session")
-def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
-        yield server
-
-
 @pytest.fixture
-def valkey(_server: Valkey) -> Valkey:
+def valkey(store_server: Valkey) -> Valkey:
     """An empty server on loopback, without scripts."""
-    with _server.client() as client:
+    with store_server.client() as client:
         client.flushall()
         client.script_flush()
-    return _server
+    return store_server
 
 
 @pytest.fixture
 def admission(valkey: Valkey) -> Iterator[Admission]:
     """The scripts on that server."""
-    opened = Admission(connect(valkey.host, valkey.port))
+    opened = Admission(patiently(valkey.host, valkey.port))
     yield opened
     opened.drop()
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from shared.edge.admission import Admission, connect
+from shared.edge.admission import Admission
+from tests.fakes.patience import patiently
 
 if TYPE_CHECKING:
     from hypothesis.stateful import RuleBasedStateMachine
@@ -26,7 +27,7 @@ def run(
     phases: tuple[Phase, ...] = tuple(Phase),
 ) -> None:
     """Have the machine look for it; with one phase alone the same examples come each time."""
-    asked = admission or Admission(connect(valkey.host, valkey.port))
+    asked = admission or Admission(patiently(valkey.host, valkey.port))
     machine = type("Bound", (kind,), {"admission": asked, "client": valkey.client()})
     quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     how = settings(
@@ -38,7 +39,7 @@ def run(
 
 def find(kind: type[RuleBasedStateMachine], valkey: Valkey, script: str, right: str, wrong: str) -> None:
     """Write `wrong` instead of `right` in a script; the machine has to find it."""
-    admission = Admission(connect(valkey.host, valkey.port))
+    admission = Admission(patiently(valkey.host, valkey.port))
     planted = getattr(admission, f"_{script}")
     assert right.encode() in planted.source
     planted.source = planted.source.replace(right.encode(), wrong.encode())

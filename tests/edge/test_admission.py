@@ -18,8 +18,10 @@ from shared.core.policies import policy
 from shared.core.pricing import Worst
 from shared.core.shares import Share
 from shared.edge.admission import Admission, Ask, Bound, Grant, connect
+from shared.edge.store import COMMAND_SECONDS
 from tests.edge.projecting import projected
 from tests.fakes.line import Line
+from tests.fakes.patience import patiently, wait_longer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +50,7 @@ def line(valkey: Valkey) -> Iterator[Line]:
 @pytest.fixture
 def remote(line: Line) -> Iterator[Admission]:
     """The scripts, through the relay; the key is known there and unlimited, the scripts are loaded."""
-    opened = Admission(connect("127.0.0.1", line.port))
+    opened = Admission(patiently("127.0.0.1", line.port))
     projected(opened, KEY, version=1, limits=Tier())
     opened.admit(ask("first"))
     opened.settle(ask("first"), GRANT, 0, USED)
@@ -86,11 +88,14 @@ def test_a_silent_store_is_given_up_soon_and_its_late_answer_never_taken(line: L
     line.flows.clear()
     line.said.clear()
 
+    wait_longer(remote, COMMAND_SECONDS)
+
     with pytest.raises(StoreUnavailable) as failure:
         remote.admit(ask("lost"))
     assert failure.value.retry_after == 1
     assert len(line.said) == 1
 
+    wait_longer(remote)
     line.flows.set()
     assert remote.admit(ask("next")).requests.remaining == 7  # the lost one was counted, its answer is not this one
     assert remote.settle(ask("next"), GRANT, 0, USED) is True
@@ -109,7 +114,7 @@ def test_a_connection_that_broke_while_idle_is_replaced(line: Line, remote: Admi
 def test_a_connection_that_was_silent_for_long_is_not_trusted(line: Line) -> None:
     """After a freeze nobody knows what became of it: the next call opens another at once."""
     now = [1000.0]
-    admission = Admission(connect("127.0.0.1", line.port), clock=lambda: now[0])
+    admission = Admission(patiently("127.0.0.1", line.port), clock=lambda: now[0])
     admission.ping()
     now[0] += 49
     admission.ping()
@@ -168,12 +173,12 @@ def test_short_of_memory_nothing_is_half_done(remote: Admission, valkey: Valkey)
 
 def test_many_at_once_never_exceed_the_limit(valkey: Valkey) -> None:
     """Eight clients with 20 tries each and a limit of 50: 50 pass, and never more than 7 at a time."""
-    projected(Admission(connect(valkey.host, valkey.port)), KEY, version=1, limits=Tier(50, 0, 0, 7))
+    projected(Admission(patiently(valkey.host, valkey.port)), KEY, version=1, limits=Tier(50, 0, 0, 7))
     passed: list[str] = []
     peak: list[int] = []
 
     def work(name: int) -> None:
-        admission, client = Admission(connect(valkey.host, valkey.port)), valkey.client()
+        admission, client = Admission(patiently(valkey.host, valkey.port)), valkey.client()
         for number in range(20):
             request = f"{name}-{number}"
             with suppress(Exception):

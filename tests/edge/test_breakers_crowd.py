@@ -10,8 +10,9 @@ from shared.core.breakers import Choice, Result
 from shared.core.catalog import Resilience, Tier
 from shared.core.errors import TargetsResting
 from shared.core.policies import policy
-from shared.edge.admission import Admission, Ask, Grant, connect
+from shared.edge.admission import Admission, Ask, Grant
 from shared.edge.report import Report
+from tests.fakes.patience import patiently
 
 if TYPE_CHECKING:
     from cdk.local.valkey import Valkey
@@ -31,7 +32,7 @@ def test_a_crowd_has_one_probe(valkey: Valkey, admission: Admission) -> None:
     """Every time it has rested, and whatever became of the probe before: all others are told to wait."""
     client: Any = valkey.client()
     assert admission.tell("default", KEY, 1, policy({}, Tier()))
-    crowd = [Admission(connect(valkey.host, valkey.port)) for _ in range(CROWD)]
+    crowd = [Admission(patiently(valkey.host, valkey.port)) for _ in range(CROWD)]
     begin = threading.Barrier(CROWD)
 
     def come(number: int, turn: int) -> Grant | None:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from shared.core.catalog import Tier
 from shared.core.errors import RateLimited, Unauthorized
 from shared.core.limits import HOUR, MINUTE, Standing
-from shared.edge.admission import Admission, Ask, Grant, Unprojected, connect
+from shared.edge.admission import Admission, Ask, Grant, Unprojected
 from tests.edge.projecting import projected
+from tests.fakes.patience import patiently
 
 if TYPE_CHECKING:
     from cdk.local.valkey import Valkey
@@ -89,7 +90,7 @@ def test_an_admission_counts_until_exactly_its_window_has_passed(
 @given(ages=st.lists(st.sampled_from([3700.0, 60.000001, 60.0, 59.999999, 30.0, 0.0]), max_size=40))
 def test_the_edge_is_found_in_a_log_of_any_length(valkey: Valkey, ages: list[float]) -> None:
     """However many entries have left the window and however many not, exactly those inside are counted."""
-    client, admission = valkey.client(), Admission(connect(valkey.host, valkey.port))
+    client, admission = valkey.client(), Admission(patiently(valkey.host, valkey.port))
     client.delete(LOG)
     project(admission, Tier(requests_per_minute=1))
     hold_clock(client, *sorted(ages, reverse=True), 0)
@@ -104,7 +105,7 @@ def test_the_edge_is_found_in_a_log_of_any_length(valkey: Valkey, ages: list[flo
 
 def test_limits_by_presets_of_the_past_do_not_count(valkey: Valkey, admission: Admission) -> None:
     """They are resolved anew, unless the caller has just done so and another version has undone it meanwhile."""
-    later = Admission(connect(valkey.host, valkey.port), presets="later")
+    later = Admission(patiently(valkey.host, valkey.port), presets="later")
     project(admission, Tier(requests_per_minute=3))
     with pytest.raises(Unprojected):
         later.admit(ask("r"))

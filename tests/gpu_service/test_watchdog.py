@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 LEAVES = """
 import signal, sys, time
 from gpu_service import watchdog
-watchdog._FORCE = 0.1
+watchdog._FORCE = {force}
 signal.signal(signal.SIGTERM, {handler})
-watchdog.leave(0.2)
-time.sleep(30)
+watchdog.leave(0.1)
+time.sleep(90)
 """
 
 
@@ -106,13 +106,13 @@ def test_a_process_that_stood_still_blames_nobody(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("handler", "status"), [("lambda *_: sys.exit(7)", 7), ("lambda *_: time.sleep(30)", 1), ("signal.SIG_IGN", 1)]
+    ("handler", "force", "status"),
+    [("lambda *_: sys.exit(7)", 80, 7), ("lambda *_: time.sleep(90)", 0.1, 1), ("signal.SIG_IGN", 0.1, 1)],
 )
-def test_leaving_is_polite_and_then_is_not(handler: str, status: int) -> None:
+def test_leaving_is_polite_and_then_is_not(handler: str, force: float, status: int) -> None:
     """SIGTERM first; a process that hangs even then ends with the place where it hangs on stderr."""
-    done = subprocess.run(
-        [sys.executable, "-c", LEAVES.format(handler=handler)], capture_output=True, text=True, timeout=25, check=False
-    )
+    program = LEAVES.format(handler=handler, force=force)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=75, check=False)
 
     assert done.returncode == status
     assert ("most recent call first" in done.stderr) == (status == 1)

@@ -1,4 +1,4 @@
-"""The stores of the admin function's tests: servers for each file, empty tables for each test."""
+"""The stores of the admin function's tests: tables for each file, emptied for each test."""
 
 from __future__ import annotations
 
@@ -6,20 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cdk.local.valkey import valkey_server
 from tests.functions.control.rig import LEDGER, House, new_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cdk.local.valkey import Valkey
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """A server for each file."""
-    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +25,9 @@ def tables(moto: str) -> Iterator[tuple[Any, Any]]:
 
 
 @pytest.fixture
-def house(tables: tuple[Any, Any], valkey: Valkey) -> Iterator[House]:
+def house(tables: tuple[Any, Any], store_server: Valkey) -> Iterator[House]:
     """The function with empty stores."""
-    with valkey.client() as client:
+    with store_server.client() as client:
         client.flushall()
     ledger = tables[0].meta.client
     for item in ledger.scan(TableName=LEDGER)["Items"]:
@@ -44,7 +36,7 @@ def house(tables: tuple[Any, Any], valkey: Valkey) -> Iterator[House]:
         while items := table.scan()["Items"]:  # a megabyte at a time
             for item in items:
                 table.delete_item(Key={"pk": item["pk"], "sk": item["sk"]})
-    house = House(*tables, valkey)
+    house = House(*tables, store_server)
     yield house
     house.admission.drop()
     house.ledger._aws.drop()

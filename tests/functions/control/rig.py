@@ -24,6 +24,7 @@ from shared.edge.ledger import Ledger
 from shared.edge.settings import AwsSettings
 from shared.edge.sigv4 import Credentials
 from shared.edge.telemetry import Telemetry
+from tests.fakes.patience import patiently
 
 if TYPE_CHECKING:
     from cdk.local.valkey import Valkey
@@ -64,7 +65,7 @@ class House:
         self.valkey = valkey
         self.now = float(NOW)
         self.log: list[bytes] = []
-        self.admission = Admission(connect(valkey.host, valkey.port) if valkey else connect("127.0.0.1", 9))
+        self.admission = Admission(patiently(valkey.host, valkey.port) if valkey else connect("127.0.0.1", 9))
         numbers = itertools.count()
         ticks = itertools.count()
         self.registry = registry(table, audit, lambda: self.now, lambda: f"{next(ticks):012x}")

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from cdk.local.valkey import valkey_server
-from functions.plane import build
 from shared.core.catalog import FILE, Alias, Catalog, Member, Model, Provider, Serving, Target, Tier, Timeouts
 from shared.core.pricing import Price, Rates
 from shared.edge import snapshot
 from shared.edge.telemetry import Telemetry
-from tests.functions.plane.rig import Aws, Rig, item, well
+from tests.functions.plane.rig import Aws, Rig, built, item, well
 from tests.functions.plane.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -105,12 +103,6 @@ CATALOG = Catalog(
 )
 
 
-@pytest.fixture(scope="session")
-def _valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
-        yield server
-
-
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
     """A provider that behaves until it is told otherwise."""
@@ -120,16 +112,17 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture
-def rig(_valkey: Valkey, upstream: Upstream, tmp_path: Path) -> Iterator[Rig]:
+def rig(store_server: Valkey, upstream: Upstream, tmp_path: Path) -> Iterator[Rig]:
     """A gateway built as in production, with everything around it on loopback; pauses are noted and not made."""
-    with _valkey.client() as client:
+    with store_server.client() as client:
         client.flushall()
     aws = Aws({"OPENAI_API_KEY": "sk-provider-secret", "CLAUDE_KEY": ["key-1", "key-2"]}, item())
     endpoint = Upstream(aws.answer)
     tmp_path.joinpath(FILE).write_bytes(msgspec.json.encode(CATALOG))
     environment = {
-        "STAGE": "test", "DIRECTORY_TABLE": "Directory", "PROVIDERS_SECRET": "providers", "VALKEY_HOST": _valkey.host,
-        "VALKEY_PORT": str(_valkey.port), "VALKEY_TLS": "false", "AWS_REGION": "eu-central-1",
+        "STAGE": "test", "DIRECTORY_TABLE": "Directory", "PROVIDERS_SECRET": "providers",
+        "VALKEY_HOST": store_server.host, "VALKEY_PORT": str(store_server.port), "VALKEY_TLS": "false",
+        "AWS_REGION": "eu-central-1",
         "AWS_ENDPOINT_URL": endpoint.url, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s",
         "OPENAI_BASE_URL": f"{upstream.url}/v1", "SECOND_URL": f"{upstream.url}/second",
         "CLAUDE_URL": upstream.url, "BEDROCK_URL": upstream.url,
@@ -139,10 +132,10 @@ def rig(_valkey: Valkey, upstream: Upstream, tmp_path: Path) -> Iterator[Rig]:
     lines: list[dict[str, object]] = []
     pauses: list[float] = []
     known = len(snapshot.get_before_snapshot())
-    gateway = build(environment)._replace(
+    gateway = built(environment)._replace(
         telemetry=Telemetry("test", lambda line: lines.append(json.loads(line))), pause=pauses.append
     )
-    yield Rig(gateway, upstream, aws, _valkey.client(), lines, pauses, environment)
+    yield Rig(gateway, upstream, aws, store_server.client(), lines, pauses, environment)
     for close in snapshot.get_before_snapshot()[known:]:
         close()
     endpoint.stop()

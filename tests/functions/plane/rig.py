@@ -17,6 +17,7 @@ from shared.core import policies
 from shared.core.catalog import FILE, decode
 from shared.edge.directory import decode as decode_attribute
 from shared.edge.response import ClientGone
+from tests.fakes.patience import wait_longer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,12 +124,12 @@ class Rig:
         """The same with a gateway of a later deployment, whose catalog has other `tiers`."""
         path = Path(self.environment["LAMBDA_TASK_ROOT"], FILE)
         path.write_bytes(msgspec.json.encode(msgspec.structs.replace(decode(path.read_bytes()), tiers=tiers)))
-        gateway = build(self.environment)._replace(telemetry=self.gateway.telemetry, pause=self.gateway.pause)
+        gateway = built(self.environment)._replace(telemetry=self.gateway.telemetry, pause=self.gateway.pause)
         return replace(self, gateway=gateway)
 
     def behind(self, port: int) -> Rig:
         """The same with a gateway of another process, which finds Valkey at this port."""
-        gateway = build({**self.environment, "VALKEY_PORT": str(port)})
+        gateway = built({**self.environment, "VALKEY_PORT": str(port)})
         return replace(self, gateway=gateway._replace(telemetry=self.gateway.telemetry, pause=self.gateway.pause))
 
     def waiting(self, seconds: float) -> Rig:
@@ -218,6 +219,13 @@ class Aws:
             assert request.json["ConsistentRead"] is True
             found = [one for one in (self.item, *self.others) if one and one["sk"] == request.json["Key"]["sk"]]
             wire.answer(json.dumps({"Item": found[0]} if found else {}).encode())
+
+
+def built(environment: Mapping[str, str]) -> Gateway:
+    """Make a gateway as in production, but for how long it waits for its store."""
+    made = build(environment)
+    wait_longer(made.admission)
+    return made
 
 
 def item(**changes: Any) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from functions.plane import build
-from tests.functions.plane.rig import well
+from tests.functions.plane.rig import built, well
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +58,7 @@ def break_down(rig: Rig, act: Callable[[Wire, Request], None] | None = None) -> 
 def test_after_five_failures_a_target_is_left_alone(rig: Rig) -> None:
     """The next requests go to the other one at once; a line says so; another gateway knows it as well."""
     break_down(rig)
-    other = build(rig.environment)._replace(telemetry=rig.gateway.telemetry)
+    other = built(rig.environment)._replace(telemetry=rig.gateway.telemetry)
     for gateway in (rig.gateway, other):
         rig.gateway = gateway
         assert rig.chat(model="both", stream=False).status == 200
@@ -81,7 +80,7 @@ def test_one_request_probes_a_target_that_has_rested(rig: Rig) -> None:
         well(wire, request)
 
     rig.upstream.default = only("one", slowly)
-    gateway = build(rig.environment)._replace(telemetry=rig.gateway.telemetry)
+    gateway = built(rig.environment)._replace(telemetry=rig.gateway.telemetry)
     other = type(rig)(gateway, rig.upstream, rig.aws, rig.valkey, rig.lines, [], rig.environment)
     probe = threading.Thread(target=lambda: other.chat(model="both", stream=False))
     probe.start()

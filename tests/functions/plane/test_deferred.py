@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from functions.plane import build
 from shared.core.catalog import FILE, Model, Provider, Serving, Storage, Target, Timeouts, decode
 from shared.core.pricing import Price, Rates
 from tests.fakes.sagemaker import FAILURE, INPUT, OUTPUT, SageMaker
-from tests.functions.plane.rig import ANSWER, VECTORS, Context
+from tests.functions.plane.rig import ANSWER, VECTORS, Context, built
 from tests.functions.plane.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def sagemaker(rig: Rig) -> Iterator[SageMaker]:
         prices={**known.prices, "later": {"*": Price(Rates(1_000_000_000, 1_000_000_000, 2_000_000_000))}},
     )
     path.write_bytes(msgspec.json.encode(changed))
-    rig.gateway = build(rig.environment)._replace(telemetry=rig.gateway.telemetry, pause=rig.gateway.pause)
+    rig.gateway = built(rig.environment)._replace(telemetry=rig.gateway.telemetry, pause=rig.gateway.pause)
     yield made
     server.stop()
     assert made.faults == []

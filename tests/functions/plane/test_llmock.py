@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from functions.plane import build
 from tests.e2e.client_packages import installed
 from tests.e2e.stack import free_port, listens, until
 from tests.functions.plane.languages import LANGUAGES, ask
+from tests.functions.plane.rig import built
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ def judged(rig: Rig, llmock: str) -> Rig:
     told(f"{llmock}/_llmock/reset", {})
     rig.aws.secrets["CLAUDE_KEY"] = "key-1"  # with another one nobody would wait
     places = {"OPENAI_BASE_URL": f"{llmock}/v1", "CLAUDE_URL": f"{llmock}/anthropic", "GEMINI_URL": f"{llmock}/gemini"}
-    rig.gateway = build(rig.environment | places)._replace(telemetry=rig.gateway.telemetry, pause=time.sleep)
+    rig.gateway = built(rig.environment | places)._replace(telemetry=rig.gateway.telemetry, pause=time.sleep)
     return rig
 
 

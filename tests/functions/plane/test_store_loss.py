@@ -11,7 +11,9 @@ import pytest
 
 from shared.core import events, journal
 from shared.core.pricing import NANO
+from shared.edge.store import COMMAND_SECONDS
 from tests.fakes.line import Line
+from tests.fakes.patience import wait_longer
 from tests.functions.plane.rig import KEY, chunk, encoded, item, well
 from tests.functions.plane.test_gateway import refused
 from tests.functions.plane.test_journal import written
@@ -45,9 +47,9 @@ def far(rig: Rig, line: Line) -> Rig:
 
 
 @pytest.fixture
-def freeze(_valkey: Valkey) -> Iterator[Callable[[int], None]]:
+def freeze(store_server: Valkey) -> Iterator[Callable[[int], None]]:
     """Send the server itself a signal."""
-    pid = _valkey.child.process.pid
+    pid = store_server.child.process.pid
     yield lambda number: os.kill(pid, number)
     os.kill(pid, signal.SIGCONT)
 
@@ -159,9 +161,11 @@ def test_a_frozen_store_books_it_once_when_it_thaws(rig: Rig, freeze: Callable[[
     rig.valkey.set("{default}:open", 1)
     rig.aws.item = item(budget={"total_nano": NANO})
     assert rig.chat().status == 200
+    wait_longer(rig.gateway.admission, COMMAND_SECONDS)
     freeze(signal.SIGSTOP)
     assert rig.chat(identity=SERVE).status == 200
     freeze(signal.SIGCONT)
+    wait_longer(rig.gateway.admission)
     assert rig.chat().status == 200
     said = [line for line in written(rig, events.USAGE) if line.get("stored")]
     found = journal.read(json.dumps(said[0]), "default")
@@ -181,9 +185,11 @@ def test_a_slow_store_that_comes_back_hears_of_it_at_once(far: Rig, line: Line) 
     assert far.chat().status == 200
 
     def recover(wire: Wire, request: Request) -> None:
+        wait_longer(far.gateway.admission)
         line.flows.set()
         far.upstream.default(wire, request)
 
+    wait_longer(far.gateway.admission, COMMAND_SECONDS)
     line.flows.clear()
     far.upstream.script = [recover]
     assert far.chat(identity=SERVE).status == 200

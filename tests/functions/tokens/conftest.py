@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import pytest
 
-from cdk.local.valkey import valkey_server
 from functions import passwords
 from functions.issuing import Issuing
 from functions.tokens import Tokens, serve
@@ -18,8 +17,9 @@ from shared.core import keys
 from shared.edge.attempts import Attempts
 from shared.edge.directory import KeyRecord
 from shared.edge.signing import SigningKeys
-from shared.edge.store import Store, connect
+from shared.edge.store import Store
 from shared.edge.telemetry import Telemetry
+from tests.fakes.patience import patiently
 from tests.fakes.tokens import ALICE, NOW, OURS, Gate
 
 if TYPE_CHECKING:
@@ -115,17 +115,11 @@ class _Context:
 HASH = passwords.hashed(PASSWORD)
 
 
-@pytest.fixture(scope="session")
-def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
-        yield server
-
-
 @pytest.fixture
-def desk(_server: Valkey) -> Iterator[Desk]:
+def desk(store_server: Valkey) -> Iterator[Desk]:
     """A function that nobody has asked yet."""
-    with _server.client() as client:
+    with store_server.client() as client:
         client.flushall()
-    store = Store(connect(_server.host, _server.port))
+    store = Store(patiently(store_server.host, store_server.port))
     yield Desk(store)
     store.drop()
