@@ -8,6 +8,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.api_gateway import Router
 from msgspec.structs import asdict
 
+from functions import ceilings
 from functions.registry import Unknown
 from functions.requests import Budget, Limits
 from functions.scopes import Scope, scope
@@ -109,10 +110,15 @@ def _put(visit: Visit, known: Scope, field: str, value: dict[str, int]) -> Item:
         before = _audited((old or {}).get(field, {}), field)
         return visit.change(f"{field}.put", known.text, before, _audited(new[field], field))
 
+    def change(old: Item) -> Item:
+        if field == "budget":
+            ceilings.respected(old, value)
+        return {**old, field: value}
+
     return visit.control.registry.edit(
         visit.org,
         known.sort_key,
-        lambda old: {**old, field: value},
+        change,
         tell,
         version=visit.version(),
         fresh=known.fresh(visit.org),
@@ -140,4 +146,5 @@ def _shown_limits(visit: Visit, known: Scope, record: Item) -> dict[str, Any]:
 
 def _shown_budget(known: Scope, record: Item) -> dict[str, Any]:
     budget = told_budget(record.get("budget", {}))
-    return {"object": "budget", "scope": known.text, "budget": budget, "version": record.get("version", 0)}
+    told = {"object": "budget", "scope": known.text, "budget": budget, "version": record.get("version", 0)}
+    return {**told, "ceiling": told_budget(record.get("ceiling", {}))} if known.kind == "org" else told

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.api_gateway import Router
 
+from functions import ceilings
 from functions.key_requests import NewKey
 from functions.people_requests import NewOrganization, OrganizationEdit
 from functions.registry import Unknown
+from functions.requests import Budget
 from functions.visit import Cursor, Limit, Repeat, answer, checked_cursor, listed
 from shared.core.errors import Forbidden
 from shared.edge.directory import FIRST_ORG
@@ -56,6 +58,8 @@ def _show(org_id: str) -> Response[str]:
 def _edit(org_id: str, wanted: OrganizationEdit) -> Response[str]:
     visit = _visit()
     _entry(visit, org_id)
+    if wanted.on_store_loss == "serve" and visit.org != FIRST_ORG and ceilings.find(visit, org_id).get("ceiling"):
+        raise Forbidden("With a ceiling, 'on_store_loss' is set by those who set that.", param="on_store_loss")
 
     def tell(old: Item | None, new: Item) -> Change:
         return _change(visit, "organization.edit", org_id, old, new)
@@ -69,6 +73,24 @@ def _edit(org_id: str, wanted: OrganizationEdit) -> Response[str]:
         fresh=_first(org_id),
     )
     return answer(_shown(edited))
+
+
+@router.get("/admin/organizations/<org_id>/ceiling", tags=_TAGS, summary="Look at an organization's ceiling")
+def _ceiling(org_id: str) -> Response[str]:
+    visit = _visit()
+    _entry(visit, org_id)
+    return answer(ceilings.shown(ceilings.find(visit, org_id)))
+
+
+@router.put(
+    "/admin/organizations/<org_id>/ceiling",
+    tags=_TAGS,
+    summary="Replace the most that an organization may spend, whatever its own budget, in US dollars",
+)
+def _capped(org_id: str, wanted: Budget) -> Response[str]:
+    visit = _visit()
+    _entry(visit, org_id)
+    return answer(ceilings.shown(ceilings.put(visit, org_id, wanted)))
 
 
 def _change(visit: Visit, action: str, org_id: str, old: Item | None, new: Item) -> Change:

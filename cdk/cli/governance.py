@@ -89,7 +89,9 @@ def _add_organizations(parser: argparse.ArgumentParser) -> None:
     listing = commands.add_parser("list", help="show all")
     rename = commands.add_parser("rename", help="give one another name")
     change = commands.add_parser("set", help="choose what happens to one while the store is lost")
-    for command in (create, rename, change):
+    ceiling = commands.add_parser("ceiling", help="show the most that one may spend, whatever its own budget")
+    cap = commands.add_parser("cap", help="replace that; none given is none")
+    for command in (create, rename, change, ceiling, cap):
         command.add_argument("id", help="of the organization, chosen when it is made")
     for command in (create, rename):
         command.add_argument("--name", required=True)
@@ -99,6 +101,10 @@ def _add_organizations(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="while the store of limits and budgets is away: answer 503, or serve unlimited and book it afterwards",
     )
+    for field in BUDGET:
+        cap.add_argument(f"--{field.replace('_', '-')}", metavar="N")
+    ceiling.set_defaults(run=_ceiling, method="GET")
+    cap.set_defaults(run=_ceiling, method="PUT")
     _paged(listing)
     create.set_defaults(run=_found)
     listing.set_defaults(run=_list)
@@ -106,7 +112,7 @@ def _add_organizations(parser: argparse.ArgumentParser) -> None:
     change.set_defaults(run=lambda asked: _edit_organization(asked, {"on_store_loss": asked.on_store_loss}))
     for command in (create, listing, rename, change):
         command.set_defaults(columns=("id", "name", "on_store_loss", "created_at"), topic="organizations")
-    access.add((create, listing, rename, change))
+    access.add((create, listing, rename, change, ceiling, cap))
 
 
 def _add_scope(parser: argparse.ArgumentParser, topic: str, fields: tuple[str, ...]) -> None:
@@ -193,6 +199,13 @@ def _edit_organization(asked: argparse.Namespace, changes: dict[str, str]) -> in
     return show(access.client(asked).done("PATCH", path, changes), asked.columns, as_json=asked.json)
 
 
+def _ceiling(asked: argparse.Namespace) -> int:
+    body = _given(asked, BUDGET) if asked.method == "PUT" else None
+    path = f"/admin/organizations/{quote(asked.id, safe='')}/ceiling"
+    answer = access.client(asked).done(asked.method, path, body)
+    return show(answer, ("id", "ceiling"), as_json=asked.json)
+
+
 def _list(asked: argparse.Namespace) -> int:
     query = {name: value for name in ("limit", "after") if (value := getattr(asked, name)) is not None}
     return show(_get(asked, f"/admin/{asked.topic}?{urlencode(query)}"), asked.columns, as_json=asked.json)
@@ -220,7 +233,7 @@ def _set_scope(asked: argparse.Namespace) -> int:
 
 
 def _show_scope(asked: argparse.Namespace, answer: dict[str, Any]) -> int:
-    columns = ("limits", "effective") if asked.topic == "limits" else ("budget", "spent")
+    columns = ("limits", "effective") if asked.topic == "limits" else ("budget", "ceiling", "spent")
     return show(answer, ("scope", *(name for name in columns if name in answer)), as_json=asked.json)
 
 

@@ -46,11 +46,12 @@ def policy(record: Mapping[str, Any], preset: Tier | None = None) -> dict[str, s
     """Return the fields of `{org}:policy:<scope>` but its version.
 
     `record` is what the Directory holds of a key, user, team, organization or model; `preset` is the tier of a key,
-    over which its own limits lie. Counts are 0 for unlimited; money is in nano-dollars, empty for no budget.
+    over which its own limits lie. Counts are 0 for unlimited; money is in nano-dollars, empty for no budget. Of an
+    organization's own budget and the ceiling that its operators set, the lower one counts.
     """
     limits = resolve(preset or Tier(), record.get("limits") or {})
-    budget = record.get("budget") or {}
-    money = {period: budget.get(f"{period}_nano") for period in PERIODS}
+    budget, ceiling = record.get("budget") or {}, record.get("ceiling") or {}
+    money = {period: _lower(budget.get(f"{period}_nano"), ceiling.get(f"{period}_nano")) for period in PERIODS}
     return {
         "state": "revoked" if record.get("revoked") or record.get("disabled") or record.get("deleted") else "active",
         "expires_at": int(record.get("expires_at") or 0),
@@ -65,6 +66,10 @@ def policy(record: Mapping[str, Any], preset: Tier | None = None) -> dict[str, s
         "identity": _identity(record),
         **({"tokens_since": int(record["tokens_since"])} if record.get("tokens_since") else {}),
     }
+
+
+def _lower(*amounts: int | None) -> int | None:
+    return min((amount for amount in amounts if amount is not None), default=None)
 
 
 def _identity(record: Mapping[str, Any]) -> str:

@@ -41,6 +41,15 @@ def test_a_budget_of_nothing_is_a_budget() -> None:
     assert policy({"budget": {"total_nano": 0}})["total"] == 0
 
 
+@pytest.mark.parametrize(("own", "ceiling", "counts"), [(None, 5, 5), (5, None, 5), (4, 5, 4), (6, 5, 5), (1, 0, 0)])
+def test_of_budget_and_ceiling_the_lower_one_counts(own: int | None, ceiling: int | None, counts: int) -> None:
+    """In each period by itself; a ceiling of nothing is one."""
+    given = {"budget": own, "ceiling": ceiling}
+    record = {name: {"daily_nano": nano} for name, nano in given.items() if nano is not None}
+    assert policy(record)["daily"] == counts
+    assert policy(record)["monthly"] == ""
+
+
 @pytest.mark.parametrize("mark", ["revoked", "disabled", "deleted"])
 def test_what_is_shut_is_shut(mark: str) -> None:
     """A revoked key, a disabled user and a deleted one are all refused by the same word."""

@@ -108,7 +108,7 @@ def test_help_says_what_each_command_is_for(capsys: pytest.CaptureFixture[str]) 
         "teams": 4,
         "limits": 2,
         "budgets": 2,
-        "organizations": 4,
+        "organizations": 6,
         "blocks": 3,
         "catalog": 4,
     }

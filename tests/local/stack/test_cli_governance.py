@@ -115,6 +115,13 @@ def profile(tmp_path: Path) -> Iterator[str]:
             "PATCH /admin/organizations/acme",
             {"on_store_loss": "serve"},
         ),
+        ("organizations ceiling acme", "GET /admin/organizations/acme/ceiling", None),
+        ("organizations cap acme", "PUT /admin/organizations/acme/ceiling", {}),
+        (
+            "organizations cap acme --monthly-usd 100",
+            "PUT /admin/organizations/acme/ceiling",
+            {"monthly_usd": "100"},
+        ),
         (
             "blocks create ip 10.0.0.0/8 --seconds 9",
             "POST /admin/blocks",
