@@ -33,6 +33,7 @@ def scripted() -> Iterator[Callable[[Answers], tuple[str, list[dict[str, str]]]]
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["content-length"]))

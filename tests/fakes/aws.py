@@ -18,6 +18,7 @@ class Bridge(BaseHTTPRequestHandler):
     """Hands each request on to moto, which answers what is sent to AWS's own host names from this process."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each body waits 40 ms for its head's acknowledgement
 
     def do_POST(self) -> None:
         """Pass the bytes there and back; the service is the one that the signature names."""

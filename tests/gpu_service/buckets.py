@@ -41,6 +41,7 @@ def bucket() -> Iterator[Bucket]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             self._answer(found.objects.get(self._name("/storage/v1/b/b/o/")), "GET")
