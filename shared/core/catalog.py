@@ -9,7 +9,9 @@ import msgspec
 from shared.core.pricing import Prices
 
 Kind = Literal["chat", "embedding", "moderation", "rerank"]
-Capability = Literal["stream", "tools", "vision", "json_schema", "reasoning", "audio", "files"]
+Capability = Literal[
+    "stream", "tools", "vision", "json_schema", "reasoning", "audio", "files", "logprobs", "choices", "penalties"
+]
 Strategy = Literal["order", "weighted", "cheapest", "fastest", "least_loaded", "complexity"]
 Priority = Literal["cheap", "balanced", "quality"]
 FILE = "catalog.json"  # its name in the task root

@@ -18,7 +18,14 @@ IMAGE_TOKENS = 1_000  # of one image, for an estimate of a prompt's length
 SPARSE_BYTES = 32  # of a body to one token, at most: a word of four Chinese characters is 24, written as escapes
 _WHEN_ASKED = frozenset({"anthropic", "bedrock"})  # dialects whose models think for who asks only, or aloud
 _DATA = "data:"
-_FIELDS: dict[str, Capability] = {"stream": "stream", "tools": "tools", "functions": "tools"}
+_FIELDS: dict[str, Capability] = {  # what asks for something once it is neither false nor zero nor empty
+    "stream": "stream",
+    "tools": "tools",
+    "functions": "tools",
+    "logprobs": "logprobs",
+    "presence_penalty": "penalties",
+    "frequency_penalty": "penalties",
+}
 _FORMATS: dict[str, Capability] = {"image_url": "vision", "input_audio": "audio", "file": "files"}
 
 
@@ -85,16 +92,22 @@ def _asked(chat: Chat) -> Iterator[Need]:
     for field, capability in _FIELDS.items():
         if raw.get(field):
             yield Need(capability, field)
+    if chat.n > 1:
+        yield Need("choices", "n")
     if (raw.get("response_format") or {}).get("type") == "json_schema":
         yield Need("json_schema", "response_format")
     if raw.get("reasoning_effort") not in (None, "none"):
         yield Need("reasoning", "reasoning_effort")
     if raw.get("audio") or "audio" in (raw.get("modalities") or ()):
         yield Need("audio", "modalities")
+    yield from _shown(chat)
+
+
+def _shown(chat: Chat) -> Iterator[Need]:
     if chat.images:
         yield Need("vision", "messages")
     if chat.unbounded:  # perhaps for its parts
-        kinds = {part.get("type") for part in _parts(raw)} - {"image_url"}
+        kinds = {part.get("type") for part in _parts(chat.raw)} - {"image_url"}
         yield from (Need(_FORMATS[kind], "messages") for kind in _FORMATS if kind in kinds)
 
 

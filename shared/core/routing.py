@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from shared.core.catalog import Catalog
-    from shared.core.needs import Needs
+    from shared.core.needs import Need, Needs
 
 _SHOWN = 64  # characters of a name that came from outside
 USUAL_ANSWER = 500  # tokens, for comparing prices where the client has set no bound
@@ -134,7 +134,7 @@ def fitting(groups: list[Group], wanted: Needs) -> list[Group]:
         ContextTooLong: the prompt, or the answer asked for, is longer than anybody's context.
     """
     for need in wanted.needs:
-        able = _only(groups, lambda one, need=need: _can(one.model, need.capability))  # type: ignore[misc]
+        able = _only(groups, lambda one, need=need: _can(one, need))  # type: ignore[misc]
         if not able:
             raise Unsupported(
                 f"The model '{_first(groups)}' does not offer {need.capability}, which "
@@ -199,8 +199,9 @@ def _only(groups: Iterable[Group], good: Callable[[Candidate], bool]) -> list[Gr
     return kept
 
 
-def _can(model: Model, capability: str) -> bool:
-    return model.capabilities is None or capability in model.capabilities
+def _can(one: Candidate, need: Need) -> bool:
+    known = one.model.capabilities
+    return known is None or need.capability in known or need.field in one.provider.ignores
 
 
 def _native(groups: list[Group], wanted: Needs) -> list[Group]:

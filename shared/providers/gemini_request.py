@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from shared.core.errors import Untranslatable
 from shared.providers import translating
 from shared.providers.gemini_contents import conversation
@@ -42,6 +44,8 @@ def translated(chat: Chat, target: Target, provider: Provider) -> dict[str, Any]
     Raises:
         BadRequest: the provider cannot serve it; `param` names the field.
     """
+    if provider.ignores:  # what one model takes another refuses
+        chat = replace(chat, raw={name: value for name, value in chat.raw.items() if name not in provider.ignores})
     raw = chat.raw
     translating.refuse_foreign(raw, _TAKES, provider)
     system, contents = conversation(raw["messages"], provider, signed="thinking-budget" not in target.quirks)

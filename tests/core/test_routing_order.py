@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from shared.core import chat, needs
 from shared.core.catalog import Alias, Catalog, Member, Model, Provider, Serving, Target
@@ -105,6 +106,10 @@ ASKS: list[tuple[Capability, str, dict[str, Any]]] = [
     ("files", "messages", {"messages": FILE}),
     ("json_schema", "response_format", {"response_format": FORMAT}),
     ("reasoning", "reasoning_effort", {"reasoning_effort": "low"}),
+    ("logprobs", "logprobs", {"logprobs": True, "top_logprobs": 2}),
+    ("choices", "n", {"n": 2}),
+    ("penalties", "presence_penalty", {"presence_penalty": -0.5}),
+    ("penalties", "frequency_penalty", {"frequency_penalty": 1}),
     ("audio", "modalities", {"modalities": ["text", "audio"], "audio": {"format": "wav", "voice": "x"}}),
 ]
 
@@ -123,8 +128,19 @@ def test_what_a_request_needs_its_model_must_offer(capability: Capability, field
 
 def test_a_plain_request_needs_nothing() -> None:
     """What is set to its usual value asks for nothing."""
-    plain = asked(stream=False, tools=[], reasoning_effort="none", response_format={"type": "text"})
+    usual: dict[str, Any] = {"logprobs": False, "n": 1, "presence_penalty": 0, "frequency_penalty": 0.0}
+    plain = asked(stream=False, tools=[], reasoning_effort="none", response_format={"type": "text"}, **usual)
     assert plain.needs == ()
+
+
+def test_what_a_provider_is_to_ignore_nobody_needs() -> None:
+    """It is left out there, not refused."""
+    found = catalog(model("m", "a", capabilities=()))
+    ignoring = replace(found.providers["a"], ignores=("logprobs",))
+    found = replace(found, providers={**found.providers, "a": ignoring})
+    assert order(found, wanted=asked(logprobs=True)) == ["a:m"]
+    with pytest.raises(Unsupported):
+        order(found, wanted=asked(logprobs=True, n=2))
 
 
 def test_a_prompt_goes_where_it_fits() -> None:

@@ -121,6 +121,13 @@ LIKELY = {
 }
 
 
+def test_what_only_some_models_take_can_be_ignored() -> None:
+    """It is left out, also where there is a name for it."""
+    ignores = ("logprobs", "top_logprobs", "presence_penalty")
+    fields = {"logprobs": True, "top_logprobs": 2, "presence_penalty": 1, "seed": 7}
+    assert WIRE.sent(ignores=ignores, **fields)["generationConfig"] == {"seed": 7}
+
+
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_probabilities_are_told(streamed: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """Asked for by two members, and told of each token; JSON leaves out a zero, as of what was certain."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.functions.plane.languages import LANGUAGES
 from tests.functions.plane.rig import item
 
 if TYPE_CHECKING:
@@ -45,9 +46,10 @@ def test_an_alias_is_served_by_what_it_stands_for(rig: Rig) -> None:
     assert (rig.lines[-1]["model"], rig.lines[-1]["served"]) == ("fast", "short")
 
 
-def test_a_model_that_cannot_is_passed_over(rig: Rig) -> None:
-    """`short` has no tools, so the other member serves."""
-    client = rig.chat(model="fast", stream=False, fields=TOOLS)
+@pytest.mark.parametrize("fields", [TOOLS, {"logprobs": True}, {"n": 2}, {"presence_penalty": 1}], ids=str)
+def test_a_model_that_cannot_is_passed_over(rig: Rig, fields: dict[str, object]) -> None:
+    """`short` has no tools and no more, so the other member serves."""
+    client = rig.chat(model="fast", stream=False, fields=fields)
     assert (client.status, asked(rig)) == (200, ["one"])
 
 
@@ -56,6 +58,28 @@ def test_what_nobody_can_do_is_refused_before_it_counts(rig: Rig, fields: dict[s
     """A 400 that names the field; nothing was asked, nothing booked."""
     client = rig.chat(model="short", stream=False, fields=fields)
     assert (client.status, client.json["error"]["param"]) == (400, field)
+    assert (rig.upstream.requests, rig.usage()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "field"),
+    [
+        ("chat", {"logprobs": True}, "logprobs"),
+        ("chat", {"n": 2}, "n"),
+        ("chat", {"frequency_penalty": 0.5}, "frequency_penalty"),
+        ("completions", {"logprobs": 1}, "logprobs"),
+        ("completions", {"n": 2}, "n"),
+        ("responses", {"include": ["message.output_text.logprobs"]}, "top_logprobs"),
+    ],
+    ids=str,
+)
+def test_a_refusal_names_the_clients_own_field(rig: Rig, name: str, fields: dict[str, object], field: str) -> None:
+    """In each language, and says what to do; nothing was asked, nothing booked."""
+    language = LANGUAGES[name]
+    client = rig.call("POST", language.path, {"model": "short", **language.fields, **fields})
+    error = client.json["error"]
+    assert (client.status, error["param"], error["code"]) == (400, field, "unsupported_parameter")
+    assert f"'{field}'" in error["message"]
     assert (rig.upstream.requests, rig.usage()) == ([], [])
 
 
