@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "nexus:"
 CDK_JSON: Final = ROOT / "cdk.json"
+_WHERE: Final = "Correct it in cdk.json, or behind -c."
 
 
 class ConfigError(Exception):
@@ -148,7 +149,7 @@ def parse(context: Mapping[str, object]) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("; ".join(map(_sentence, error.errors()))) from error
+        raise ConfigError(f"{'; '.join(map(_sentence, error.errors()))}. {_WHERE}") from error
 
 
 def defaults(path: Path = CDK_JSON) -> dict[str, object]:

@@ -33,7 +33,14 @@ _LARGE = ("request_too_large", "request_too_large")
 _OURS = ("api_error", "internal_error")
 _RATE = ("rate_limit_error", "rate_limit_exceeded")
 _NO_KEY = "The API key is missing or wrong: send it as 'Authorization: Bearer nexus_...' or as 'x-api-key'."
-_NO_URL = "There is no such URL, or not with this method. GET /openapi.json tells which there are."
+_NO_URL = (
+    "There is no such URL, or not with this method. An SDK's base URL ends with /v1 for OpenAI and has no /v1 for "
+    "Anthropic; GET /openapi.json tells all URLs."
+)
+_TOO_LARGE = (
+    "The request is larger than the 6 MB that the gateway takes, in which a quotation mark counts as two bytes. "
+    "Refer to large images and files by their URL."
+)
 _FAULT = "The gateway failed to answer; the request may be tried again."
 
 REFUSALS: Final = (
@@ -47,7 +54,7 @@ REFUSALS: Final = (
     Refusal("WAF_FILTERED", 403, "permission_error", "permission_denied", "The request was blocked by the firewall."),
     Refusal("MISSING_AUTHENTICATION_TOKEN", 404, *_URL, _NO_URL),  # its name for a URL that no route has
     Refusal("RESOURCE_NOT_FOUND", 404, *_URL, _NO_URL),
-    Refusal("REQUEST_TOO_LARGE", 413, *_LARGE, "The request is larger than this gateway takes."),
+    Refusal("REQUEST_TOO_LARGE", 413, *_LARGE, _TOO_LARGE),
     Refusal("UNSUPPORTED_MEDIA_TYPE", 415, *_BAD, "The content type is not supported: send application/json."),
     Refusal("BAD_REQUEST_BODY", 400, *_BAD, "The body of the request is not valid."),
     Refusal("BAD_REQUEST_PARAMETERS", 400, *_BAD, "The parameters of the request are not valid."),

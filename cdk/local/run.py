@@ -71,8 +71,8 @@ async def _until_told(options: Options) -> int:
 async def _serve(options: Options, up: asyncio.Event) -> None:
     """Start everything, say so, and watch over it; only a failure or a cancellation ends this."""
     progress = announce.Progress()
-    _refuse_taken(options.port)
     with owned(options.state_dir) as folder:
+        _refuse_taken(options.port)
         memory = Remembered.load(folder)
         if options.ready_file:
             forget(options.ready_file)
@@ -100,7 +100,8 @@ def _refuse_taken(port: int) -> None:
             probe.bind((HOST, port))
         except OSError as error:
             raise LocalError(
-                f"Port {port} on {HOST} is not free ({error.strerror}); choose another with --port."
+                f"Port {port} on {HOST} cannot be used ({error.strerror}); choose another with --port "
+                "(`make run PORT=...`); 0 takes a free one."
             ) from error
 
 

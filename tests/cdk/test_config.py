@@ -30,7 +30,11 @@ def test_the_command_line_speaks_text() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "told"),
     [
-        ("stagge", "x", "nexus:stagge: is not a field here; the fields are nexus:stage, nexus:region"),
+        (
+            "stagge",
+            "x",
+            "nexus:stagge: is not a field here (is nexus:stage meant?); the fields are nexus:stage, nexus:region",
+        ),
         ("waf", "maybe", 'nexus:waf: "maybe" is wrong: it must be a valid boolean'),
         ("stage", "A B", 'nexus:stage: "A B" does not match'),
         ("cors_origins", "https://app.example", "nexus:cors_origins: must be a list or an object"),
@@ -42,6 +46,7 @@ def test_a_mistake_is_told_with_its_remedy(key: str, value: object, told: str) -
     with pytest.raises(ConfigError) as error:
         config.parse({f"nexus:{key}": value})
     assert told in str(error.value)
+    assert str(error.value).endswith("Correct it in cdk.json, or behind -c.")
 
 
 def test_other_keys_are_left_to_cdk() -> None:

@@ -115,7 +115,7 @@ def test_every_switch_off_still_obeys_the_rules(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("context", "words"),
     [
-        ({"nexus:wafe": True}, "nexus:wafe: is not a field here; the fields are nexus:stage,"),
+        ({"nexus:wafe": True}, "nexus:wafe: is not a field here (is nexus:waf meant?); the fields are nexus:stage,"),
         ({"nexus:catalog": "shared/data/none.toml"}, "none.toml"),
     ],
 )

@@ -135,7 +135,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     (
         '"local:four"',
         '{ provider = "local", wieght = 2 }',
-        ':9: models."gpt-4.1".targets.0.wieght: is not a field here; the fields are provider, model, weight,',
+        ':9: models."gpt-4.1".targets.0.wieght: is not a field here (is weight meant?); the fields are provider,',
     ),
     ('"local:four"', '{ provider = "local", weight = 0 }', ':9: models."gpt-4.1".targets.0.weight: 0 is wrong'),
     ("created = 1970-01-02", 'capabilities = ["vison"]', ":11: models.\"gpt-4.1\".capabilities.0: must be 'stream',"),
@@ -158,7 +158,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     (
         "[tiers]",
         "[tires]",
-        ":13: tires: is not a field here; the fields are providers, models, aliases, tiers, resilience",
+        ":13: tires: is not a field here (is tiers meant?); the fields are providers, models, aliases,",
     ),
     (
         "[models",

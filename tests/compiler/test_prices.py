@@ -42,7 +42,10 @@ def test_dollars_become_nano_dollars_exactly(tmp_path: Path) -> None:
         ("a = { input = -1 }", "greater than or equal to 0"),
         ("a = { input = 0.0000000001 }", "9 decimal places"),
         ("a = { output = 1 }", "input: is missing; add it"),
-        ("a = { input = 1, inptu = 2 }", "inptu: is not a field here; the fields are input, cached_input"),
+        (
+            "a = { input = 1, inptu = 2 }",
+            r"inptu: is not a field here \(is input meant\?\); the fields are input,",
+        ),
         ("a = { input = nan }", "finite"),
         ("a = { input = 1, long_from = 3 }", "needs all of"),
         ("a = { input = 2, long_from = 3, long_input = 1, long_output = 1 }", "nothing bounds"),

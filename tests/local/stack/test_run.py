@@ -20,6 +20,7 @@ import pytest
 from cdk.cli.main import main
 from cdk.local.client import Client
 from cdk.local.emulator import JOURNAL
+from cdk.local.state import owned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -209,12 +210,22 @@ def test_the_end_of_a_vital_part_ends_the_run(tmp_path: Path, words: str, name: 
 
 
 def test_a_taken_port_is_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is started, nor is a state folder made, for a port that cannot be had."""
+    """Nothing is started, nor are keys made, for a port that cannot be had; both commands' remedies are told."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         complaint = failed(capsys, "local", "--port", port, "--state-dir", str(tmp_path / "state"))
     assert port in complaint
-    assert not (tmp_path / "state").exists()
+    assert "--port (`make run PORT=...`)" in complaint
+    assert [file.name for file in (tmp_path / "state").iterdir()] == ["lock"]
+
+
+def test_a_second_run_names_the_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is the folder that both want; another port, which is what the port's own refusal proposes, would not help."""
+    with owned(tmp_path), socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        complaint = failed(capsys, "local", "--port", port, "--state-dir", str(tmp_path))
+    assert f"Another local run (process {os.getpid()}) is using {tmp_path}" in complaint
+    assert "port" not in complaint
 
 
 @pytest.mark.parametrize(
