@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 from functions.exchange import exchange
 from functions.sending import waited
 from shared.core import degraded, events, offering
-from shared.core.errors import BadRequest, StoreUnavailable, UpstreamFailed, UpstreamKeyRefused, outcome
+from shared.core.errors import (
+    BadRequest,
+    StoreUnavailable,
+    UpstreamFailed,
+    UpstreamKeyRefused,
+    UpstreamRefused,
+    UpstreamUnsuited,
+    outcome,
+)
 from shared.core.usage import Usage
 from shared.edge.response import ClientGone
 
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
     from functions.reply import Reply
     from shared.core.errors import GatewayError
 
+_NOT_THERE = BadRequest, UpstreamKeyRefused, UpstreamUnsuited  # what asking the same target again cannot mend
 LEAST_SECONDS = 0.5  # with less time left no further try is made
 
 
@@ -43,7 +52,7 @@ def complete(call: Call, gateway: Gateway, reply: Reply, *, fit: bool = False) -
         reply.headers.update(gateway.admit(call).headers())
         answered(call, gateway, reply)
     except UpstreamFailed as error:
-        if reply.started or not error.failover:
+        if reply.started or isinstance(error, UpstreamRefused):
             raise
         gateway.telemetry.note(events.breaker(call.principal.org, call.request.model, "none_left", error=error.code))
         _send(_degraded(error, call, gateway, reply), call, reply)
@@ -112,7 +121,7 @@ def _first_success(call: Call, gateway: Gateway, reply: Reply) -> bytes:
         except (UpstreamFailed, BadRequest) as error:
             if reply.started or call.event.tries >= tries or _is_final(error):
                 raise
-            if isinstance(error, BadRequest | UpstreamKeyRefused) or call.grant.seen[position].state == "probe":
+            if isinstance(error, _NOT_THERE) or call.grant.seen[position].state == "probe":
                 turn.remove(position)
             if not turn:
                 raise

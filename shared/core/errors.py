@@ -26,6 +26,7 @@
         │   └── TargetsResting  503  every target has failed too often to be asked now
         ├── UpstreamRateLimited 429  it limits *us*
         └── UpstreamRefused     4xx  it finds fault with the request itself: no other target is tried
+            └── UpstreamUnsuited  4xx  it is not made for the request: no such model, field or length there; others are
 
 One envelope renders all of them; OpenAI's SDKs read it (`error.message/type/param/code`), and so do Anthropic's
 (`type: error`).
@@ -246,6 +247,12 @@ class UpstreamRefused(UpstreamFailed):
         super().__init__(message, param=param)
         self.status = status
         self.code = code
+
+
+class UpstreamUnsuited(UpstreamRefused):
+    """This target cannot serve the request, with which nothing is wrong: another one perhaps can."""
+
+    failover = True
 
 
 def translate(error: Exception) -> GatewayError:

@@ -6,7 +6,9 @@ wrong with the request itself is theirs to know, in the provider's own words, re
 
 from __future__ import annotations
 
+import re
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from shared.core import errors, wire
@@ -25,6 +27,8 @@ _LATE = frozenset({408, 504})
 _BUSY = frozenset({409, 425, 503, 529})
 _RATE_LIMITED = 429
 _FIRST_SERVER_ERROR = 500
+_OF_THE_TARGET = frozenset({404, 405, 410, 413})  # no such model or path there; more than it takes
+_UNSUITED = frozenset({"unsupported_parameter", "unsupported_value", "model_not_found", "context_length_exceeded"})
 _SPENT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "credit_balance_exhausted"})
 
 
@@ -123,11 +127,30 @@ def _rate_limited(found: dict[str, Any], provider: str, wait: float | None) -> G
 
 def _refused(status: int, found: dict[str, Any], provider: str, secret: str) -> GatewayError:
     message = _message(found, secret) or f"with status {status}"
-    return errors.UpstreamRefused(
+    code = _name(found.get("code"), secret)
+    unsuited = status in _OF_THE_TARGET or code in _UNSUITED or _unsuited().search(message)
+    refusal = errors.UpstreamUnsuited if unsuited else errors.UpstreamRefused
+    return refusal(
         f"The provider '{provider}' refused the request: {message}",
         status=status,
-        code=_name(found.get("code"), secret) or "upstream_refused",
+        code=code or "upstream_refused",
         param=_name(found.get("param"), secret) or None,
+    )
+
+
+@cache
+def _unsuited() -> re.Pattern[str]:
+    """Compile how providers say that a model cannot do what it is asked, most of them without a code for it.
+
+    Gemini: "Logprobs is not enabled for models/...", "The input token count (5) exceeds the maximum number of tokens";
+    Claude: "`temperature` is deprecated for this model", "prompt is too long: 5 tokens > 4 maximum"; Bedrock: "This
+    model doesn't support tool use"; vLLM: "This model's maximum context length is 4 tokens". Where that is said of a
+    content (an image of a kind that is not supported) another target is asked in vain, and bills nothing for it.
+    """
+    return re.compile(
+        r"n(?:o|'|\u2019)t (?:currently |yet )?(?:enabled|support(?:ed)?|available)\b|\bunsupported\b"
+        r"|\bdeprecated for this model|\bmaximum (?:context length|number of tokens)|\bprompt is too long",
+        re.IGNORECASE,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a provider says may hold what no client must see: our key, our organization, other keys."""
+"""What a provider says may hold what no client must see: our key, our account, other keys, addresses inside."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _HIDDEN = "[redacted]"
 
 
 def redact(text: str, secret: str = "") -> str:
-    """Return `text` on one line, shortened, without `secret` and whatever else looks like a key or an account."""
+    """Return `text` on one line, shortened, without `secret` and all that looks like a key, an account, an address."""
     if secret:
         text = text.replace(secret, _HIDDEN)
     text = _suspicious().sub(_HIDDEN, text[:_READ])
@@ -30,6 +30,11 @@ def _suspicious() -> re.Pattern[str]:
         r"|\b(?:sk|pk|rk|gsk|xai|nexus)[-_][\w*.-]{4,}"
         r"|\b(?:org|proj|user|key|api)[-_](?=[\w-]*\d)[\w-]{8,}"
         r"|\bAIza[\w-]{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}"
-        r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*",
+        r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*"
+        r"|\barn:aws[\w-]*:[^\s,;\"']+|\b\d{12}\b"
+        r"|\bproject(?:s|[ _](?:number|id))?[/=:#'\" ]+\d[\w-]{5,}|\bprojects/[\w-]+"
+        r"|\b[\w.+-]+@[\w-]+\.[\w.-]+\w|\blocalhost\b[:\d]*|\bhost=['\"][^'\"]*"
+        r"|\b(?:\d{1,3}\.){3}\d{1,3}\b[:\d]*|\[[\da-f:]*:[\da-f:]+\][:\d]*|\b(?:f[cd]|fe8)[\da-f]{0,2}:[\da-f:]+"
+        r"|\b(?:[\w-]+\.)+(?:internal|local|localdomain|svc|lan|corp|intra)\b[\w.-]*[:\d]*",
         re.IGNORECASE,
     )

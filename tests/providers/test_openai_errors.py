@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.core import errors
-from shared.core.errors import GatewayError, UpstreamRefused
+from shared.core.errors import GatewayError, UpstreamRefused, UpstreamUnsuited
 from shared.providers.adapter import Head
 from shared.providers.redaction import redact
 from tests.providers.exchange import SECRET, adapter
@@ -30,8 +30,8 @@ def error(message: str, **members: Any) -> dict[str, Any]:
     ("status", "seen", "code", "failover"),
     [
         (400, 400, "upstream_refused", False),
-        (404, 404, "upstream_refused", False),
-        (413, 413, "upstream_refused", False),
+        (404, 404, "upstream_refused", True),
+        (413, 413, "upstream_refused", True),
         (422, 422, "upstream_refused", False),
         (401, 502, "upstream_error", True),
         (402, 502, "upstream_error", True),
@@ -55,6 +55,72 @@ def test_each_status_has_its_meaning(status: int, seen: int, code: str, failover
     found = refused(status, body)
     assert (found.status, found.code, found.failover) == (seen, code, failover)
     assert "nginx" not in found.message
+
+
+@pytest.mark.parametrize(
+    ("message", "members"),
+    [
+        ("Logprobs is not enabled for models/gemini-2.5-pro", {}),
+        ("Multiple candidates is not enabled for this model", {}),
+        ("The input token count (5) exceeds the maximum number of tokens allowed (4).", {}),
+        ("`temperature` is deprecated for this model.", {}),
+        ("prompt is too long: 212345 tokens > 200000 maximum", {}),
+        ("This model doesn't support tool use in streaming mode.", {}),
+        ("Invocation of model ID x with on-demand throughput isn\u2019t supported.", {}),
+        ("This model's maximum context length is 4096 tokens.", {}),
+        ("No.", {"code": "unsupported_parameter"}),
+        ("No.", {"code": "model_not_found"}),
+        ("No.", {"code": "context_length_exceeded"}),
+    ],
+)
+def test_what_only_this_target_cannot_do_another_one_may(message: str, members: dict[str, str]) -> None:
+    """The status stays, for the case that nobody can; it is no failure of the target."""
+    found = refused(400, error(message, **members))
+    assert isinstance(found, UpstreamUnsuited)
+    assert (found.status, found.failover, found.breaks) == (400, True, False)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Invalid value for 'messages[0].content': expected a string.",
+        "Your input image may contain content that is not allowed by our safety system.",
+        "Invalid schema for response_format 'x'.",
+        "messages: roles must alternate",
+        "Could not process image",
+        "",
+    ],
+)
+def test_what_is_wrong_with_a_request_is_wrong_everywhere(message: str) -> None:
+    """So nobody else is asked."""
+    assert refused(400, error(message)).failover is False
+
+
+LEAKS = {
+    "arn:aws:bedrock:us-east-1:123456789012:inference-profile/eu.x": "123456789012",
+    "of account 123456789012": "123456789012",
+    "in project 987654321 or it is disabled": "987654321",
+    "in project_number:987654321": "987654321",
+    "projects/our-secret-project/locations/x": "our-secret-project",
+    "gateway@our-secret-project.iam.gserviceaccount.com": "our-secret-project",
+    "http://10.1.2.3:8000/v1": "10.1.2.3",
+    "HTTPConnectionPool(host='vllm-7', port=8000)": "vllm-7",
+    "http://vllm-7.models.svc.cluster.local:8000": "vllm-7",
+    "http://localhost:11434": "11434",
+    "http://[fd00::7]:8000": "fd00",
+    "ip-10-0-0-7.eu-central-1.compute.internal": "ip-10-0-0-7",
+    "in organization org-abc123def456 on tokens": "abc123def456",
+}
+
+
+@pytest.mark.parametrize("status", [400, 404, 422, 408, 500, 503, 504, 529])
+@pytest.mark.parametrize("text", LEAKS)
+def test_no_account_and_no_address_is_told(text: str, status: int) -> None:
+    """Whatever the provider says of ours, or of itself inside."""
+    found = refused(status, error(f"It failed: {text} (sorry).", code=text, param=text))
+    assert "It failed: " in found.message
+    for shown in (found.message, found.code, found.param or ""):
+        assert LEAKS[text] not in shown
 
 
 def test_what_is_wrong_with_the_request_is_told_in_the_providers_words() -> None:
@@ -149,14 +215,29 @@ def test_foreign_text_is_one_short_line() -> None:
     assert len(shown) < 600
 
 
-@pytest.mark.parametrize("unit", ["org-", "eyJa.", "sk-", "bearer ", "user_key_"])
+@pytest.mark.parametrize("unit", ["org-", "eyJa.", "sk-", "bearer ", "user_key_", "a.", "1.", "a-", "fd:", "project 1"])
 def test_a_novel_takes_no_longer_than_a_page(unit: str) -> None:
     """The pattern looks at what may be shown, not at megabytes: this would take hours."""
     assert len(redact(unit * 500_000)) < 600
 
 
 @pytest.mark.parametrize(
-    "plain", ["user-friendly", "key-value pairs", "api-version", "task-force", "messages[0].content"]
+    "plain",
+    [
+        "user-friendly",
+        "key-value pairs",
+        "api-version",
+        "task-force",
+        "messages[0].content",
+        "gpt-4.1-2025-04-14",
+        "maximum is 128000 tokens, 1047576 asked",
+        "https://platform.openai.com/docs/models",
+        "a local project",
+        "models/gemini-2.5-pro",
+        "us.anthropic.claude-haiku-4-5-20251001-v1:0",
+        "max_tokens: 5 > 4",
+        "at 12:30:45",
+    ],
 )
 def test_plain_words_stay(plain: str) -> None:
     """What helps the caller is not hidden with the rest."""
