@@ -62,7 +62,8 @@ def _limit(name: str, wanted: Limits) -> Response[str]:
 def _budget(name: str) -> Response[str]:
     visit = _visit()
     known = _with_budget(visit, name)
-    return answer(_shown_budget(known, _record(visit, known)) | {"spent": _spent(visit, known)})
+    record = _record(visit, known)
+    return answer(_shown_budget(known, record) | {"spent": _spent(visit, known, record.get("before_nano", 0))})
 
 
 @router.put("/admin/budgets/<name>", tags=_TAGS, summary="Replace the budget of a scope, in US dollars")
@@ -74,8 +75,11 @@ def _budgeted(name: str, wanted: Budget) -> Response[str]:
     return answer(_shown_budget(known, edited))
 
 
-def _spent(visit: Visit, known: Scope) -> dict[str, str]:
-    """Return what was booked today, this month and ever; what was spent in the last minute may be missing."""
+def _spent(visit: Visit, known: Scope, before: int) -> dict[str, str]:
+    """Return what was booked today, this month and ever; what was spent in the last minute may be missing.
+
+    Ever is since somebody else had spent `before` nano-dollars under the same id.
+    """
     day = periods.day_at(int(visit.control.now() * 1000))
     names = [f"org:{visit.org}" if known.kind == "org" else known.text]
     if known.kind == "model":  # or an alias of this name
@@ -87,6 +91,7 @@ def _spent(visit: Visit, known: Scope) -> dict[str, str]:
     except AwsError as error:
         raise StoreUnavailable("The ledger cannot be read now. Please try again.", retry_after=1) from error
     spent = {label: sum(found[name, period].cost for name in names) for label, period in named.items()}
+    spent["total"] = max(0, spent["total"] - before)
     return {f"{label}_usd": usd(nano) for label, nano in spent.items()}
 
 

@@ -1,6 +1,11 @@
 """Users and teams: who they are, and that Valkey hears at once of those who may no longer.
 
 A name and an address are personal: they are in the user's record and nowhere else, not in the audit log either.
+
+Sums of money stay by the id alone, also when it is deleted or erased. Who is made anew under it in a later month (UTC)
+is somebody else, and begins at zero in every budget. In the same month it goes on from what was spent, in total too:
+to be erased and made again gets nobody a second budget while days and months are running, and whoever wants that
+raises the budget, in the open. Another issuer's users are never made anew: their ids are not given to others.
 """
 
 from __future__ import annotations
@@ -12,8 +17,10 @@ from functions.passwords import hashed
 from functions.registry import Unknown
 from functions.usd import told_budget
 from functions.visit import Repeat
-from shared.core.errors import BadRequest
+from shared.core import periods
+from shared.core.errors import BadRequest, StoreUnavailable
 from shared.core.principals import USER_ID, is_foreign
+from shared.edge.aws import AwsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
 Kind = Literal["user", "team"]
 
 PERSONAL = ("name", "email")
+BEFORE = "before_nano"  # in a record: what others spent under its id
 _ENDS_TOKENS = frozenset({"role", "tier", "team", "models", "password_hash", "disabled"})
 
 
@@ -52,6 +60,7 @@ def make(visit: Visit, kind: Kind, wanted: NewUser | NewTeam) -> Item:
         "budget": wanted.budget.given(),
         "created_at": now,
         **({"tokens_since": now} if kind == "user" else {}),
+        **_before(visit, kind, wanted.id),
     }
     memory = [repeat.memory(new["sk"])] if repeat else []
     change = visit.change(f"{kind}.create", wanted.id, None, _impersonal(new))
@@ -104,7 +113,7 @@ def delete(visit: Visit, kind: Kind, name: str, action: str = "delete") -> Item:
     deleted = visit.control.registry.edit(
         visit.org,
         place["sk"],
-        lambda _: {**place, "deleted": True},
+        lambda old: {**place, "deleted": True, **{name: old[name] for name in (BEFORE,) if name in old}},
         _teller(visit, f"{kind}.{action}"),
         version=visit.version(),
         others=lambda _: visit.control.registry.buried(visit.org, f"block#{kind}:{name}"),  # its reason may be personal
@@ -145,6 +154,24 @@ def shown(known: Item) -> dict[str, Any]:
         "created_at": known.get("created_at"),
         "version": known.get("version", 1),
     }
+
+
+def _before(visit: Visit, kind: Kind, name: str) -> dict[str, int]:
+    """Return the nano-dollars that others had spent under the id of who is made now, as the record has it."""
+    old = visit.control.registry.find(visit.org, f"{kind}#{name}")
+    if not old or not old.get("deleted"):
+        return {}
+    if _month(old["updated_at"]) == _month(visit.control.now()):
+        return {BEFORE: old[BEFORE]} if BEFORE in old else {}
+    wanted = f"{kind}:{name}", periods.TOTAL
+    try:
+        return {BEFORE: visit.control.ledger.spent(visit.org, [wanted])[wanted].cost}
+    except AwsError as error:
+        raise StoreUnavailable("The ledger cannot be read now. Please try again.", retry_after=1) from error
+
+
+def _month(seconds: float) -> str:
+    return periods.month_of(periods.day_at(int(seconds * 1000)))
 
 
 def _impersonal(known: Item) -> dict[str, Any] | None:

@@ -21,16 +21,17 @@ def look(org: str, counters: Counters, ledger: Ledger, say: Callable[[Mapping[st
     cursor = ledger.cursor(org)
     if cursor is None or not cursor.due:
         return
-    limits = counters.limits(org, cursor.due, counters.today())
-    for (scope, period), spent in ledger.spent(org, limits.keys()).items():
-        limit = limits[scope, period]
-        reached = percent(spent.cost, limit)
+    caps = counters.limits(org, cursor.due, counters.today())
+    for (scope, period), spent in ledger.spent(org, caps.keys()).items():
+        limit, before = caps[scope, period]
+        cost = spent.cost - before
+        reached = percent(cost, limit)
         if not reached:
             continue
-        before = ledger.tell(org, scope, period, limit, reached)
+        known = ledger.tell(org, scope, period, before + limit, reached)  # to who is new under an id, all is told anew
         for threshold in PERCENTS:
-            if before < threshold <= reached:
-                say({**_event(scope, period, limit, spent.cost), "org": org, "threshold": threshold})
+            if known < threshold <= reached:
+                say({**_event(scope, period, limit, cost), "org": org, "threshold": threshold})
     ledger.looked_at(org, cursor.due)
 
 

@@ -47,7 +47,8 @@ def policy(record: Mapping[str, Any], preset: Tier | None = None) -> dict[str, s
 
     `record` is what the Directory holds of a key, user, team, organization or model; `preset` is the tier of a key,
     over which its own limits lie. Counts are 0 for unlimited; money is in nano-dollars, empty for no budget. Of an
-    organization's own budget and the ceiling that its operators set, the lower one counts.
+    organization's own budget and the ceiling that its operators set, the lower one counts. What others spent `before`
+    under the same id is taken off what counts in total.
     """
     limits = resolve(preset or Tier(), record.get("limits") or {})
     budget, ceiling = record.get("budget") or {}, record.get("ceiling") or {}
@@ -64,6 +65,7 @@ def policy(record: Mapping[str, Any], preset: Tier | None = None) -> dict[str, s
         "blocked_until": int(record.get("blocked_until") or 0),
         "addresses": addresses.blocked(record.get("addresses") or {}),
         "identity": _identity(record),
+        **({"before": int(record["before_nano"])} if record.get("before_nano") else {}),
         **({"tokens_since": int(record["tokens_since"])} if record.get("tokens_since") else {}),
     }
 

@@ -51,7 +51,7 @@ local FIRST, EACH, NAMES, BOUND = 6, 6, 21, 4
 local STALE = 60000 -- ms after which a latency says nothing any more, so that one request finds it out anew
 local KEPT = 1800000 -- ms that a target is remembered; longer than it can rest
 local CONCURRENCY_WAIT = 1000000 -- a slot may come free at any moment: worth a try in a second
-local FIELDS = { "state", "expires_at", "rpm", "rph", "tpm", "concurrency", "daily", "monthly", "total", "blocked_until" }
+local FIELDS = { "state", "expires_at", "rpm", "rph", "tpm", "concurrency", "daily", "monthly", "total", "blocked_until", "before" }
 
 local request, minute, hour = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local offered, count = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -134,7 +134,7 @@ for number = 1, named do
   local found = redis.call("HMGET", KEYS[at], unpack(FIELDS))
   local scope = { number = number, at = at, model = models[number - shared] }
   for index, field in ipairs(FIELDS) do
-    if not found[index] then scope = nil break end
+    if not found[index] and field ~= "before" then scope = nil break end -- who is the first under an id has none
     scope[field] = index == 1 and found[1] or tonumber(found[index]) or false
   end
   if preset and ARGV[12] ~= "" and redis.call("HGET", KEYS[at], "presets") ~= ARGV[12] then scope = nil end
@@ -247,11 +247,11 @@ end
 
 -- Budgets and tokens: what is left of each.
 local budgets, windows, budgeted = {}, {}, false
-local function budget(scope, rule, limit, spend, index, ends)
+local function budget(scope, rule, limit, spend, index, ends, before)
   if not limit then return end
   local list = scope.model and scope.model.budgets or budgets
   list[#list + 1] = {
-    scope = scope, rule = rule, limit = limit, committed = tonumber(spend[index] or 0),
+    scope = scope, rule = rule, limit = limit, committed = math.max(0, (spend[index] or 0) - (before or 0)),
     reserved = tonumber(spend[index + 1] or 0), wait = ends and ends * 86400000000 - now or math.huge,
   }
   scope.budgeted, budgeted = true, true
@@ -265,7 +265,7 @@ for _, scope in ipairs(again and {} or scopes) do
     )
     budget(scope, "budget_daily", scope.daily, spend, 1, today + 1)
     budget(scope, "budget_monthly", scope.monthly, spend, 3, next_month())
-    budget(scope, "budget_total", scope.total, spend, 5, false)
+    budget(scope, "budget_total", scope.total, spend, 5, false, scope.before)
   end
   if offered > 0 and scope.tpm > 0 then
     scope.gone = redis.call("ZRANGEBYSCORE", KEYS[scope.at + 2], "-inf", whole(clock - minute))

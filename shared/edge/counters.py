@@ -41,6 +41,13 @@ class State(NamedTuple):
     last: str
 
 
+class Cap(NamedTuple):
+    """A budget, and what others had spent under the same id before: nano-dollars."""
+
+    limit: int
+    before: int = 0
+
+
 class Mark(NamedTuple):
     """What says that an organization is closed, or open, and since when: while it has this value."""
 
@@ -140,16 +147,16 @@ class Counters:
         lines = [f"{REAPED}{charged.cost}", *(f"{share.cost} {share.model}" for share in charged.models)]
         self._client.set(name, "\n".join(lines), nx=True, ex=SETTLED_SECONDS)
 
-    def limits(self, org: str, scopes: Collection[str], day: str) -> dict[tuple[str, str], int]:
-        """Return the budgets of `scopes` for the periods of `day`, in nano-dollars, where there is one."""
+    def limits(self, org: str, scopes: Collection[str], day: str) -> dict[tuple[str, str], Cap]:
+        """Return the budgets of `scopes` for the periods of `day`, where there is one."""
         order = sorted(scopes)
         with self._client.pipeline(transaction=False) as together:
             for scope in order:
-                together.hmget(policy(org, scope), _BUDGETS)
+                together.hmget(policy(org, scope), *_BUDGETS, "before")
             found = together.execute()
         return {
-            (scope, period): int(limit)
-            for scope, budgets in zip(order, found, strict=True)
+            (scope, period): Cap(int(limit), int(before or 0) if period == periods.TOTAL else 0)
+            for scope, (*budgets, before) in zip(order, found, strict=True)
             for period, limit in zip(periods.periods(day), budgets, strict=True)
             if limit
         }

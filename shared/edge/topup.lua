@@ -35,9 +35,11 @@ end
 local paying, counting = needing(hold[4], 5), needing(hold[5], 6)
 for _, scope in ipairs(paying) do
   for _, period in ipairs(periods) do
-    local limit = tonumber(redis.call("HGET", KEYS[scope.at], period[2]) or "")
+    local policy = redis.call("HMGET", KEYS[scope.at], period[2], "before")
+    local limit, before = tonumber(policy[1] or ""), period[1] == "t" and policy[2] or 0
     local spent = redis.call("HMGET", KEYS[scope.at + 1], "c:" .. period[1], "r:" .. period[1])
-    if limit and tonumber(spent[1] or 0) + tonumber(spent[2] or 0) + scope.more > limit then return 0 end
+    local committed = math.max(0, (spent[1] or 0) - before)
+    if limit and committed + tonumber(spent[2] or 0) + scope.more > limit then return 0 end
   end
 end
 for _, scope in ipairs(counting) do

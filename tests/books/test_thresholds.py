@@ -49,6 +49,11 @@ def budget(store: redis.Redis, scope: str, **limits: int) -> None:
     store.hset(f"{{{ORG}}}:policy:{scope}", mapping=budgets)
 
 
+def store_month(store: redis.Redis) -> str:
+    """Return this month by the store's clock."""
+    return periods.monthly(Counters(store).today())
+
+
 def test_each_threshold_is_told_once(store: redis.Redis, spend: Spend) -> None:
     """When it is reached, not before; several at once where one request passes them."""
     budget(store, "team:red", total=1_000)
@@ -79,6 +84,16 @@ def test_a_new_limit_is_told_anew(store: redis.Redis, spend: Spend) -> None:
     assert spend(900) == [("team:red", "t", 50), ("team:red", "t", 80)]
     budget(store, "team:red", total=2_000)
     assert spend(100) == [("team:red", "t", 50)]
+
+
+def test_who_is_made_anew_is_told_anew(store: redis.Redis, spend: Spend) -> None:
+    """What others spent under the id is no part of a total; the same budget is another one."""
+    budget(store, "team:red", total=1_000, monthly=10_000)
+    assert spend(1_000) == [("team:red", "t", 50), ("team:red", "t", 80), ("team:red", "t", 100)]
+    store.hset(f"{{{ORG}}}:policy:team:red", "before", 1_000)
+    assert spend(499) == []
+    assert spend(1) == [("team:red", "t", 50)]
+    assert {*spend(3_500)} == {("team:red", store_month(store), 50), ("team:red", "t", 80), ("team:red", "t", 100)}
 
 
 def test_without_a_budget_nothing_is_told(store: redis.Redis, spend: Spend) -> None:

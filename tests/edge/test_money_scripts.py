@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from shared.core import periods
 from shared.core.catalog import Tier
 from shared.core.errors import BudgetExhausted, Forbidden, RateLimited, StoreRebuilding, UnpricedModel
 from shared.core.policies import policy
 from shared.core.pricing import NANO, Worst
 from shared.core.shares import Share
-from shared.edge.admission import Admission, Ask, Bound, Grant, Unprojected
+from shared.edge.admission import Admission, Ask, Bound, Further, Grant, Unprojected
 
 if TYPE_CHECKING:
     from cdk.local.valkey import Valkey
@@ -63,6 +64,27 @@ def test_a_budget_is_spent_to_its_last_nano_dollar(admission: Admission, client:
     assert refused.value.should_retry is False
     assert (refused.value.retry_after is None) == (period == "total")
     assert admission.admit(ask("c")).held == 10
+
+
+@pytest.mark.parametrize("period", ["daily", "monthly", "total"])
+def test_what_others_spent_before_under_an_id_counts_in_no_total(
+    admission: Admission, client: Store, period: str
+) -> None:
+    """Days and months that run go on; where less is counted than that, nothing is gained by it."""
+    known = {"budget": {f"{period}_nano": 20}, "before_nano": 100}
+    admission.tell("default", KEY, 1, policy(known))
+    day = periods.day_at(client.time()[0] * 1000)
+    counted = {f"c:{name}": 5 for name in (periods.daily(day), periods.monthly(day))} | {"c:t": 105}
+    client.hset(f"{{default}}:spend:{KEY}", mapping=counted)
+    with pytest.raises(BudgetExhausted) as refused:
+        admission.admit(ask("a", fixed=6))
+    assert refused.value.details["used"] == "0.000000005"
+    admission.admit(ask("b", fixed=1))
+    assert admission.topup(ask("b"), Further(0, 4, 0, 4, 0))
+    assert not admission.topup(ask("b"), Further(0, 1, 0, 1, 0))
+    client.hset(f"{{default}}:spend:{KEY}", "c:t", 3)
+    with pytest.raises(BudgetExhausted):
+        admission.admit(ask("c", fixed=11))
 
 
 def test_a_daily_budget_says_truly_when_the_day_ends(admission: Admission, client: Store) -> None:

@@ -158,6 +158,38 @@ def test_erases_a_person_and_keeps_the_sums(house: House) -> None:
     assert house.lines()[-1]["action"] == "user.erase"
 
 
+@pytest.mark.parametrize(("kind", "end"), [("user", "erase"), ("user", "delete"), ("team", "delete")])
+def test_who_is_made_anew_in_a_later_month_begins_at_zero(house: House, kind: str, end: str) -> None:
+    """In the same month, by the same id, what was spent goes on counting, in total too, however often that is done."""
+    place = f"/admin/{kind}s"
+
+    def remake() -> tuple[str, str | None]:
+        if end == "erase":
+            house.call("POST", f"{place}/ada/erase")
+        else:
+            house.call("DELETE", f"{place}/ada")
+        made = house.call("POST", place, {"id": "ada", "name": "A", "budget": {"total_usd": "5"}})
+        assert made.status == 201
+        spent = house.call("GET", f"/admin/budgets/{kind}:ada").body["spent"]["total_usd"]
+        return spent, house.policy(f"{kind}:ada").get("before")
+
+    house.call("POST", place, {"id": "ada", "name": "A"})
+    spend(house, **{kind: "ada"}, cost=10**9)
+    assert remake() == ("1.00", None)
+    house.call("DELETE", f"{place}/ada")
+    house.now += 31 * 86_400
+    assert remake() == ("0.00", "1000000000")
+    spend(house, **{kind: "ada"}, cost=2 * 10**9)
+    assert remake() == ("2.00", "1000000000")
+    house.call("PUT", f"/admin/budgets/{kind}:ada", {"total_usd": "9"})
+    assert house.policy(f"{kind}:ada")["before"] == "1000000000"
+    house.call("DELETE", f"{place}/ada")
+    house.now += 31 * 86_400
+    assert remake() == ("0.00", "3000000000")
+    assert house.call("POST", place, {"id": "new", "name": "N"}).status == 201
+    assert "before" not in house.policy(f"{kind}:new")
+
+
 def test_describes_itself_to_anybody(house: House) -> None:
     """Without a key: every route with its fields, made of what serves it, and nothing of what is stored."""
     house.make(name="do not tell")
