@@ -98,7 +98,7 @@ def _spent(visit: Visit, known: Scope, before: int) -> dict[str, str]:
 def _with_budget(visit: Visit, name: str) -> Scope:
     known = scope(visit, name)
     if known.kind in {"tier", "class"}:
-        raise Unknown("scope")
+        raise Unknown("scope", "A budget is of org, key:ID, user:ID, team:ID or model:NAME.")
     return known
 
 

@@ -6,15 +6,15 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from functions.requests import Budget, Id, Label, Limits, ModelName, Strict
+from functions.requests import EMAIL, ORGANIZATION, Budget, Id, Label, Limits, ModelName, Strict
 from shared.core.principals import OnStoreLoss, Role, Tier
 
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 256
 
-Email = Annotated[str, StringConstraints(max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$")]
+Email = Annotated[str, StringConstraints(max_length=254, pattern=EMAIL)]
 Password = Annotated[str, StringConstraints(min_length=SHORTEST_PASSWORD, max_length=LONGEST_PASSWORD)]
 Models = Annotated[list[ModelName], Field(max_length=100)]
-OrganizationId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,20}$")]
+OrganizationId = Annotated[str, StringConstraints(pattern=ORGANIZATION)]
 
 
 class Edit(Strict):

@@ -13,11 +13,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _PLAIN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"  # no control characters: labels go into logs and tables
+_MODEL = r"^[^,\x00-\x20\x7f]+$"
+_ID = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+ORGANIZATION = r"^[a-z0-9]{1,20}$"
+EMAIL = r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$"
+_FORMS = {  # what each asks for
+    _PLAIN: "it holds a control character or a line break",
+    _MODEL: "a model's name holds no comma, space or control character",
+    _ID: "it has 1 to 64 small letters, digits, dots, dashes and underscores, and begins with a letter or a digit",
+    ORGANIZATION: "it has 1 to 20 small letters and digits",
+    EMAIL: "an address looks like ada@example.com",
+}
 _LONGEST_PARAM = 100  # characters of a field name that somebody invented
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_PLAIN)]
-ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^,\x00-\x20\x7f]+$")]
-Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_MODEL)]
+Id = Annotated[str, StringConstraints(pattern=_ID)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
@@ -68,7 +79,7 @@ def _advice(error: Mapping[str, Any], field: str) -> str:
         case "extra_forbidden":
             return f"The field '{field}' is not known, or may not be set. Remove it."
         case "string_pattern_mismatch":
-            return f"The field '{field}' is not usable: it holds a character that is not allowed."
+            return f"The field '{field}' is not usable: {_FORMS[error['ctx']['pattern']]}."
         case _:
             reason = str(error["msg"]).removeprefix("Value error, ")
             return f"The field '{field}' is not usable: {reason[:1].lower()}{reason[1:]}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from cdk.catalog import read
 from cdk.cli import access
@@ -49,7 +50,7 @@ def _list(asked: argparse.Namespace) -> int:
 
 
 def _show(asked: argparse.Namespace) -> int:
-    found = _get(asked, f"/admin/catalog/{asked.number}")
+    found = _get(asked, f"/admin/catalog/{quote(asked.number, safe='')}")
     if asked.json or found["catalog"] is None:
         return show(found, COLUMNS, as_json=asked.json)
     print(found["catalog"], end="")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from getpass import getpass
 from typing import TYPE_CHECKING, Any, Final
@@ -9,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 from cdk.cli import access
 from cdk.cli.tables import show
+from cdk.local.child import LocalError
 
 if TYPE_CHECKING:
     import argparse
@@ -182,8 +184,21 @@ def _given(asked: argparse.Namespace, fields: Iterable[str]) -> dict[str, Any]:
     """Return what was given of `fields`, and a password if there shall be one: never as an argument, which all see."""
     body = {name: value for name in fields if (value := getattr(asked, name, None)) is not None}
     if getattr(asked, "password", False):
-        body["password"] = getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+        body["password"] = _password()
     return body
+
+
+def _password() -> str:
+    """Ask for one; Ctrl-C ends the command with the terminal as it was."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n") if sys.stdin else ""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return getpass()
+    except (KeyboardInterrupt, EOFError) as error:
+        raise LocalError("No password was given, so nothing was done.") from error
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _found(asked: argparse.Namespace) -> int:

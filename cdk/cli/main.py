@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from cdk.cli import access, catalogs, governance, keys, models
 from cdk.local.child import LocalError
@@ -44,6 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status: 0 well, 1 a reason is on stderr, 2 the command line is wrong."""
     parser = _parser()
     asked = parser.parse_args(arguments)
+    for name, value in vars(asked).items():
+        if name in {"id", "scope", "number"} and value == "":
+            parser.error(f"the {name} is empty")
+        if any(not _is_text(one) for one in (value if isinstance(value, list) else [value])):
+            parser.error(f"the argument {name} is not UTF-8")
     if not hasattr(asked, "run"):
         parser.print_help()
         return 0
@@ -55,8 +60,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with a command line, and where help is."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the status of a wrong command line."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _is_text(value: object) -> bool:
+    """Tell whether it is no argument that was typed in another encoding."""
+    return not isinstance(value, str | Path) or not any("\ud800" <= letter <= "\udfff" for letter in str(value))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="nexus",
         description="AI-Nexus: a serverless AI inference gateway.",
         epilog=EPILOG,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from typing import TYPE_CHECKING, Any
+from unicodedata import category, combining, east_asian_width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,9 +16,10 @@ _TIMES = frozenset({"at", "until", "created_at"})
 def table(columns: Sequence[str], items: Sequence[dict[str, Any]]) -> str:
     """Return items as aligned columns, with their names on top."""
     rows = [tuple(columns), *(tuple(_shown(item, column) for column in columns) for item in items)]
-    widths = [max(len(row[number]) for row in rows) for number in range(len(columns))]
+    widths = [max(_width(row[number]) for row in rows) for number in range(len(columns))]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
     )
 
 
@@ -30,6 +32,12 @@ def show(answer: dict[str, Any], columns: Sequence[str], *, as_json: bool) -> in
     if answer.get("has_more") and answer.get("last_id"):
         print(f"(there are more: --after {answer['last_id']})")
     return 0
+
+
+def _width(text: str) -> int:
+    """Return how many places a terminal takes for it: two for wide letters, none for marks on the letter before."""
+    kinds = ((east_asian_width(letter) in {"W", "F"}, combining(letter) or category(letter) == "Cf") for letter in text)
+    return sum(0 if mark else 1 + wide for wide, mark in kinds)
 
 
 def _shown(item: dict[str, Any], column: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from cdk.local.child import LocalError
 
@@ -40,9 +40,9 @@ class Client:
     """Speaks to one gateway with one key; a connection for each call."""
 
     def __init__(self, base_url: str, key: str) -> None:
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise LocalError(f"{base_url!r} is no base URL; one looks like http://127.0.0.1:8787.")
+        parts = _parts(base_url)
+        if not (key.isascii() and key.isprintable()):
+            raise LocalError("The key holds what no key does. Check that it was copied whole, without a line break.")
         self._base_url = base_url
         self._https = parts.scheme == "https"
         self._netloc = parts.netloc.rpartition("@")[2]
@@ -70,8 +70,23 @@ class Client:
             connection.close()
 
     def done(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
-        """Return the body of a good answer; an error is a LocalError with what it says."""
+        """Return the object of a good answer; anything else is a LocalError with what it says."""
         answer = self.call(method, path, body)
         if answer.failed:
             raise LocalError(f"{method} {path}: {answer.message}")
+        if not isinstance(answer.body, dict):
+            told = f"answered {method} {path} with status {answer.status} and no JSON object"
+            raise LocalError(f"{self._base_url} {told}: is it the gateway?")
         return answer.body
+
+
+def _parts(base_url: str) -> SplitResult:
+    """Take an address apart; one that can be none is a LocalError."""
+    try:
+        parts = urlsplit(base_url)
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        if good and base_url.isascii() and base_url.isprintable() and not set(base_url) & set(" ?#"):
+            return parts
+    except ValueError:  # a port or an IPv6 address that is none
+        pass
+    raise LocalError(f"{base_url!r} is no base URL; one looks like http://127.0.0.1:8787.")

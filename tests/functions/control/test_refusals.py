@@ -9,9 +9,13 @@ from urllib.parse import urlencode
 
 import pytest
 
+from functions import requests
+from functions.admin import described
 from tests.functions.control.rig import BOSS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.functions.control.rig import House
 
 
@@ -145,6 +149,38 @@ def test_names_the_field_that_is_wrong(house: House, field: str, value: object, 
     assert (reply.status, reply.error["param"], reply.error["type"]) == (400, param, "invalid_request_error")
     assert param in reply.error["message"]
     assert house.stored() == []
+
+
+@pytest.mark.parametrize(
+    ("url", "field", "value", "form"),
+    [
+        ("keys", "name", "a\tb", "control character"),
+        ("keys", "models", ["a b"], "no comma, space"),
+        ("users", "id", "Ada", "small letters"),
+        ("users", "email", "ada", "ada@example.com"),
+        ("organizations", "id", "a-b", "1 to 20 small letters and digits"),
+    ],
+)
+def test_says_which_form_a_field_has(house: House, url: str, field: str, value: object, form: str) -> None:
+    """And not only that what was sent has another one."""
+    place = {} if url == "keys" else {"id": "x"}
+    reply = house.call("POST", f"/admin/{url}", {**place, "name": "X", field: value})
+    assert (reply.status, form in reply.error["message"]) == (400, True)
+
+
+def test_every_pattern_has_words() -> None:
+    """A field whose form nobody has put into words would be a failure of ours."""
+    schemas = json.loads(described())["components"]["schemas"]
+    found = set(patterns([schemas[name] for name in schemas if name.startswith(("New", "Key", "User", "Team"))]))
+    assert found == requests._FORMS.keys()
+
+
+def patterns(part: Any) -> Iterator[str]:
+    """Yield every pattern of a schema."""
+    if isinstance(part, dict):
+        yield from (one for one in [part.get("pattern")] if isinstance(one, str))
+    for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from patterns(one)
 
 
 def test_names_the_field_that_is_missing(house: House) -> None:

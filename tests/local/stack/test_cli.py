@@ -198,7 +198,21 @@ def test_the_local_run_is_found_through_its_state(
     assert "default-abc" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("base_url", ["127.0.0.1:8787", "ftp://host", "http://", "http://127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        *(
+            "127.0.0.1:8787",
+            "ftp://host",
+            "http://",
+            "http://127.0.0.1:1",
+            "http://h:port",
+            "http://[::1",
+            "http://h:0",
+        ),
+        *("http://h:99999", "http://127.0.0.1:1?stage=dev", "http://a b", "http://bücher.example"),
+    ],
+)
 def test_an_address_that_leads_nowhere_is_named(base_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Wrong, or nobody there: one line, no trace."""
     assert main(["keys", "list", "--base-url", base_url, "--admin-key", "k"]) == 1

@@ -133,6 +133,7 @@ def profile(tmp_path: Path) -> Iterator[str]:
             "PATCH /admin/keys/default-abc",
             {"role": "viewer", "models": ["a", "b"], "expires_days": 9, "team": None},
         ),
+        ("catalog show a?b/c --json", "GET /admin/catalog/a%3Fb%2Fc", None),
         ("keys edit default-abc --models", "PATCH /admin/keys/default-abc", {"models": []}),
         ("keys list --limit 2", "GET /admin/keys?limit=2", None),
         (
