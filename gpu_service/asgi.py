@@ -54,6 +54,7 @@ class _Watch:
 
     def __init__(self, gone: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self.ended_it = False
+        self._is_over = False
         self._gone = gone
         self._working = cast("asyncio.Task[Any]", asyncio.current_task())
         self._watching: asyncio.Task[None] | None = None
@@ -61,9 +62,9 @@ class _Watch:
 
     def close(self) -> None:
         """Watch no longer."""
+        self._is_over = True
         self._timer.cancel()
         if self._watching is not None:
-            self._watching.remove_done_callback(self._end)
             self._watching.cancel()
         if self.ended_it:
             self._working.uncancel()
@@ -73,7 +74,8 @@ class _Watch:
         self._watching.add_done_callback(self._end)
 
     def _end(self, _: asyncio.Task[None]) -> None:
-        self.ended_it = self._working.cancel()
+        if not self._is_over:  # or the answer came in the very turn in which the client left
+            self.ended_it = self._working.cancel()
 
 
 class Exchange:

@@ -15,6 +15,7 @@ import orjson
 from gpu_service.errors import Overloaded
 from gpu_service.tasks.answer import Answer, encode, identity
 from gpu_service.tasks.routes import PATHS
+from shared.core import wire
 from shared.core.errors import BadRequest, GatewayError, NotFound, envelope, translate
 from shared.core.fields import typed
 
@@ -50,7 +51,8 @@ async def _line(fleet: Fleet, line: bytes) -> bytes:
     custom_id = None
     try:
         found = msgspec.json.decode(line)
-        custom_id = found.get("custom_id") if isinstance(found, dict) else None
+        given = found.get("custom_id") if isinstance(found, dict) else None
+        custom_id = given if isinstance(given, str) else None
         status, body = 200, await _computed(fleet, typed(found, _Line))
     except msgspec.DecodeError:
         status, body = 400, envelope(BadRequest("The line is no JSON."))
@@ -66,7 +68,7 @@ async def _computed(fleet: Fleet, line: _Line) -> bytes:
         raise NotFound(f"There is nothing at {line.url}; a line's 'url' is one of {', '.join(PATHS)}.")
     for _ in range(_PAUSES):
         try:
-            answer = await task(fleet, encode(line.body))
+            answer = await task(fleet, wire.encode(line.body))
         except Overloaded as error:
             await asyncio.sleep(error.retry_after or 1)
             continue

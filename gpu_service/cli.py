@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     """Make the parser of the command line."""
     found = argparse.ArgumentParser(
         prog="python -m gpu_service",
-        description="Serves ONNX models behind the OpenAI shapes: POST /v1/embeddings, GET /ping, /health.",
+        description="Serves ONNX models behind the OpenAI shapes: vectors, rankings, labels, moderation, generation.",
         epilog=_ENVIRONMENT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -34,9 +34,9 @@ class Corked:
         self._transport.close()
 
     def _flush(self) -> None:
-        if parts := self._parts:
-            self._parts = []
-            self._transport.writelines(parts)
+        parts, self._parts = self._parts, []
+        if parts and not self._transport.is_closing():  # uvloop raises where nobody listens any more
+            self._transport.write(b"".join(parts))  # Python 3.12's `writelines` forgot to say that the buffer is full
 
 
 class Protocol(HttpToolsProtocol):

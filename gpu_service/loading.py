@@ -69,7 +69,7 @@ class Loading(Generic[E]):
     async def _load_aside(self) -> E:
         try:
             self._loaded = await asyncio.get_running_loop().run_in_executor(self._aside, self._load)
-        except (asyncio.CancelledError, ModelError):
+        except ModelError:
             raise
         except Exception as error:
             raise ModelError(f"The model cannot be loaded ({type(error).__name__}: {error}).") from error

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _SAGEMAKER: Final = Path("/opt/ml/model")  # where SageMaker unpacks a model's archive
 
 _BUCKET: Final = re.compile(r"(s3|gs)://[a-z0-9][a-z0-9._-]*(/[!-~]*)?")
+_SWITCH: Final = {"on": True, "off": False, "1": True, "0": False, "true": True, "false": False}
 _MB: Final = 1024 * 1024
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -169,7 +170,10 @@ def _bucket(environment: Mapping[str, str]) -> str:
 
 
 def _switch(environment: Mapping[str, str], name: str, default: str = "on") -> bool:
-    return (environment.get(name) or default).lower() not in {"off", "0", "false"}
+    text = environment.get(name) or default
+    if text.lower() not in _SWITCH:
+        raise SettingsError(f"{name}={text} is none of {', '.join(_SWITCH)}.")
+    return _SWITCH[text.lower()]
 
 
 def _models(environment: Mapping[str, str], mounted: Path = _SAGEMAKER) -> tuple[str, str]:

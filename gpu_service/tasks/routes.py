@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from gpu_service.tasks.answer import Answer, Streamed, encode
+from gpu_service.tasks.answer import Answer, Streamed
 from gpu_service.tasks.chat import chat
 from gpu_service.tasks.classify import classify
 from gpu_service.tasks.complete import complete
 from gpu_service.tasks.embed import embed
 from gpu_service.tasks.moderate import moderate
 from gpu_service.tasks.rerank import rerank
-from shared.core import body
+from shared.core import body, wire
 from shared.core.fields import typed
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ async def invoke(fleet: Fleet, data: bytes) -> Answer | Streamed:
     given = body.parse(data)
     if "model" not in given:
         given["model"] = fleet.only()
-        data = encode(given)
+        data = wire.encode(given)
     task = await fleet.task(typed(given, _Named).model)
     if task == "generation":
         return await (complete if "prompt" in given else chat)(fleet, data)

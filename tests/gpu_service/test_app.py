@@ -87,6 +87,13 @@ def test_invocations_is_the_same(engine: Engine) -> None:
     assert ask(engine, "POST", "/invocations", GOOD).json == embed(engine, GOOD).json
 
 
+def test_invocations_takes_whatever_number_json_has(engine: Engine) -> None:
+    """A model's name is put into the body, and a number of thirty digits beside it stays what it is."""
+    body = b'{"input": "hello world", "metadata": {"number": 123456789012345678901234567890}}'
+
+    assert ask(engine, "POST", "/invocations", body).json == embed(engine, GOOD).json
+
+
 @pytest.mark.parametrize(
     ("change", "param"),
     [

@@ -45,3 +45,12 @@ def test_a_senseless_variable_is_named(name: str, value: str) -> None:
     """The error holds the variable and its value."""
     with pytest.raises(SettingsError, match=f"^{name}={value} is "):
         Settings.from_env({name: value})
+
+
+def test_a_switch_is_on_or_off() -> None:
+    """Another word is refused: it would have been taken for `on`."""
+    assert [Settings.from_env({"ACCESS_LOG": word}).access_log for word in ("", "on", "OFF", "0", "true")] == [
+        True, True, False, False, True,
+    ]  # fmt: skip
+    with pytest.raises(SettingsError, match="GPU_SHRINK=no is none of on, off, 1, 0, true, false"):
+        Settings.from_env({"GPU_SHRINK": "no"})
