@@ -71,6 +71,7 @@ class Call:
     results: list[Result] = field(default_factory=list)  # of all tries that say something of their target
     sent: float = 0.0  # when the try under way was sent, on the clock of `perf_counter`; 0: it was not
     position: int = 0  # of the target that it asks
+    unfit: set[int] = field(default_factory=set)  # positions of targets that asking again cannot mend
     hedge: float = 0.0  # seconds after which a second target is asked as well, 0 for never
     latency: float = 0.0  # of that try until the first of a stream, or all of an answer; 0: nothing has come yet
     tries: list[Try] = field(default_factory=list)  # those that may be billed, the last one included

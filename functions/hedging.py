@@ -34,7 +34,11 @@ def hedged(first: Asked, spare: int, call: Call, gateway: Gateway) -> tuple[Aske
         end = time.monotonic() + call.hedge if waits else math.inf
         heard = waited(call, partial(first_heard, list(runners), end))
         if heard and heard.failed and len(runners) > 1:
-            _give_up(runners.pop(heard), heard, call)
+            failed = runners.pop(heard)
+            _give_up(failed, heard, call)
+            if heard.answer.refused in _OF_THE_REQUEST:  # it would say so again
+                tries = 0
+                call.unfit |= {failed.position} - {one.position for one in runners.values()}
             continue
         if heard or not waits or not _joined(other[next(iter(runners.values())).position], runners, call, gateway):
             break

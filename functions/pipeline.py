@@ -7,6 +7,7 @@ the deadline) passes through the one `with` that settles; the very last bytes of
 from __future__ import annotations
 
 import random
+import time
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -109,24 +110,33 @@ def settled(call: Call, gateway: Gateway) -> Iterator[None]:
 
 
 def _first_success(call: Call, gateway: Gateway, reply: Reply) -> bytes:
-    """Ask the targets in turn, then the same ones again; nothing is repeated once a chunk has left."""
+    """Ask the targets in turn, then the same ones again; nothing is repeated once a chunk has left.
+
+    One that cannot say in its dialect what is asked for has cost no try: nobody was asked.
+    """
     turn = offering.turn(call.ask.choice, call.grant.first, call.grant.seen)
     asked = dict.fromkeys(turn, 0)
-    position, tries = turn[0], gateway.catalog.resilience.tries
+    position, rules = turn[0], gateway.catalog.resilience
+    ready: dict[int, float] = {}  # from when on they may be asked again, in monotonic seconds
     while True:
         asked[position] += 1
         call.event.tries += 1
         try:
             return exchange(position, call, gateway, reply, _spare(turn, call))
         except (UpstreamFailed, BadRequest) as error:
-            if reply.started or call.event.tries >= tries or _is_final(error):
+            failed, wait = call.position, error.retry_after or 0.0
+            asked[failed] += failed != position  # it was asked beside that one
+            ready[failed] = time.monotonic() + wait
+            call.event.tries -= isinstance(error, BadRequest)
+            if reply.started or call.event.tries >= rules.tries or _is_final(error):
                 raise
-            if isinstance(error, _NOT_THERE) or call.grant.seen[position].state == "probe":
-                turn.remove(position)
+            if isinstance(error, _NOT_THERE) or call.grant.seen[failed].state == "probe" or wait > rules.longest_pause:
+                call.unfit.add(failed)
+            turn = [at for at in turn if at not in call.unfit]
             if not turn:
                 raise
             position = min(turn, key=asked.__getitem__)
-            _rest_before(asked[position], error, call, gateway)
+            _rest_before(asked[position], ready.get(position, 0.0), error, call, gateway)
             _afford_again(position, error, call, gateway)
 
 
@@ -143,12 +153,14 @@ def _is_final(error: GatewayError) -> bool:
     return isinstance(error, UpstreamFailed) and not error.failover
 
 
-def _rest_before(rounds: int, error: GatewayError, call: Call, gateway: Gateway) -> None:
-    """Go on at once to a target not asked yet, wait with full jitter before asking one again, or give up: `error`."""
-    rules = gateway.catalog.resilience
-    wanted = error.retry_after if rounds and error.retry_after else 0.0
-    pause = max(wanted, random.uniform(0, rules.pause * 2 ** (rounds - 1))) if rounds else 0.0  # noqa: S311 - jitter
-    if wanted > rules.longest_pause or call.left() - pause < LEAST_SECONDS:
+def _rest_before(rounds: int, ready: float, error: GatewayError, call: Call, gateway: Gateway) -> None:
+    """Go on at once to a target not asked yet, wait with full jitter before asking one again, or give up: `error`.
+
+    `ready` is when it wants to be asked again, in monotonic seconds; what others want is no matter of it.
+    """
+    longest = gateway.catalog.resilience.pause * 2 ** (rounds - 1)
+    pause = max(ready - time.monotonic(), random.uniform(0, longest)) if rounds else 0.0  # noqa: S311 - jitter
+    if call.left() - pause < LEAST_SECONDS:
         raise error
     if pause:
         waited(call, partial(gateway.pause, pause))

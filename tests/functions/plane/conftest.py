@@ -80,6 +80,13 @@ CATALOG = Catalog(
                 "raced-nova": Target("bedrock", "us.nova-1:0", region="eu-west-1"),
             }.items()
         },
+        "mute": Model(
+            "mute",
+            "chat",
+            (Target("claude", "a"), Target("gemini", "b"), Target("bedrock", "c")),
+            "us",
+            serving=Serving(fallbacks=("gpt-4o",)),
+        ),
         "mini": Model("mini", "chat", (Target("openai", "mini-1"),), "openai"),
         "backed": Model(
             "backed", "chat", (Target("openai", "gpt-4o-2024"),), "openai", serving=Serving(fallbacks=("mini",))
