@@ -20,7 +20,7 @@ import functions_framework.aio
 import uvicorn
 
 from gpu_service import main
-from gpu_service.corked import Protocol
+from gpu_service.connection import PATIENCE, Protocol
 from gpu_service.guard import check_guard
 from gpu_service.log import event
 from gpu_service.model import ModelError
@@ -41,7 +41,6 @@ HOT: Final = frozenset({"/ping", "/invocations", *PATHS})
 _LAST: Final = 1.0  # of the seconds of draining: for telling open streams that there will be no more
 _SWITCH: Final = 0.0005  # seconds; Python's own 5 ms keep a worker that needs the GIL from its next run for that long
 _GARBAGE: Final = 10_000  # new objects before a collection; Python's own 700 are those of five requests
-_KEEP_ALIVE: Final = 75  # seconds; longer than a load balancer keeps a connection, so that it is never ours that closes
 
 
 class Front:
@@ -146,7 +145,7 @@ def _config(front: Front, settings: Settings) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_keep_alive=PATIENCE,
         timeout_graceful_shutdown=settings.drain_seconds,
     )
 
