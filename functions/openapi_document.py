@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FORM: Final = "application/x-www-form-urlencoded"
 _GUESSED: Final = "ValidationError"  # how Powertools' names of refusals end; ours look otherwise
 _COLLECTION: Final = re.compile(r"/admin/[a-z]+")
+_ROTATION: Final = "/admin/keys/{key_id}/rotate"
+_BASIC: Final = "basic"
 _ERROR: Final = {"$ref": "#/components/schemas/Error"}
 _TEXT: Final = {"type": "string"}
 _OPTIONAL: Final = {"type": ["string", "null"]}
@@ -37,6 +39,16 @@ _SCHEMAS: Final = {
             },
         },
     },
+    "OAuthError": {
+        "type": "object",
+        "required": ["error", "error_description"],
+        "properties": {"error": _TEXT, "error_description": _TEXT},
+    },
+    "Token": {
+        "type": "object",
+        "required": ["access_token", "token_type", "expires_in"],
+        "properties": {"access_token": _TEXT, "token_type": {"const": "Bearer"}, "expires_in": {"type": "integer"}},
+    },
     "TokenRequest": {
         "type": "object",
         "required": ["grant_type"],
@@ -49,7 +61,24 @@ _SCHEMAS: Final = {
 _SCHEMES: Final = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of /auth/token"},
     "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "An API key"},
+    _BASIC: {"type": "http", "scheme": "basic", "description": "A client of /auth/token: a key's id, and the key"},
 }
+_VERSION: Final = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "schema": _TEXT,
+    "description": "The version that was read; another one now is a 412. Absent or * is any.",
+}
+_REPEATED: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {**_TEXT, "minLength": 1, "maxLength": 255},
+    "description": "Repeated with the same body, the same is answered, and nothing is made again.",
+}
+_UNVERSIONED: Final = frozenset({"/admin/catalog", "/admin/blocks/{block_id}"})
+_UNREPEATED: Final = frozenset({"/admin/blocks"})
 _PLAIN: Final = {  # paths that Powertools does not serve and that take no shape: a tag, and what they are for
     "/health": ("status", "Whether the gateway is there"),
     "/health/live": ("status", "Whether the gateway is there"),
@@ -74,17 +103,31 @@ def complete(found: Json) -> Json:
         **found,
         "paths": {path: {method: _named(path, method, one) for method, one in paths[path].items()} for path in paths},
         "components": {"schemas": {**own, **shapes, **_SCHEMAS}, "securitySchemes": _SCHEMES},
-        "security": [{name: []} for name in _SCHEMES],
+        "security": [{name: []} for name in _SCHEMES if name != _BASIC],
     }
 
 
 def _administered(path: str, operations: Json) -> Json:
     """Say what a route of the administration answers: what is made is a 201."""
     created = "post" if _COLLECTION.fullmatch(path) else ""
+    statuses = {method: "201" if method == created else "200" for method in operations}
     return {
-        method: {**one, "responses": _answers(one["summary"], "201" if method == created else "200")}
+        method: {**_sent(path, method, one), "responses": _answers(one["summary"], statuses[method])}
         for method, one in operations.items()
     }
+
+
+def _sent(path: str, method: str, operation: Json) -> Json:
+    """Say which headers an operation minds, and whether its body may be left out."""
+    known = list(operation.get("parameters", []))
+    if path == _ROTATION:
+        body = {**operation["requestBody"], "required": False}
+        return {**operation, "parameters": [*known, _VERSION, _REPEATED], "requestBody": body}
+    if method in {"put", "patch", "delete"} and path not in _UNVERSIONED:
+        known.append(_VERSION)
+    if method == "post" and _COLLECTION.fullmatch(path) and path not in _UNREPEATED:
+        known.append(_REPEATED)
+    return {**operation, "parameters": known} if known else operation
 
 
 def _answers(summary: str, status: str = "200") -> Json:
@@ -109,8 +152,11 @@ def _plain() -> Iterator[tuple[str, Json]]:
         if route.method == "POST":
             taken = {"schema": {"$ref": "#/components/schemas/TokenRequest"}}
             told["requestBody"] = {"required": True, "content": {FORM: taken, JSON: taken}}
+            content[JSON] = {"schema": {"$ref": "#/components/schemas/Token"}}
+            refused = {"anyOf": [{"$ref": "#/components/schemas/OAuthError"}, _ERROR]}
+            told["responses"]["default"] = {"description": "An error", "content": {JSON: {"schema": refused}}}
         if route.auth == "none":
-            told["security"] = [{}]
+            told["security"] = [{}, {_BASIC: []}] if route.method == "POST" else [{}]
         yield path, {route.method.lower(): told}
 
 
@@ -118,4 +164,4 @@ def _named(path: str, method: str, operation: Json) -> Json:
     """Give an operation the name that generated clients call it by, and say how it refuses."""
     name = "_".join([method, *re.findall(r"[a-z0-9]+", path)])
     refused = {"default": {"description": "An error", "content": {JSON: {"schema": _ERROR}}}}
-    return {**operation, "operationId": name, "responses": {**operation["responses"], **refused}}
+    return {**operation, "operationId": name, "responses": {**refused, **operation["responses"]}}

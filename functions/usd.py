@@ -54,5 +54,12 @@ Usd = Annotated[
     int,
     BeforeValidator(nano),
     PlainSerializer(usd, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^\d{1,7}(\.\d{1,9})?$", "examples": ["12.50"]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^\d{1,7}(\.\d{1,9})?$", "examples": ["12.50"]},
+                {"type": "number", "minimum": 0, "maximum": MOST_USD},
+            ]
+        }
+    ),
 ]

@@ -25,6 +25,7 @@ from shared.edge.settings import AwsSettings
 from shared.edge.sigv4 import Credentials
 from shared.edge.telemetry import Telemetry
 from tests.fakes.patience import patiently
+from tests.functions.judging import document, undocumented
 
 if TYPE_CHECKING:
     from cdk.local.valkey import Valkey
@@ -80,7 +81,10 @@ class House:
         return House(self.table, self.audit, None)
 
     def call(self, method: str, url: str, body: object = None, caller: Principal | None = BOSS, **more: Any) -> Reply:
-        """Send a request as API Gateway does; members of the event that differ come in `more`."""
+        """Send a request as API Gateway does; members of the event that differ come in `more`.
+
+        Whatever is answered must be what the document says.
+        """
         if caller and isinstance(self.registry, Staffed):
             self.registry.role = caller.role
         parts = urlsplit(url)
@@ -99,7 +103,9 @@ class House:
             "isBase64Encoded": False,
             **more,
         }
-        return Reply(serve(event, Context(), self.control))
+        reply = Reply(serve(event, Context(), self.control))
+        assert undocumented(method, parts.path, reply.status, reply.body, document()) == []
+        return reply
 
     def make(self, **wanted: Any) -> dict[str, Any]:
         """Make a key, and its owners first."""

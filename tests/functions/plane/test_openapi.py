@@ -62,7 +62,7 @@ def test_every_route_is_in_it() -> None:
         if route.path == "/admin/{id+}":
             continue
         operation = DOCUMENT["paths"][route.path.replace("+}", "}")][route.method.lower()]
-        assert (operation.get("security", DOCUMENT["security"]) == [{}]) == (route.auth == "none"), route
+        assert ({} in operation.get("security", DOCUMENT["security"])) == (route.auth == "none"), route
         assert operation["responses"].keys() == {"200", "default"}, route
 
 

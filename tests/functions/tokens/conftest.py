@@ -21,6 +21,7 @@ from shared.edge.store import Store
 from shared.edge.telemetry import Telemetry
 from tests.fakes.patience import patiently
 from tests.fakes.tokens import ALICE, NOW, OURS, Gate
+from tests.functions.judging import document, undocumented
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,9 +95,12 @@ class Desk:
         return self.call(event)
 
     def call(self, event: dict[str, Any]) -> Reply:
-        """Have any event answered."""
+        """Have any event answered, as the document says."""
         answer = serve(event, _Context(), self.tokens)
-        return Reply(answer["statusCode"], answer["headers"], answer["body"])
+        reply = Reply(answer["statusCode"], answer["headers"], answer["body"])
+        path = event["resource"]
+        assert undocumented(event["httpMethod"], path, reply.status, reply.json, document()) == []
+        return reply
 
     def ask(self, address: str = "192.0.2.1", **fields: str) -> Reply:
         """Ask for a token with a form."""
