@@ -41,6 +41,7 @@ if done and not hold[1] then return { 0 } end
 local time = redis.call("TIME")
 local milliseconds = time[1] * 1000 + math.floor(time[2] / 1000)
 local cost, held, seq = tonumber(ARGV[4]), tonumber(hold[1] or 0), 1
+local reserved = held -- now; what was charged for a hold before may be another amount
 local day, month = hold[2] or ARGV[8], hold[3] or ARGV[9]
 local reaps = ARGV[3] == "reap"
 
@@ -110,9 +111,9 @@ each(not reaps and hold[11], function(number)
 end)
 if hold[1] then
   each(hold[4], function(number)
-    local reserved = models[number] and models[number].held or held
+    local given = models[number] and models[number].held or reserved
     for _, period in ipairs(periods) do
-      if redis.call("HINCRBY", place(number, 3), "r:" .. period, whole(-reserved)) == 0 then
+      if redis.call("HINCRBY", place(number, 3), "r:" .. period, whole(-given)) == 0 then
         redis.call("HDEL", place(number, 3), "r:" .. period)
       end
     end
@@ -120,7 +121,8 @@ if hold[1] then
   redis.call("DEL", KEYS[2])
   redis.call("ZREM", KEYS[3], ARGV[1])
 end
-if done then -- the admission was lost on the way, came after its settlement, and is taken back
+-- The admission was lost on the way, came after its settlement or after it was charged unsettled, and is taken back.
+if done or (mark and reaps) then
   free_targets()
   return { 0 }
 end

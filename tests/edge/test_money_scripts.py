@@ -82,7 +82,8 @@ def test_what_others_spent_before_under_an_id_counts_in_no_total(
     admission.admit(ask("b", fixed=1))
     assert admission.topup(ask("b"), Further(0, 4, 0, 4, 0))
     assert not admission.topup(ask("b"), Further(0, 1, 0, 1, 0))
-    client.hset(f"{{default}}:spend:{KEY}", "c:t", 3)
+    client.hset(f"{{default}}:spend:{KEY}", mapping=dict.fromkeys(counted, 3))
+    assert not admission.topup(ask("b"), Further(0, 6, 0, 6, 0))
     with pytest.raises(BudgetExhausted):
         admission.admit(ask("c", fixed=11))
 
