@@ -46,6 +46,18 @@ class Mortal:
         return called
 
 
+class OneDay(Counters):
+    """The store by a calendar that stands still, for tests in which no day ends, not even at midnight."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        super().__init__(client)
+        self._day = super().today()
+
+    def today(self) -> str:
+        """Return the day on which the test began."""
+        return self._day
+
+
 def mortal(real: Real, death: Death) -> Real:
     """Return what passes for `real`, and dies."""
     return cast("Real", Mortal(real, death))
@@ -88,7 +100,7 @@ def settle(client: redis.Redis, count: int = 1, **changes: Any) -> int:
 def books(client: redis.Redis, ledger: Ledger, said: list[Mapping[str, Any]], **changes: Any) -> Books:
     """The books of a store in which nothing is held, with an empty directory."""
     made = Books(
-        counters=Counters(client),
+        counters=OneDay(client),
         ledger=ledger,
         directory=Shelf(),
         log=Paper(),

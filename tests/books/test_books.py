@@ -16,7 +16,6 @@ from shared.core.policies import policy
 from shared.core.pricing import Worst
 from shared.core.shares import Share
 from shared.edge.admission import Admission, Ask, Bound, Unprojected
-from shared.edge.counters import Counters
 from tests.books.rig import OPEN, ORG, Shelf, always, books, settle
 from tests.fakes.patience import patiently
 
@@ -185,7 +184,7 @@ def test_two_who_keep_the_books_at_once_agree(kept: Books, store: redis.Redis, l
 
 def test_counters_of_periods_that_are_over_are_removed(kept: Books, store: redis.Redis, ledger: Ledger) -> None:
     """Yesterday's stay, for its last requests may be on their way; months go when they are over; totals never."""
-    today = periods.number_of(Counters(store).today())
+    today = periods.number_of(kept.counters.today())
     days = [periods.day_of(today - age) for age in (0, 1, 2, 40)]
     settle(store, team="", user="", model="", day=days[0])
     for day in days[1:]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shared.core import events
-from shared.edge.counters import Counters
 from tests.books.rig import CLOSURE, OPEN, ORG, USAGE, Shelf, always, books, settle
 
 if TYPE_CHECKING:
@@ -43,9 +42,9 @@ def reopen(kept: Books) -> None:
         time.sleep(wait / 1000)
 
 
-def spend(store: redis.Redis, count: int = 1, cost: int = 1_000) -> int:
+def spend(kept: Books, count: int = 1, cost: int = 1_000) -> int:
     """Settle as the script does: the stream and the counters of today in one go."""
-    today = Counters(store).today()
+    store, today = kept.counters._client, kept.counters.today()
     settle(store, count, cost=cost, day=today)
     for key in SPENT.values():
         for period in (f"c:d:{today}", f"c:m:{today[:7]}", "c:t"):
@@ -77,14 +76,14 @@ def test_an_open_organization_stays_open(kept: Books, store: redis.Redis, said: 
 
 def test_after_a_flush_it_opens_when_all_leases_have_run_out(kept: Books, store: redis.Redis, said: list[Any]) -> None:
     """Not before; then the counters are the ledger's, with what was charged meanwhile."""
-    cost = spend(store, 120)
+    cost = spend(kept, 120)
     kept.keep(ORG, always)
     store.flushall()
     began = time.monotonic()
     wait = kept.keep(ORG, always)
     assert 0 < wait <= 200
     assert not store.get(OPEN)
-    cost += spend(store, 3)  # a request that was under way when it happened
+    cost += spend(kept, 3)  # a request that was under way when it happened
     reopen(kept)
     assert time.monotonic() - began >= 0.2
     assert store.get(OPEN)
@@ -96,10 +95,10 @@ def test_after_a_flush_it_opens_when_all_leases_have_run_out(kept: Books, store:
 
 def test_a_store_that_went_back_in_time_is_noticed(kept: Books, store: redis.Redis, ledger: Ledger) -> None:
     """A backup put in its place still says open, but its stream is older than what the ledger has booked."""
-    cost = spend(store, 2)
+    cost = spend(kept, 2)
     kept.keep(ORG, always)
     backup = {key: store.dump(key) for key in store.keys("*")}
-    cost += spend(store, 5)
+    cost += spend(kept, 5)
     kept.keep(ORG, always)
     store.flushall()
     for key, value in backup.items():
@@ -114,7 +113,7 @@ def test_a_store_that_went_back_in_time_is_noticed(kept: Books, store: redis.Red
 
 def test_a_second_loss_while_it_is_closed_closes_it_anew(kept: Books, store: redis.Redis) -> None:
     """Who had the books in hand before it may not open on what they knew."""
-    cost = spend(store, 4)
+    cost = spend(kept, 4)
     kept.keep(ORG, always)
     store.flushall()
     kept.keep(ORG, always)
@@ -130,12 +129,12 @@ def test_a_second_loss_while_it_is_closed_closes_it_anew(kept: Books, store: red
 
 def test_it_does_not_open_on_sums_that_are_no_longer_true(kept: Books, store: redis.Redis) -> None:
     """A charge between the reading of the ledger and the counters would be lost: the script sees it, and refuses."""
-    cost = spend(store, 2)
+    cost = spend(kept, 2)
     kept.keep(ORG, always)
     store.flushall()
     kept.keep(ORG, always)
     mark, old = str(store.get(CLOSURE)), kept.counters.state(ORG).last
-    late = spend(store, 1)
+    late = spend(kept, 1)
     assert not kept.counters.restore(ORG, mark, old, {"org:acme": {"t": cost}})
     assert not store.get(OPEN)
     assert committed(store) == {str(late)}

@@ -12,7 +12,7 @@ from shared.core import events, periods
 from shared.edge.aws import AwsError
 from shared.edge.counters import Counters
 from shared.edge.ledger import Ledger
-from tests.books.rig import ORG, Death, DeathError, always, books, mortal, settle
+from tests.books.rig import ORG, Death, DeathError, OneDay, always, books, mortal, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,9 +26,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def spend(store: redis.Redis, ledger: Ledger) -> Spend:
+def counters(store: redis.Redis) -> OneDay:
+    """The store, on one day."""
+    return OneDay(store)
+
+
+@pytest.fixture
+def spend(store: redis.Redis, counters: OneDay, ledger: Ledger) -> Spend:
     """Spend so much today; return what is told of it: scope, period and percent."""
-    counters = Counters(store)
     today = counters.today()
     ledger.begin(ORG, counters.now())
 
@@ -64,9 +69,9 @@ def test_each_threshold_is_told_once(store: redis.Redis, spend: Spend) -> None:
     assert spend(500) == []
 
 
-def test_every_scope_and_period_has_its_own(store: redis.Redis, spend: Spend) -> None:
+def test_every_scope_and_period_has_its_own(store: redis.Redis, counters: OneDay, spend: Spend) -> None:
     """A user's id may be a person's name: it is told hashed."""
-    today = Counters(store).today()
+    today = counters.today()
     budget(store, "org:acme", daily=100, monthly=200)
     budget(store, "user:ann", daily=100)
     told = spend(100)
@@ -104,7 +109,7 @@ def test_without_a_budget_nothing_is_told(store: redis.Redis, spend: Spend) -> N
 
 def test_a_threshold_is_not_forgotten_by_a_process_that_dies(store: redis.Redis, ledger: Ledger) -> None:
     """After its usage is booked and before anybody looked: whoever looks next tells it."""
-    counters, said = Counters(store), list[Any]()
+    counters, said = OneDay(store), list[Any]()
     today = counters.today()
     ledger.begin(ORG, counters.now())
     budget(store, "team:red", total=1_000)
@@ -143,7 +148,7 @@ def test_the_cursor_never_holds_more_than_fits(
 
 def test_an_alias_is_told_by_the_name_that_its_budget_was_set_by(store: redis.Redis, ledger: Ledger) -> None:
     """It is limited like a model, and counted for itself."""
-    counters, said = Counters(store), list[Any]()
+    counters, said = OneDay(store), list[Any]()
     ledger.begin(ORG, counters.now())
     budget(store, "model:any", total=1_000)
     settle(store, cost=600, day=counters.today(), alias="any")
