@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 import uuid
 from collections import deque
@@ -76,15 +77,17 @@ class Invocation:
 
     Attributes:
         request_id: Lambda's own, told to the function.
-        deadline: When Lambda ends the function, in seconds since the epoch; set as it is handed over.
+        deadline: When the function is told to have ended, in seconds since the epoch; set as it is handed over. Lambda
+            ends it then, but for one that was told to have ended `within_s`, before its own timeout.
         streamed: Whether the function answered in streaming mode.
     """
 
-    def __init__(self, event: bytes, *, arn: str = "", trace_id: str = "") -> None:
+    def __init__(self, event: bytes, *, arn: str = "", trace_id: str = "", within_s: float = math.inf) -> None:
         self.request_id = str(uuid.uuid4())
         self.event = event
         self.arn = arn
         self.trace_id = trace_id
+        self._within_s = within_s
         self.deadline = 0.0
         self.streamed = False
         self.started = False
@@ -146,7 +149,7 @@ class Invocation:
 
     def begin(self, timeout_s: float) -> Mapping[str, str]:
         """Fix the deadline and return the headers under which the Runtime API hands the event over."""
-        self.deadline = time.time() + timeout_s
+        self.deadline = time.time() + min(timeout_s, self._within_s)
         return {
             "Lambda-Runtime-Aws-Request-Id": self.request_id,
             "Lambda-Runtime-Deadline-Ms": str(int(self.deadline * 1000)),

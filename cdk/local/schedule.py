@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import uuid
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 TYPE: Final = "AWS::Events::Rule"
 _RATE: Final = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
+FIRST_SECONDS: Final = 28.0  # those who fill a minute by waiting in its middle do not wait with so few
 _SECONDS: Final = {"minute": 60, "hour": 3600, "day": 86_400}
 
 
@@ -78,7 +80,7 @@ class _Clock:
 
     async def first(self) -> None:
         try:
-            await self._invoke()
+            await self._invoke(FIRST_SECONDS)
         except InvocationError as error:
             raise LocalError(f"A scheduled function failed at its first start ({error}); see its log.") from error
 
@@ -99,8 +101,9 @@ class _Clock:
         except InvocationError as error:
             self._log(self._start.function, f"A scheduled start failed: {error}")
 
-    async def _invoke(self) -> None:
-        await self._pool.call(self._start.function, event(self._start.rule, datetime.now(UTC)))
+    async def _invoke(self, within_s: float = math.inf) -> None:
+        sent = event(self._start.rule, datetime.now(UTC))
+        await self._pool.call(self._start.function, sent, within_s=within_s)
 
 
 def event(rule: str, now: datetime) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
@@ -59,8 +60,12 @@ class Pool:
     async def __aexit__(self, *_exception: object) -> None:
         await self.close()
 
-    async def invoke(self, name: str, event: Mapping[str, Any] | bytes, *, trace_id: str = "") -> Invocation:
+    async def invoke(
+        self, name: str, event: Mapping[str, Any] | bytes, *, trace_id: str = "", within_s: float = math.inf
+    ) -> Invocation:
         """Start `name` on `event` once it has a free process; the answer is read from what this returns.
+
+        It is told to end `within_s`, where its own timeout is longer.
 
         Raises:
             Throttled: too many callers are waiting for a process already.
@@ -71,18 +76,18 @@ class Pool:
         encoded = event if isinstance(event, bytes) else encode(event)
         if len(encoded) > MAX_EVENT:
             raise PayloadTooLarge(f"The event takes {len(encoded)} bytes; Lambda accepts {MAX_EVENT}.")
-        invocation = Invocation(encoded, trace_id=trace_id)
+        invocation = Invocation(encoded, trace_id=trace_id, within_s=within_s)
         await self._fleets[name].run(invocation)
         return invocation
 
-    async def call(self, name: str, event: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON
-        """Invoke `name` and return its whole answer, decoded.
+    async def call(self, name: str, event: Mapping[str, Any], *, within_s: float = math.inf) -> Any:  # noqa: ANN401 - any JSON
+        """Invoke `name` as `invoke` does, and return its whole answer, decoded.
 
         Raises:
             FunctionError: it failed, or answered with something else than JSON.
             Throttled: see `invoke`, and so for the others there.
         """
-        return payload_of(await (await self.invoke(name, event)).read())
+        return payload_of(await (await self.invoke(name, event, within_s=within_s)).read())
 
     async def prewarm(self, *names: str) -> None:
         """Have one idle process of each function (of all, without names), started at the same time.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +15,11 @@ import pytest
 from cdk.local.child import LocalError
 from cdk.local.deploy import PSEUDO, Deployment, split, wanted
 from cdk.local.invocation import FunctionError
-from cdk.local.schedule import Start, event, scheduled, timetable
+from cdk.local.schedule import FIRST_SECONDS, Start, event, scheduled, timetable
 from cdk.local.substitutions import Place
 from cdk.local.template import Resolver
 from cdk.local.workers import FunctionSpec
+from functions.budgets import MIDDLE_MS, SPARE_MS
 from tests.local.front.pool import running
 
 if TYPE_CHECKING:
@@ -28,11 +31,13 @@ class Pool:
 
     def __init__(self, *failing: int) -> None:
         self.events: list[tuple[str, Mapping[str, Any]]] = []
+        self.within: list[float] = []
         self._failing = failing
 
-    async def call(self, name: str, sent: Mapping[str, Any]) -> None:
+    async def call(self, name: str, sent: Mapping[str, Any], *, within_s: float) -> None:
         """Be started."""
         self.events.append((name, sent))
+        self.within.append(within_s)
         if len(self.events) in self._failing:
             raise FunctionError("ValueError", "no")
 
@@ -109,6 +114,31 @@ def test_the_first_start_is_over_before_anything_is_served() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", sent["time"])
     assert len(lines) == 1
     assert "ValueError" in lines[0]
+
+
+def test_the_first_start_has_no_time_to_wait_in() -> None:
+    """Books that somebody used are looked at again in the middle of the minute: a restart would wait for that."""
+    pool = Pool()
+
+    async def situation() -> None:
+        async with scheduled(pool, [Start("Run", 0.005, "arn")], lambda *_: None):  # type: ignore[arg-type]
+            await pool.until(2)
+
+    asyncio.run(situation())
+    assert pool.within[:2] == [FIRST_SECONDS, math.inf]
+    assert SPARE_MS < FIRST_SECONDS * 1000 <= MIDDLE_MS
+
+
+def test_a_function_is_told_to_end_earlier_than_its_timeout(task_root: Path) -> None:
+    """As `context.get_remaining_time_in_millis` says it; never later."""
+
+    async def situation() -> list[float]:
+        async with running(task_root, "tell") as around:
+            told = [await around.pool.call("f", {}, within_s=within) for within in (5, math.inf)]
+            return [answer["deadline_ms"] / 1000 - time.time() for answer in told]
+
+    short, whole = asyncio.run(situation())
+    assert short <= 5 < whole <= 15
 
 
 def test_a_function_that_fails_at_the_first_start_ends_the_run() -> None:
