@@ -24,7 +24,8 @@ _OF_THE_REQUEST = range(400, 500)  # what is found wrong with it says nothing of
 def hedged(first: Asked, spare: int, call: Call, gateway: Gateway) -> tuple[Asked, Hearing]:
     """Ask, and another one as well where no word comes for too long; returns who was first to speak, and what was said.
 
-    The other one is cut off. It counts as failed: that a good one is overtaken is rare, and never so often in a row.
+    The other one is cut off. If it is the one that was asked first, that counts as a failure: to be overtaken is rare,
+    and never so often in a row. One that was asked later and is cut off before the first has had less time: it is not.
     One that fails is no reason to give up the other: that is waited for, and after as long again one more asked beside.
     """
     runners = {begun(first, call, gateway): first}
@@ -35,7 +36,7 @@ def hedged(first: Asked, spare: int, call: Call, gateway: Gateway) -> tuple[Aske
         heard = waited(call, partial(first_heard, list(runners), end))
         if heard and heard.failed and len(runners) > 1:
             failed = runners.pop(heard)
-            _give_up(failed, heard, call)
+            _give_up(failed, heard, call, overtaken=False)
             if heard.answer.refused in _OF_THE_REQUEST:  # it would say so again
                 tries = 0
                 call.unfit |= {failed.position} - {one.position for one in runners.values()}
@@ -45,7 +46,7 @@ def hedged(first: Asked, spare: int, call: Call, gateway: Gateway) -> tuple[Aske
     winner = heard or next(iter(runners))
     won = runners.pop(winner)
     for slower, asked in runners.items():
-        _give_up(asked, slower, call)
+        _give_up(asked, slower, call, overtaken=asked is first)
     call.sent, call.position = winner.sent, won.position
     return won, winner
 
@@ -63,7 +64,7 @@ def _joined(position: int, runners: dict[Hearing, Asked], call: Call, gateway: G
     return True
 
 
-def _give_up(asked: Asked, heard: Hearing, call: Call) -> None:
+def _give_up(asked: Asked, heard: Hearing, call: Call, *, overtaken: bool) -> None:
     """Cut off the slower one of two; what was tried last, and may be billed, is then the other."""
     answer = heard.answer
     [given_up] = [one for one in call.tries if one.adapter is asked.adapter]
@@ -71,7 +72,8 @@ def _give_up(asked: Asked, heard: Hearing, call: Call) -> None:
     if not (answer.refused or isinstance(answer.failure, UpstreamUnavailable)):
         silent = call.event.stream and not isinstance(heard.failure, UpstreamUnreadable)
         call.tries.insert(0, given_up._replace(over=silent))
-    if answer.refused not in _OF_THE_REQUEST and not (heard.failure and not heard.failure.breaks):
+    failure = heard.failure
+    if overtaken or (failure and failure.breaks) or (answer.refused and answer.refused not in _OF_THE_REQUEST):
         call.results.append(Result(asked.position, good=False))
     answer.close()
 

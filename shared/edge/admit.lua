@@ -50,6 +50,7 @@
 local FIRST, EACH, NAMES, BOUND = 6, 6, 21, 4
 local STALE = 60000 -- ms after which a latency says nothing any more, so that one request finds it out anew
 local KEPT = 1800000 -- ms that a target is remembered; longer than it can rest
+local LONGEST_REST = 900000 -- ms, as the catalog allows; what ends later was written before the clock was set back
 local CONCURRENCY_WAIT = 1000000 -- a slot may come free at any moment: worth a try in a second
 local FIELDS = { "state", "expires_at", "rpm", "rph", "tpm", "concurrency", "daily", "monthly", "total", "blocked_until", "before" }
 
@@ -353,13 +354,14 @@ for number = 1, count do
   )
   local rested, taken = tonumber(found[1] or 0), found[2] and found[2] ~= request and tonumber(found[3]) or 0
   local free = math.max(rested, taken)
+  if free > milliseconds + LONGEST_REST then free = milliseconds end
   if model and model.told then states[number] = "s"
   elseif rested == 0 then states[number] = "c"
   elseif free > milliseconds then states[number], soonest = "o", math.min(soonest, free)
   elseif again and found[2] ~= request then states[number], soonest = "o", milliseconds
   else states[number], probes[#probes + 1] = "p", number end
   busy[number], epochs[number] = tonumber(found[4] or 0), found[5] or "0"
-  latencies[number] = found[7] and milliseconds - found[7] < STALE and tonumber(found[6]) or 0
+  latencies[number] = found[7] and math.abs(milliseconds - found[7]) < STALE and tonumber(found[6]) or 0
 end
 
 -- Less is better: a target to be probed, then one that nobody knows and nobody is trying just now.

@@ -205,7 +205,7 @@ def test_the_scripts_do_what_the_model_says(valkey: Valkey) -> None:
 PLANTED = {
     "two probes": ("admit", "local free = math.max(rested, taken)", "local free = rested"),
     "a probe that lasts for ever": ("admit", "and tonumber(found[3]) or 0", "and 9e15 or 0"),
-    "a stale latency": ("admit", "milliseconds - found[7] < STALE", "true"),
+    "a stale latency": ("admit", "math.abs(milliseconds - found[7]) < STALE", "true"),
     "weights ignored": ("admit", "/ ARGV[#ARGV - 2 * count + number]", "/ 1"),
     "a breaker that opens late": ("settle", "failed >= failures", "failed > failures"),
     "successes forgotten": ("settle", 'if found[3] then redis.call("HDEL", place, "fails", "last") end', ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from typing import TYPE_CHECKING, Any
@@ -117,6 +118,29 @@ def test_a_probe_whose_function_dies_blocks_for_a_minute_only(rig: Rig) -> None:
     rig.chat(model="both", stream=False)
     rig.chat(model="both", stream=False)
     assert asked(rig) == ["one", "one"]
+
+
+@pytest.mark.parametrize("ends", ["until", "probe_ends"])
+def test_a_clock_that_was_set_back_shuts_nobody_out(rig: Rig, ends: str) -> None:
+    """What would rest, or be probed, for longer than anybody can is probed at once."""
+    break_down(rig)
+    now = rig.valkey.time()[0] * 1000
+    rig.valkey.hset(FIRST, mapping={"until": now - 1, "probe": "of before", ends: now + 3 * 3600 * 1000})
+    rig.upstream.default = well
+    assert [rig.chat(model="both", stream=False).headers["x-nexus-provider"] for _ in range(2)] == ["openai"] * 2
+    assert told(rig)[-2:] == [("openai:one", "half_open"), ("openai:one", "closed")]
+
+
+def test_a_target_that_flaps_costs_tries_and_no_answers(rig: Rig) -> None:
+    """Failing every other time it is never five times in a row; everybody is served."""
+    down, turns = status("503 Service Unavailable"), itertools.cycle([True, False])
+
+    def flap(wire: Wire, request: Request) -> None:
+        (down if next(turns) else well)(wire, request)
+
+    rig.upstream.default = only("one", flap)
+    assert [rig.chat(model="both", stream=False).status for _ in range(10)] == [200] * 10
+    assert (asked(rig), told(rig)) == (["one", "two", "one"] * 5, [])
 
 
 FAULTS: dict[str, tuple[Callable[[Wire, Request], None], bool]] = {

@@ -43,6 +43,12 @@ def slow(wire: Wire, request: Request) -> None:
     well(wire, request)
 
 
+def late(wire: Wire, request: Request) -> None:
+    """Behave, a little late."""
+    wire.pause(0.3)
+    well(wire, request)
+
+
 def fails(wire: Wire, _request: Request) -> None:
     """Be down."""
     wire.answer(b"{}", "503 Service Unavailable")
@@ -75,12 +81,21 @@ def test_a_target_in_time_is_not_doubled(rig: Rig) -> None:
 
 
 def test_the_first_may_still_win(rig: Rig) -> None:
-    """Its latency counts from when it was asked; the one that was asked beside it is the one that is cut off."""
+    """Its latency counts from when it was asked; that the one beside it was cut off says nothing of that."""
     rig.upstream.default = by_model(one=slow, two=hang)
     client = rig.chat(model="hedged")
     assert (client.headers["x-nexus-provider"], client.text) == ("openai", "Hi there")
     assert int(rig.valkey.hget("{default}:target:openai:one", "latency:stream")) >= 600_000
-    assert rig.valkey.hget("{default}:target:second:two", "fails") == b"1"
+    assert rig.valkey.hget("{default}:target:second:two", "fails") is None
+
+
+def test_a_spare_that_is_always_later_is_left_in_peace(rig: Rig) -> None:
+    """It never fails, so it never rests: it is there when it is needed."""
+    rig.upstream.default = by_model(one=late, two=slow)
+    for _ in range(6):
+        assert rig.chat(model="hedged").headers["x-nexus-provider"] == "openai"
+    assert asked(rig) == ["one", "two"] * 6
+    assert not [line for line in rig.lines if line["event"] == "breaker.v1"]
 
 
 @pytest.mark.parametrize(("one", "two", "winner"), [(slow, fails, "openai"), (fails, well, "second")], ids=["a", "b"])
