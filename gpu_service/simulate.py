@@ -17,12 +17,15 @@ from gpu_service.batching.cost import Cost
 from gpu_service.batching.limits import Limits
 from gpu_service.batching.policy import Policy
 from gpu_service.batching.simulator import Simulator
+from gpu_service.batching.traces import TraceError
 
 if TYPE_CHECKING:
     from gpu_service.batching.simulator import Arrival, Report, Truth
 
 SIZES: Final = (1, 2, 4, 8, 16, 32)
 WAITS: Final = (0.0, 0.01, 0.05, 0.1)
+_MOST: Final = 5_000_000  # requests; about a minute
+_WORKERS: Final = 1024
 _EPILOG: Final = """A file holds one request per line: `seconds,tokens[,tokens...]` with a number per row, or what
 `serve` wrote to stdout. To know what a run of your model takes, time two: one of few tokens and one of many."""
 
@@ -37,8 +40,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--tokens", type=_span, default=(6, 131), metavar="MIN-MAX", help="length of a request's row (default: 6-131)")
     add("--fixed-ms", type=_positive, default=1.7, help="what each run takes (default: %(default)g)")
     add("--token-us", type=_positive, default=220.0, help="and for each token with the padding (default: %(default)g)")
-    add("--noise", type=float, default=0.1, help="share by which runs vary (default: %(default)g)")
-    add("--workers", type=int, default=2, help="runs at a time (default: %(default)d)")
+    add("--noise", type=_share, default=0.1, help="share by which runs vary (default: %(default)g)")
+    add("--workers", type=_count, default=2, help="runs at a time (default: %(default)d)")
     add("--target-ms", type=_positive, default=1000.0, help="target latency (default: %(default)g)")
     add("--compare", action="store_true", help="also every fixed batch size with every fixed wait")
     add("--seed", type=int, default=1, help="another seed makes another load (default: %(default)d)")
@@ -48,9 +51,11 @@ def main(options: argparse.Namespace) -> int:
     """Simulate and print one line per setting.
 
     Raises:
-        TraceError: the file is no trace.
+        TraceError: the file is no trace, or the load is empty or too large.
     """
     load = _load(options)
+    if not load:
+        raise TraceError("No request comes in so short a time: raise --rate or --seconds.")
     target = options.target_ms / 1000
     settings = {"auto-tuned": Limits(target_latency=target)}
     if options.compare:
@@ -84,10 +89,17 @@ def _line(name: str, report: Report, target: float) -> str:
 def _load(options: argparse.Namespace) -> list[Arrival]:
     lengths = traces.even(*options.tokens)
     if options.trace in {"poisson", "bursts"}:
+        if options.rate * options.seconds > _MOST:
+            raise TraceError(f"More than {_MOST} requests would come: lower --rate or --seconds.")
         make = traces.poisson if options.trace == "poisson" else traces.bursts
         return list(make(options.rate, options.seconds, lengths, seed=options.seed))
-    with Path(options.trace).open(encoding="utf-8") as lines:
-        return traces.read(lines)
+    try:
+        with Path(options.trace).open(encoding="utf-8") as lines:
+            return traces.read(lines)
+    except OSError as error:
+        raise TraceError(f"--trace: {options.trace} cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise TraceError(f"--trace: {options.trace} is no text.") from error
 
 
 def _truth(options: argparse.Namespace) -> Truth:
@@ -100,6 +112,20 @@ def _positive(text: str) -> float:
     number = float(text)
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= _WORKERS:
+        raise argparse.ArgumentTypeError(f"{text} is not from 1 to {_WORKERS}")
     return number
 
 

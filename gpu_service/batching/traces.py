@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -73,7 +74,7 @@ def _of_table(line: str) -> Arrival | None:
     if not line.strip() or line.startswith("#"):
         return None
     at, *sizes = line.split(",")
-    if not sizes or any(int(size) < 1 for size in sizes):
+    if not sizes or any(int(size) < 1 for size in sizes) or not math.isfinite(float(at)):
         raise ValueError(line)
     return Arrival(float(at), [int(size) for size in sizes])
 

@@ -23,7 +23,7 @@ def test_a_table_is_a_trace() -> None:
     assert read(["# a comment", "", "12.5,16", "10,1,2,3"]) == [(0.0, [1, 2, 3]), (2.5, [16])]
 
 
-@pytest.mark.parametrize("line", ["1", "a,b", "1,0", "{}x", '{"event":"request","tokens":3}'])
+@pytest.mark.parametrize("line", ["1", "a,b", "1,0", "1e400,5", "nan,5", "{}x", '{"event":"request","tokens":3}'])
 def test_a_wrong_line_is_named(line: str) -> None:
     """The message says which one."""
     with pytest.raises(TraceError, match="Line 2 is neither"):
