@@ -80,6 +80,15 @@ def test_a_failure_is_the_next_targets_chance(rig: Rig, sagemaker: SageMaker) ->
     assert int(rig.usage()[-1]["cost"]) == 0
 
 
+def test_a_stream_without_a_word_costs_all_that_was_held(rig: Rig, sagemaker: SageMaker) -> None:
+    """It only looks like one: the whole was computed before its first byte came, whatever became of it."""
+    sagemaker.compute = lambda _asked: b'{"choices": []}'
+    assert rig.chat(model="slow", fields={"max_tokens": 100}).status == 502
+    [use] = rig.usage()
+    assert int(use["cost"]) == len(sagemaker.invocations) * int(use["held"])  # without a budget nothing is added to it
+    assert int(use["held"]) > 100 * 2000
+
+
 def test_what_comes_too_late_is_a_timeout(rig: Rig, sagemaker: SageMaker) -> None:
     """In bounded time, charged as what may have been computed; nothing is left for the endpoint to compute."""
     sagemaker.compute = None
