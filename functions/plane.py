@@ -202,8 +202,9 @@ class Gateway(NamedTuple):
             said = self.directory.item(principal.org, f"class#{endpoint}", consistent=True) or {}
             return int(said.get("version", 0)), policies.endpoint_policy(endpoint, said)
         if kind != "key":
-            found = self.directory.item(principal.org, kind if kind == "org" else f"{kind}#{name}", consistent=True)
-            return int((found or {}).get("version", 0)), policies.policy(found or {})
+            place = kind if kind == "org" else f"{kind}#{name}"
+            found = self.directory.item(principal.org, place, consistent=True, buried=True) or {}
+            return int(found.get("version", 0)), policies.policy(found)
         edited = self.directory.item(principal.org, f"tier#{principal.tier}", consistent=True)
         if principals.is_token(name):
             return policies.key_policy({"tier": principal.tier, "version": 0}, self.catalog.tiers, edited)

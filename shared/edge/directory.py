@@ -93,8 +93,10 @@ class Directory:
         found = self.item(org, f"key#{key_id}", consistent=consistent)
         return None if found is None else record(found)
 
-    def item(self, org: str, name: str, *, consistent: bool = False) -> dict[str, Any] | None:
-        """Return what is stored under a sort key, such as `team#blue`, or None; one that was deleted is not there.
+    def item(self, org: str, name: str, *, consistent: bool = False, buried: bool = False) -> dict[str, Any] | None:
+        """Return what is stored under a sort key, such as `team#blue`, or None.
+
+        What was deleted is not there, unless `buried` asks for what is left of it: `deleted` and its version.
 
         Raises:
             AwsError: DynamoDB refuses or cannot be reached.
@@ -104,7 +106,7 @@ class Directory:
         request = {"TableName": self._table, "Key": place, "ConsistentRead": consistent}
         stored = self._aws.read("GetItem", request).get("Item")
         found = None if stored is None else {field: decode(value) for field, value in stored.items()}
-        return None if found is None or found.get("deleted") else found
+        return None if found is None or (found.get("deleted") and not buried) else found
 
     def all(self, org: str, prefix: str = "") -> Iterator[dict[str, Any]]:
         """Yield what is stored under the sort keys that begin with `prefix`, also what was deleted.

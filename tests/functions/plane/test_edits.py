@@ -83,6 +83,17 @@ def test_a_token_that_was_ended_is_refused_at_once(rig: Rig) -> None:
     assert rig.chat(identity={**ann, "issued_at": "1000"}).status == 200
 
 
+@pytest.mark.parametrize("kind", ["user", "team"])
+def test_who_was_deleted_stays_refused_when_the_store_has_forgotten(rig: Rig, kind: str) -> None:
+    """The Directory knows of it, and nobody has to wait for the books; who never was there passes."""
+    rig.aws.item = item(**{kind: "ada"})
+    assert rig.chat(identity={kind: "ada"}).status == 200
+    rig.valkey.flushall()
+    rig.aws.others = [encoded({"pk": "default", "sk": f"{kind}#ada", "deleted": True, "version": 2})]
+    refused(rig.chat(identity={kind: "ada"}), 403, "permission_denied")
+    assert rig.valkey.hget(f"{{default}}:policy:{kind}:ada", "version") == b"2"
+
+
 def test_another_issuers_user_is_who_the_token_says(rig: Rig) -> None:
     """A record of theirs holds limits, and nothing of a role that could be missed in it."""
     okta = {"key_id": "default-jwt-pro-okta:1", "user": "okta:1", "tier": "pro"}
