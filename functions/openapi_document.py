@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from functions import inference_openapi
+from functions import answer_shapes, inference_openapi
 from functions.visit import JSON
 from shared import manifest
 
@@ -36,6 +36,7 @@ _SCHEMAS: Final = {
                 "type": "object",
                 "required": ["type", "message", "code", "param"],
                 "properties": {"type": _TEXT, "message": _TEXT, "code": _OPTIONAL, "param": _OPTIONAL},
+                "additionalProperties": True,  # which limit it is, and what is left of it
             },
         },
     },
@@ -102,17 +103,15 @@ def complete(found: Json) -> Json:
     return {
         **found,
         "paths": {path: {method: _named(path, method, one) for method, one in paths[path].items()} for path in paths},
-        "components": {"schemas": {**own, **shapes, **_SCHEMAS}, "securitySchemes": _SCHEMES},
+        "components": {"schemas": {**own, **shapes, **answer_shapes.SHAPES, **_SCHEMAS}, "securitySchemes": _SCHEMES},
         "security": [{name: []} for name in _SCHEMES if name != _BASIC],
     }
 
 
 def _administered(path: str, operations: Json) -> Json:
-    """Say what a route of the administration answers: what is made is a 201."""
-    created = "post" if _COLLECTION.fullmatch(path) else ""
-    statuses = {method: "201" if method == created else "200" for method in operations}
+    """Say what a route of the administration takes and answers."""
     return {
-        method: {**_sent(path, method, one), "responses": _answers(one["summary"], statuses[method])}
+        method: {**_sent(path, method, one), "responses": _answers(path, method, one["summary"])}
         for method, one in operations.items()
     }
 
@@ -130,8 +129,10 @@ def _sent(path: str, method: str, operation: Json) -> Json:
     return {**operation, "parameters": known} if known else operation
 
 
-def _answers(summary: str, status: str = "200") -> Json:
-    return {status: {"description": summary, "content": {JSON: {"schema": {"type": "object"}}}}}
+def _answers(path: str, method: str, summary: str) -> Json:
+    """Say what a route answers: what is made is a 201."""
+    status = "201" if method == "post" and _COLLECTION.fullmatch(path) else "200"
+    return {status: {"description": summary, "content": {JSON: {"schema": answer_shapes.of(path, method)}}}}
 
 
 def _plain() -> Iterator[tuple[str, Json]]:

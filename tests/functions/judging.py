@@ -60,11 +60,12 @@ def _of_kind(value: Any, kinds: str | list[str]) -> bool:
 
 
 def _members(value: dict[str, Any], schema: dict[str, Any], document: dict[str, Any], place: str) -> list[str]:
-    known, more = schema.get("properties", {}), schema.get("additionalProperties", {})
+    known = schema.get("properties", {})
+    more = schema.get("additionalProperties", not known)
     wrong = [f"{place}.{name} is missing" for name in schema.get("required", ()) if name not in value]
     for name, part in value.items():
         if name not in known and more is False:
             wrong.append(f"{place}.{name} is not told of")
         else:
-            wrong += unlike(part, known.get(name, more or {}), document, f"{place}.{name}")
+            wrong += unlike(part, known.get(name, more if isinstance(more, dict) else {}), document, f"{place}.{name}")
     return wrong

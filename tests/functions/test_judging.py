@@ -19,6 +19,8 @@ REFUSED: dict[str, Any] = {"type": "error", "error": {"type": "t", "message": "m
         ("GET", "/admin/keys", 404, {"type": "error"}, ".error is missing"),
         ("GET", "/admin/keys/some-id", 404, {**REFUSED, "error": {**REFUSED["error"], "code": 5}}, ".error.code is 5"),
         ("GET", "/admin/keys", 200, [], "is []"),
+        ("DELETE", "/admin/teams/a", 200, {"object": "team", "id": "a", "deleted": True}, ""),
+        ("DELETE", "/admin/teams/a", 200, {"object": "team", "id": "a", "deleted": True, "x": 1}, ".x is not told of"),
         ("POST", "/admin/keys", 200, {}, "may answer with status 200"),
         ("POST", "/auth/token", 400, {"error": "e", "error_description": "d"}, ""),
         ("POST", "/auth/token", 400, {"error": "e"}, ".error_description is missing"),

@@ -104,7 +104,8 @@ class House:
             **more,
         }
         reply = Reply(serve(event, Context(), self.control))
-        assert undocumented(method, parts.path, reply.status, reply.body, document()) == []
+        wrong = undocumented(method, parts.path, reply.status, reply.body, document())
+        assert not wrong, wrong
         return reply
 
     def make(self, **wanted: Any) -> dict[str, Any]:
