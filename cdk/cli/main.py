@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -49,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"the {name} is empty")
         if any(not _is_text(one) for one in (value if isinstance(value, list) else [value])):
             parser.error(f"the argument {name} is not UTF-8")
+    if asked.version:
+        print(f"nexus {version('ai-nexus')}")
+        return 0
     if not hasattr(asked, "run"):
         parser.print_help()
         return 0
@@ -80,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="store_true", help="say which version this is, and end")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_local(commands.add_parser("local", help="run the deployed system's template on this machine"))
     keys.add(commands.add_parser("keys", help="make, list, edit, rotate and revoke keys"))

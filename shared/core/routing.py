@@ -119,7 +119,7 @@ def candidates(
     if not usable and kind == "chat":
         usable = _stand_in(found.name, groups[0].candidates[0].model, catalog, configured)
     if not usable:
-        raise UpstreamUnavailable(f"No credentials are configured for {_names(groups)}, which serves '{found.name}'.")
+        raise _unconfigured(found.name, groups)
     return usable
 
 
@@ -270,6 +270,15 @@ def _stand_in(name: str, model: Model, catalog: Catalog, configured: Collection[
         if provider.stand_in and provider.name in configured
     ]
     return [Group("order", found)] if found else []
+
+
+def _unconfigured(name: str, groups: Sequence[Group]) -> UpstreamUnavailable:
+    refused = UpstreamUnavailable(
+        f"No credentials are configured for {_names(groups)}, which serves '{name}'. "
+        "Whoever runs the gateway adds them to the providers' secret, or to the environment of a local run."
+    )
+    refused.should_retry = False  # nothing changes between two tries
+    return refused
 
 
 def _names(groups: Sequence[Group]) -> str:

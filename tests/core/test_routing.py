@@ -7,7 +7,7 @@ import pytest
 
 from shared.core import chat, needs
 from shared.core.catalog import Catalog, Model, Provider, Target, entry, listing
-from shared.core.errors import BadRequest, UnknownModel, Unsupported, UpstreamUnavailable
+from shared.core.errors import BadRequest, UnknownModel, Unsupported, UpstreamUnavailable, headers
 from shared.core.routing import Candidate, Group, candidates, fitting
 
 OPENAI = Provider(name="openai", dialect="openai", base_url="https://api.openai.com/v1", secret="OPENAI_API_KEY")
@@ -56,9 +56,10 @@ def test_nobody_stands_in_for_embeddings() -> None:
 
 
 def test_without_anybody_the_missing_credentials_are_named() -> None:
-    """The owner reads which provider to configure."""
-    with pytest.raises(UpstreamUnavailable, match="openai or azure"):
+    """The owner reads which provider to configure, and where; SDKs do not try again what no try can change."""
+    with pytest.raises(UpstreamUnavailable, match=r"openai or azure.* the providers' secret") as refused:
         candidates("gpt-5", "chat", CATALOG, set())
+    assert headers(refused.value)["x-should-retry"] == "false"
 
 
 def test_the_wrong_kind_is_the_callers_mistake() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -89,6 +90,12 @@ def test_help_leads_to_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     shown = capsys.readouterr().out
     assert all(words in shown for words in ("nexus local", "nexus keys create", "nexus keys revoke", "OPENAI_API_KEY"))
+
+
+def test_it_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """As whoever reports a mistake is asked first."""
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"nexus {version('ai-nexus')}\n"
 
 
 def listed(capsys: pytest.CaptureFixture[str], *command: str) -> dict[str, str]:
