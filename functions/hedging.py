@@ -73,7 +73,8 @@ def _give_up(asked: Asked, heard: Hearing, call: Call, *, overtaken: bool) -> No
         silent = call.event.stream and not isinstance(heard.failure, UpstreamUnreadable)
         call.tries.insert(0, given_up._replace(over=silent))
     failure = heard.failure
-    if overtaken or (failure and failure.breaks) or (answer.refused and answer.refused not in _OF_THE_REQUEST):
+    fault = overtaken or (failure and failure.breaks) or (answer.refused and answer.refused not in _OF_THE_REQUEST)
+    if fault and not call.given_up:
         call.results.append(Result(asked.position, good=False))
     answer.close()
 

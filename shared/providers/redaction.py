@@ -35,6 +35,6 @@ def _suspicious() -> re.Pattern[str]:
         r"|\bproject(?:s|[ _](?:number|id))?[/=:#'\" ]+\d[\w-]{5,}|\bprojects/[\w-]+"
         r"|\b[\w.+-]+@[\w-]+\.[\w.-]+\w|\blocalhost\b[:\d]*|\bhost=['\"][^'\"]*"
         r"|\b(?:\d{1,3}\.){3}\d{1,3}\b[:\d]*|\[[\da-f:]*:[\da-f:]+\][:\d]*|\b(?:f[cd]|fe8)[\da-f]{0,2}:[\da-f:]+"
-        r"|\b(?:[\w-]+\.)+(?:internal|local|localdomain|svc|lan|corp|intra)\b[\w.-]*[:\d]*",
+        r"|\b(?:[\w-]{1,63}\.){1,8}(?:internal|local|localdomain|svc|lan|corp|intra)\b[\w.-]*[:\d]*",
         re.IGNORECASE,
     )

@@ -129,6 +129,29 @@ def test_who_can_change_nothing_any_more_is_cut_off(rig: Rig) -> None:
     assert rig.valkey.hget("{default}:target:openai:gpt-4o-2024", "fails") in {None, b"0"}  # it was we who cut it
 
 
+def test_a_member_that_is_cut_off_in_a_race_leaves_nobody_with_a_bad_name(rig: Rig) -> None:
+    """Both that were asked for it hang until we cut them: neither has failed."""
+    both = threading.Barrier(2)
+    raced = threading.Event()
+
+    def act(wire: Wire, request: Request) -> None:
+        if request.json["model"] == "gpt-4o-2024":
+            assert raced.wait(10)
+            says("7")(wire, request)
+        else:
+            both.wait(10)
+            raced.set()
+            wire.hang()
+
+    rig.upstream.default = act
+    body = {"query": "Is 7 prime?", "models": ["gpt-4o", "gpt-4o", "hedged"], "max_tokens": 50}
+    client = rig.call("POST", PATH, body)
+    assert (client.status, statuses(client)) == (200, ["answered", "answered", "cancelled"])
+    for target in ("openai:one", "second:two"):
+        assert rig.valkey.hget(f"{{default}}:target:{target}", "fails") in {None, b"0"}
+    assert (rig.leases(), len(rig.usage())) == (0, 3)
+
+
 def test_a_member_that_fails_is_outvoted(rig: Rig) -> None:
     """Its failure is told in its own part; it costs nothing."""
     client = asked(rig, [refuses, says("yes"), says("yes")], stop_early=False)
