@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SECONDS: Final = 60.0
 FIRST_ERROR: Final = 400
+LONGEST_PATH: Final = 200  # characters of one that an error names
 
 
 class Answer(NamedTuple):
@@ -65,7 +66,7 @@ class Client:
                 f"No gateway answers on {self._base_url} ({str(error) or type(error).__name__})."
             ) from error
         except ValueError as error:
-            raise LocalError(f"{self._base_url}{path} did not answer with JSON: is it the gateway?") from error
+            raise LocalError(f"{self._base_url}{_shown(path)} did not answer with JSON: is it the gateway?") from error
         finally:
             connection.close()
 
@@ -73,11 +74,16 @@ class Client:
         """Return the object of a good answer; anything else is a LocalError with what it says."""
         answer = self.call(method, path, body)
         if answer.failed:
-            raise LocalError(f"{method} {path}: {answer.message}")
+            raise LocalError(f"{method} {_shown(path)}: {answer.message}")
         if not isinstance(answer.body, dict):
-            told = f"answered {method} {path} with status {answer.status} and no JSON object"
+            told = f"answered {method} {_shown(path)} with status {answer.status} and no JSON object"
             raise LocalError(f"{self._base_url} {told}: is it the gateway?")
         return answer.body
+
+
+def _shown(path: str) -> str:
+    """Return as much of a path as a sentence can hold."""
+    return path if len(path) <= LONGEST_PATH else f"{path[:LONGEST_PATH]}..."
 
 
 def _parts(base_url: str) -> SplitResult:

@@ -135,3 +135,13 @@ def test_a_password_that_is_not_given_leaves_the_terminal_as_it_was(typed: bytes
     assert Gateway.asked == []
     os.close(ours)
     os.close(theirs)
+
+
+def test_a_very_long_name_leaves_the_sentence_readable(
+    access: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the gateway says of it stands at the end of a line, and not behind screens of the name."""
+    assert main(["keys", "revoke", "x" * 5000, *access]) == 1
+    said = capsys.readouterr().err
+    assert len(said) < 300
+    assert said.endswith("x...: No such key. (status 404, request req-1)\n")
