@@ -16,14 +16,22 @@ from typing import TYPE_CHECKING, Any
 import functions_framework.aio
 
 from gpu_service.app import App
+from gpu_service.asgi import Exchange, Response
+from gpu_service.errors import NotReady
 from gpu_service.events import landed
 from gpu_service.fleet import Fleet
+from gpu_service.log import event
+from gpu_service.model import ModelError
 from gpu_service.settings import Settings
 from gpu_service.tracing import Tracing
+from shared.core.errors import envelope, headers
+from shared.edge.settings import SettingsError
 
 if TYPE_CHECKING:
     from cloudevents.http import CloudEvent
     from starlette.requests import Request
+
+    from gpu_service.asgi import Receive, Scope, Send
 
 
 @cache
@@ -35,8 +43,17 @@ def application() -> App:
 
 @functions_framework.aio.http
 async def gpu_service(_request: Request) -> Any:  # noqa: ANN401 - a type that functions-framework does not tell of
-    """Entry point of every path."""
-    return application()
+    """Entry point of every path; where the environment is wrong, each answer says so and the log says why."""
+    try:
+        return application()
+    except (ModelError, SettingsError) as error:
+        event("not_ready", error=str(error))
+        return _unready
+
+
+async def _unready(scope: Scope, receive: Receive, send: Send) -> None:
+    error = NotReady("The service is set up wrongly; its log says how.")
+    await Exchange(scope, receive, send).respond(Response(error.status, envelope(error), headers(error)))
 
 
 @functions_framework.aio.cloud_event

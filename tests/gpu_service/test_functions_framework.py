@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from tests.gpu_service.process import Server
 
 if TYPE_CHECKING:
     import pytest
+
+    from tests.gpu_service.process import Answer
 
 IMPORT = """
 import sys, threading
@@ -25,9 +28,7 @@ print(threading.active_count())
 def test_the_command_of_functions_framework_serves_it(model_dir: Path) -> None:
     """`functions-framework --target gpu_service`: the first probe starts the loading, then vectors come; SIGTERM, 0."""
     port = free_port()
-    program = str(Path(sys.executable).with_name("functions-framework"))
-    options = ["--target", "gpu_service", "--source", "gpu_service/main.py", "--host", "127.0.0.1", "--port", str(port)]
-    with Server(model_dir, command=[program, *options], port=port) as server:
+    with Server(model_dir, command=command(port), port=port) as server:
         server.wait_until_ready()
         answer = server.ask("POST", "/v1/embeddings", {"model": "all-MiniLM-L6-v2", "input": "hello world"})
         refused = server.ask("GET", "/v1/embeddings")
@@ -44,6 +45,38 @@ def test_importing_the_entry_point_loads_nothing(monkeypatch: pytest.MonkeyPatch
 
     done = subprocess.run([sys.executable, "-c", IMPORT], env=os.environ, check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "1"
+
+
+def test_a_wrong_environment_is_told_to_the_log(tmp_path: Path) -> None:
+    """Each request gets 503 in the usual envelope, and no traceback; the reason, which names paths, is in the log."""
+    port = free_port()
+    with Server(None, command=command(port), port=port, MODELS=str(tmp_path / "none.toml")) as server:
+        answer = asked(server)
+        told = server.event("not_ready")
+        server.terminate()
+        server.ended()
+
+    assert (answer.status, answer.json["error"]["code"]) == (503, "not_ready")
+    assert "none.toml" not in answer.body.decode()
+    assert "none.toml cannot be read" in told["error"]
+
+
+def asked(server: Server) -> Answer:
+    """Ask `/ping` once it listens."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            return server.ask("GET", "/ping")
+        except ConnectionError:
+            time.sleep(0.02)
+    raise AssertionError("Nobody listens.")
+
+
+def command(port: int) -> list[str]:
+    """Give the command that serves every path on `port`."""
+    program = str(Path(sys.executable).with_name("functions-framework"))
+    options = ["--target", "gpu_service", "--source", "gpu_service/main.py", "--host", "127.0.0.1", "--port", str(port)]
+    return [program, *options]
 
 
 def free_port() -> int:
