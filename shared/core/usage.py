@@ -87,6 +87,11 @@ def to_openai(usage: Usage, found: object = None) -> dict[str, Any]:
     }
 
 
+def size(text: str) -> int:
+    """Return the bytes of a text in UTF-8, as `estimate` takes them; half a pair of surrogates counts as well."""
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+
+
 def estimate(size: int) -> int:
     """Guess the tokens in `size` bytes of text, rounded up."""
     return -(-size // _BYTES_PER_TOKEN)

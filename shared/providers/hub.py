@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.core.thoughts import placed
-from shared.core.usage import estimate
+from shared.core.usage import estimate, size
 
 if TYPE_CHECKING:
     from shared.providers.adapter import Moment
@@ -32,13 +32,13 @@ class Answer:
         self.model = model
         self.choices: dict[int, Choice] = {}
         self.deltas = 0  # that said something: about as many tokens, if the provider does not count
-        self.characters = 0
+        self.size = 0  # bytes of that
         self._moment = moment
 
     @property
     def heard(self) -> int:
         """The tokens that were said, guessed."""
-        return max(self.deltas, estimate(self.characters))
+        return max(self.deltas, estimate(self.size))
 
     def choice(self, index: int = 0) -> Choice:
         """Return the choice with this index."""
@@ -47,11 +47,11 @@ class Answer:
     def piece(
         self, delta: dict[str, Any], finish: str | None = None, *, index: int = 0, said: int = 0
     ) -> dict[str, Any]:
-        """Return the next chunk; `said` is how many characters of the model's own words are in it."""
+        """Return the next chunk; `said` is how many bytes of the model's own words are in it."""
         choice = self.choice(index)
         if said:
             self.deltas += 1
-            self.characters += said
+            self.size += said
         if not choice.named:
             choice.named, delta = True, {"role": "assistant", **delta}
         choice.finish = finish or choice.finish
@@ -60,7 +60,7 @@ class Answer:
 
     def text(self, text: str, index: int = 0) -> list[dict[str, Any]]:
         """Return a piece of the answer's text."""
-        return [self.piece({"content": text}, index=index, said=len(text))] if text else []
+        return [self.piece({"content": text}, index=index, said=size(text))] if text else []
 
     def thought(self, detail: dict[str, Any], index: int = 0) -> dict[str, Any]:
         """Return a thought, or its next piece, told as `reasoning_content` too; its `index` is that of its block.
@@ -74,7 +74,7 @@ class Answer:
             begun[block] = len(begun)
             told = placed(detail, begun[block])
         delta = {"reasoning_content": text} if text else {}
-        return self.piece({**delta, "reasoning_details": [told]}, index=index, said=len(text))
+        return self.piece({**delta, "reasoning_details": [told]}, index=index, said=size(text))
 
     def call(self, id_: str, name: str, arguments: str = "", *, index: int = 0, **more: object) -> dict[str, Any]:
         """Begin the next tool call; one without an id is given one."""
@@ -88,12 +88,12 @@ class Answer:
             "function": {"name": name, "arguments": arguments},
             **more,
         }
-        return self.piece({"tool_calls": [told]}, index=index, said=len(name) + len(arguments))
+        return self.piece({"tool_calls": [told]}, index=index, said=size(name) + size(arguments))
 
     def argument(self, number: int, text: str, index: int = 0) -> dict[str, Any]:
         """Go on with the arguments of call `number`."""
         return self.piece(
-            {"tool_calls": [{"index": number, "function": {"arguments": text}}]}, index=index, said=len(text)
+            {"tool_calls": [{"index": number, "function": {"arguments": text}}]}, index=index, said=size(text)
         )
 
     def finishing(self) -> list[dict[str, Any]]:

@@ -90,7 +90,7 @@ class OpenAIChat:
         """What the provider said; until then, what was heard."""
         if self._said or not self._choices:
             return self._said or self._estimate
-        heard = sum(max(choice.deltas, estimate(choice.characters)) for choice in self._choices.values())
+        heard = sum(max(choice.deltas, estimate(choice.size)) for choice in self._choices.values())
         return Usage(prompt=self._estimate.prompt, completion=heard, estimated=True)
 
     def request(self, secret: str) -> HttpRequest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shared.core.errors import UpstreamError
+from shared.core.usage import size
 from shared.providers import openai_tools
 from shared.providers.openai_tools import ToolCalls
 
@@ -41,7 +42,7 @@ class Choice:
         self.index = index
         self.finish: str | None = None
         self.deltas = 0  # that said something: about as many tokens, if the provider does not count
-        self.characters = 0
+        self.size = 0  # bytes of that
         self._named = False  # the role has been told
         self._request_id = request_id
         self._tools: ToolCalls | None = None
@@ -66,10 +67,10 @@ class Choice:
             delta["content"] = _text(content)
         if isinstance(calls, list) and calls:
             delta["tool_calls"] = self._called(calls)
-        said = sum(len(value) for value in delta.values() if isinstance(value, str))
+        said = sum(size(value) for value in delta.values() if isinstance(value, str))
         if said:
             self.deltas += 1
-            self.characters += said
+            self.size += said
         if self._named:
             return delta
         self._named = True
@@ -79,7 +80,7 @@ class Choice:
         self._tools = self._tools or ToolCalls(f"call_{self._request_id}_{self.index}")
         repaired = self._tools.repair(calls)
         self.deltas += 1
-        self.characters += sum(len(text) for call in repaired for text in call.get("function", {}).values() if text)
+        self.size += sum(size(text) for call in repaired for text in call.get("function", {}).values() if text)
         return repaired
 
 

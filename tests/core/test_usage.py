@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.usage import CEILING, Usage, estimate, from_openai, to_openai
+from shared.core.usage import CEILING, Usage, estimate, from_openai, size, to_openai
 
 FULL = {
     "prompt_tokens": 10,
@@ -87,3 +87,9 @@ def test_usage_is_never_negative_nor_beyond_the_ceiling(found: Any) -> None:
 def test_estimates_round_up() -> None:
     """One byte is a token; nothing is none."""
     assert [estimate(size) for size in (0, 1, 4, 5)] == [0, 1, 1, 2]
+
+
+@pytest.mark.parametrize(("text", "bytes_"), [("", 0), ("abcd", 4), ("\u4f60\u597d", 6), ("\ud83d", 3)])
+def test_a_text_is_as_long_as_its_bytes(text: str, bytes_: int) -> None:
+    """Half a pair of surrogates, too, which JSON can hold."""
+    assert size(text) == bytes_

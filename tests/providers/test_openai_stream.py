@@ -252,3 +252,10 @@ def test_a_stream_that_is_none_is_refused_at_its_head(kind: str) -> None:
         streaming().check(Head(200, {"content-type": f"{kind}; charset=utf-8"}))
     streaming().check(Head(200, {}))
     streaming().check(Head(200, {"content-type": "Text/Event-Stream"}))
+
+
+def test_what_was_heard_is_guessed_by_bytes() -> None:
+    """One piece of eighty Chinese characters is no twenty tokens, as eighty letters may be."""
+    made = streaming()
+    made.chunk(events([{"choices": [{"index": 0, "delta": {"content": "\u4f60\u597d" * 40}}]}], done=False))
+    assert made.usage.completion == 60
