@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Request = Chat | Embeddings | Judgement
 
 
+_SILENT = frozenset({"message_start", "ping", "content_block_stop"})
 _FILLED = frozenset({"text", "thinking"})  # blocks of Anthropic's that what follows fills
 
 
@@ -62,8 +63,11 @@ def speaks(found: Mapping[str, Any]) -> bool:
     event = found.get("native")
     if event is None:
         return any(_said(choice) for choice in found["choices"])
-    if event.get("type") != "content_block_start":
-        return event.get("type") not in {"message_start", "ping"}
+    kind, delta = event.get("type"), event.get("delta")
+    if kind == "content_block_delta" and isinstance(delta, dict):
+        return any(value for name, value in delta.items() if name != "type")
+    if kind != "content_block_start":
+        return kind not in _SILENT
     block = event.get("content_block")
     return not (isinstance(block, dict) and block.get("type") in _FILLED and not block.get(block["type"]))
 
