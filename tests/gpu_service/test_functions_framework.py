@@ -52,11 +52,11 @@ def test_a_wrong_environment_is_told_to_the_log(tmp_path: Path) -> None:
     port = free_port()
     with Server(None, command=command(port), port=port, MODELS=str(tmp_path / "none.toml")) as server:
         answer = asked(server)
+        assert (answer.status, answer.json["error"]["code"]) == (503, "not_ready")
         told = server.event("not_ready")
         server.terminate()
         server.ended()
 
-    assert (answer.status, answer.json["error"]["code"]) == (503, "not_ready")
     assert "none.toml" not in answer.body.decode()
     assert "none.toml cannot be read" in told["error"]
 
