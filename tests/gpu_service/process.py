@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -45,6 +46,7 @@ class Server:
             env={**inherited, **({"MODEL_DIR": str(model_dir)} if model_dir else {}), **environment},
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         self.port = port or self.event("listening")["port"]
 
@@ -52,7 +54,8 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.kill()
+        with suppress(ProcessLookupError):  # it has ended in order
+            os.killpg(self.process.pid, signal.SIGKILL)  # functions-framework's workers outlive it, and hold the pipe
         self.process.communicate()
 
     @property
