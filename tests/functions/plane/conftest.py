@@ -72,7 +72,7 @@ CATALOG = Catalog(
         ),
         "alone": Model("alone", "chat", (Target("openai", "gpt-4o-2024"),), "openai", serving=Serving(hedge=0.2)),
         **{
-            name: Model(name, "chat", (target, Target("second", "two")), "us", serving=Serving(hedge=0.2))
+            name: Model(name, "chat", (target, Target("second", "two")), "us", quality=49, serving=Serving(hedge=0.2))
             for name, target in {
                 "raced-gpt": Target("openai", "one"),
                 "raced-claude": Target("claude", "claude-1", max_output=99),
@@ -85,6 +85,7 @@ CATALOG = Catalog(
             "chat",
             (Target("claude", "a"), Target("gemini", "b"), Target("bedrock", "c")),
             "us",
+            quality=49,
             serving=Serving(fallbacks=("gpt-4o",)),
         ),
         "mini": Model("mini", "chat", (Target("openai", "mini-1"),), "openai"),
