@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from shared.core.periods import DAY_SECONDS, day_of
 from shared.core.pricing import Prices
 
 Kind = Literal["chat", "embedding", "moderation", "rerank"]
@@ -165,10 +166,19 @@ def decode(data: bytes) -> Catalog:
 
 
 def listing(models: list[Model | Alias]) -> dict[str, Any]:
-    """Render `GET /v1/models`."""
-    return {"object": "list", "data": [entry(model) for model in models]}
+    """Render `GET /v1/models`, whole: for Anthropic's SDKs it is the last page."""
+    ends = {"first_id": models[0].name, "last_id": models[-1].name} if models else {"first_id": None, "last_id": None}
+    return {"object": "list", "data": [entry(model) for model in models], "has_more": False, **ends}
 
 
 def entry(model: Model | Alias) -> dict[str, Any]:
-    """Render `GET /v1/models/{id}`."""
-    return {"id": model.name, "object": "model", "created": model.created, "owned_by": model.owned_by}
+    """Render `GET /v1/models/{id}` with the members of OpenAI and those that Anthropic's SDKs expect."""
+    return {
+        "id": model.name,
+        "object": "model",
+        "created": model.created,
+        "owned_by": model.owned_by,
+        "type": "model",
+        "display_name": model.name,
+        "created_at": f"{day_of(model.created // DAY_SECONDS)}T00:00:00Z",  # a day is all that a catalog knows
+    }

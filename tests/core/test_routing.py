@@ -82,10 +82,13 @@ def test_an_unknown_model_is_a_404_on_one_short_line(name: str) -> None:
     assert len(refusal.value.message) < 600
 
 
-def test_models_are_listed_as_openai_lists_them() -> None:
-    """object, created as an integer, owned_by."""
-    assert listing([GPT]) == {"object": "list", "data": [entry(GPT)]}
-    assert entry(GPT) == {"id": "gpt-5", "object": "model", "created": 7, "owned_by": "openai"}
+def test_models_are_listed_for_both_sdks() -> None:
+    """An integer `created` and owned_by for OpenAI's; a name, a date and the ends of the page for Anthropic's."""
+    ends = {"first_id": "gpt-5", "last_id": "gpt-5", "has_more": False}
+    assert listing([GPT]) == {"object": "list", "data": [entry(GPT)], **ends}
+    assert listing([]) == {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
+    openai = {"id": "gpt-5", "object": "model", "created": 7, "owned_by": "openai"}
+    assert entry(GPT) == {**openai, "type": "model", "display_name": "gpt-5", "created_at": "1970-01-01T00:00:00Z"}
 
 
 def test_what_only_one_dialect_can_say_goes_to_those_that_speak_it() -> None:

@@ -266,4 +266,5 @@ def test_tool_calls_are_never_merged(claude: anthropic.Anthropic, mode: str) -> 
 def test_lists_models(claude: anthropic.Anthropic) -> None:
     """The one list serves both SDKs."""
     assert CHAT in [model.id for model in claude.models.list()]
-    assert claude.models.retrieve(CHAT).id == CHAT
+    found = claude.models.retrieve(CHAT)
+    assert (found.id, found.type, found.display_name, found.created_at.tzname()) == (CHAT, "model", CHAT, "UTC")

@@ -192,6 +192,8 @@ def test_lists_the_models_this_key_can_use(rig: Rig) -> None:
         *rig.gateway.catalog.aliases,
     }
     assert listed.json["object"] == "list"
+    ends = [listed.json["data"][0]["id"], listed.json["data"][-1]["id"]]
+    assert [listed.json[name] for name in ("first_id", "last_id", "has_more")] == [*ends, False]
     assert listed.headers["x-ratelimit-limit-requests"] == "600"
 
     rig.edit(models=["gpt-4o", "far"])
@@ -201,7 +203,15 @@ def test_lists_the_models_this_key_can_use(rig: Rig) -> None:
     rig.edit(version=3)
     for name in ("org/embed", "org%2Fembed"):
         found = rig.call("GET", "/v1/models/{id+}", pathParameters={"id": name})
-        assert found.json == {"id": "org/embed", "object": "model", "created": 0, "owned_by": "org"}
+        assert found.json == {
+            "id": "org/embed",
+            "object": "model",
+            "created": 0,
+            "owned_by": "org",
+            "type": "model",
+            "display_name": "org/embed",
+            "created_at": "1970-01-01T00:00:00Z",
+        }
     for name in ("far", "none", ""):
         refused(rig.call("GET", "/v1/models/{id+}", pathParameters={"id": name}), 404, "model_not_found", "model")
     assert rig.leases() == 0
