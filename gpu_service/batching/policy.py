@@ -102,7 +102,9 @@ class Policy:
         wait = self.wait(now)
         rows = min(self.limits.max_batch_size, max(1, self.budget // tokens))
         allowed = self.tuner.share * self.limits.target_latency - self.cost.seconds(rows * tokens)
-        return wait - max(0.0, allowed)
+        if (late := wait - max(0.0, allowed)) > 0:
+            self.tuner.refused()
+        return late
 
     def offer(self, ticket: Ticket, now: float) -> None:
         """Put a request into the line."""
