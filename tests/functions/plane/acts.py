@@ -43,6 +43,10 @@ def raw(data: bytes, then: Callable[[Wire], None] = lambda wire: wire.close()) -
     return act
 
 
+CUT = raw(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{")  # behind the head
+BREAKS_OFF = events(chunk("Hi"), end=lambda wire: wire.close())  # behind a word
+
+
 def booked(rig: Rig) -> tuple[str, int, int, bool]:
     """Return outcome, tokens and estimatedness of the one settlement; the lease has ended and the line agrees."""
     [use] = rig.usage()

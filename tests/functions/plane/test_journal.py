@@ -9,8 +9,9 @@ import pytest
 from shared.core import events
 from shared.core.pricing import NANO
 from shared.core.principals import token_key_id
-from tests.functions.plane.rig import KEY, chunk, item, well
-from tests.functions.plane.test_money import COST, cut
+from tests.functions.plane.acts import BREAKS_OFF, CUT
+from tests.functions.plane.rig import KEY, item, well
+from tests.functions.plane.test_money import COST
 
 if TYPE_CHECKING:
     from tests.functions.plane.rig import Rig
@@ -59,7 +60,7 @@ def test_without_a_budget_nothing_is_written_beforehand(rig: Rig) -> None:
 def test_what_is_reserved_for_a_further_try_is_written_too(rig: Rig) -> None:
     """The second line has the sum, as the store does."""
     rig.aws.item = item(budget={"total_nano": NANO})
-    rig.upstream.script = [cut]
+    rig.upstream.script = [CUT]
     assert rig.chat(stream=False, fields={"max_tokens": 10}).status == 200
     first, second = written(rig, events.RESERVED)
     [use] = rig.usage()
@@ -88,13 +89,7 @@ def test_a_settlement_is_written_before_the_store_hears_of_it(rig: Rig) -> None:
 
 def test_what_ends_in_any_other_way_is_written_as_well(rig: Rig) -> None:
     """A stream that breaks off, and the list of models, which costs nothing."""
-
-    def break_off(wire: Wire, _request: Request) -> None:
-        wire.start_events()
-        wire.event(chunk("Hi"))
-        wire.close()
-
-    rig.upstream.script = [break_off]
+    rig.upstream.script = [BREAKS_OFF]
     rig.chat()
     rig.call("GET", "/v1/models")
     first, second = written(rig, events.USAGE)

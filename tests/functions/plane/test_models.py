@@ -9,11 +9,12 @@ import pytest
 from shared.core import events, shares
 from shared.core.policies import policy
 from shared.core.pricing import NANO
+from tests.functions.plane.acts import CUT
 from tests.functions.plane.rig import item, well
 from tests.functions.plane.test_gateway import refused
 from tests.functions.plane.test_hedging import asked, by_model, fails, hang
 from tests.functions.plane.test_journal import written
-from tests.functions.plane.test_money import COST, cut
+from tests.functions.plane.test_money import COST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +111,7 @@ def test_a_fallback_is_booked_to_the_model_that_answered(rig: Rig) -> None:
 def test_a_lost_answer_costs_its_own_model(rig: Rig) -> None:
     """All that was held for it there; the fallback what it took."""
     limit(rig, "backed", budget={"total_nano": NANO})
-    rig.upstream.script = [cut]
+    rig.upstream.script = [CUT]
     assert rig.chat(model="backed", stream=False, fields={"max_tokens": 10}).status == 200
     found, [first, _] = took(rig), written(rig, events.RESERVED)
     assert (found["backed"].cost, found["mini"].cost) == (first["models"]["backed"], MINI_COST)
@@ -172,14 +173,14 @@ def test_each_model_may_say_as_much_as_the_money_allows(rig: Rig) -> None:
 def test_tokens_of_a_further_try_count_before_it_is_made(rig: Rig) -> None:
     """Enough for one prompt at its longest, not for two: nobody is asked again, as with money."""
     rig.aws.item = item(limits={"tokens_per_minute": 150})
-    rig.upstream.script = [cut]
+    rig.upstream.script = [CUT]
     refused(rig.chat(stream=False, fields={"max_tokens": 10}), 502, "upstream_error")
     assert len(rig.upstream.requests) == 1
     rig.valkey.flushall()
     rig.valkey.set("{default}:open", 1)
     rig.aws.item = item(limits={"tokens_per_minute": 1500})
     rig.upstream.reset()
-    rig.upstream.script = [cut]
+    rig.upstream.script = [CUT]
     assert rig.chat(stream=False, fields={"max_tokens": 10}).status == 200
     assert len(rig.upstream.requests) == 2
 

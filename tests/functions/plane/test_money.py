@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from shared.core.pricing import NANO, Price, Rates
+from tests.functions.plane.acts import CUT, events, raw, status
 from tests.functions.plane.rig import ANSWER, Context, chunk, item, well
 from tests.functions.plane.test_gateway import refused
 
@@ -147,16 +148,10 @@ def test_the_directory_is_asked_for_every_scope(rig: Rig) -> None:
     assert refused(rig.chat(identity={"team": "blue"}), 429, "insufficient_quota")["scope"] == "team"
 
 
-def cut(wire: Wire, _request: Request) -> None:
-    """Break off after the head."""
-    wire.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{")
-    wire.close()
-
-
 def test_a_try_that_may_be_billed_is_charged_beside_the_one_that_answered(rig: Rig, budget: Any) -> None:
     """The reservation is topped up before the further try; the lost one costs all that was held for it."""
     budget(NANO)
-    rig.upstream.script = [cut]
+    rig.upstream.script = [CUT]
     held: list[int] = []
 
     def look(wire: Wire, request: Request) -> None:
@@ -173,24 +168,20 @@ def test_a_try_that_may_be_billed_is_charged_beside_the_one_that_answered(rig: R
 def test_no_further_try_is_made_that_the_budget_cannot_bear(rig: Rig, budget: Any) -> None:
     """Enough for one worst case, not for two: the client gets the provider's failure, and is charged once."""
     budget(700_000)
-    rig.upstream.script = [cut]
+    rig.upstream.script = [CUT]
     client = rig.chat(stream=False, fields={"max_tokens": 30})
     refused(client, 502, "upstream_error")
     assert len(rig.upstream.requests) == 1
     assert 0 < spent(rig) <= 700_000
 
 
-def break_off(wire: Wire, _request: Request) -> None:
-    """Say one word."""
-    wire.start_events()
-    wire.event(chunk("Hi"))
-    wire.end_events()
+ENDS_EARLY = events(chunk("Hi"))  # behind a word
 
 
 def test_what_was_heard_of_a_broken_stream_is_charged(rig: Rig, budget: Any) -> None:
     """The longest prompt that the bytes allow, and each piece that came; never more than was held."""
     budget(NANO)
-    rig.upstream.script = [break_off]
+    rig.upstream.script = [ENDS_EARLY]
     rig.chat(fields={"max_tokens": 500})
     [use] = rig.usage()
     assert COST < spent(rig) < int(use["held"])
@@ -209,56 +200,26 @@ def test_a_broken_stream_of_a_model_that_thinks_is_charged_whole(
     budget(NANO)
     models = rig.gateway.catalog.models
     models["gpt-4o"] = msgspec.structs.replace(models["gpt-4o"], capabilities=("stream", "reasoning"))
-    rig.upstream.script = [break_off]
+    rig.upstream.script = [ENDS_EARLY]
     rig.chat(fields={"max_tokens": 500, **effort})
     [use] = rig.usage()
     assert (spent(rig) == int(use["held"])) is whole
 
 
-def without_a_word(wire: Wire, _request: Request) -> None:
-    """End behind the head."""
-    wire.start_events()
-    wire.end_events()
+WORDLESS = {
+    "ends behind the head": events(),
+    "breaks off behind the role": events(chunk(""), end=lambda wire: wire.reset()),
+    "tells an error": events(b'{"error": {"message": "overloaded"}}'),
+}
+UNHEARD = {
+    "what nobody can read": events(b"Hi there"),
+    "no stream": status("200 OK", json.dumps(ANSWER).encode()),
+    "no head": raw(b""),
+    "no more than a beginning": events(end=lambda wire: wire.hang()),
+}
 
 
-def broken(wire: Wire, _request: Request) -> None:
-    """Break off behind the role that begins an answer."""
-    wire.start_events()
-    wire.event(chunk(""))
-    wire.reset()
-
-
-def reports(wire: Wire, _request: Request) -> None:
-    """Tell an error instead."""
-    wire.start_events()
-    wire.event(b'{"error": {"message": "overloaded"}}')
-    wire.end_events()
-
-
-def babbles(wire: Wire, _request: Request) -> None:
-    """Send what nobody can read: perhaps a whole answer."""
-    wire.start_events()
-    wire.event(b"Hi there")
-    wire.end_events()
-
-
-def answers_whole(wire: Wire, _request: Request) -> None:
-    """Do not stream."""
-    wire.answer(json.dumps(ANSWER).encode())
-
-
-def no_head(wire: Wire, _request: Request) -> None:
-    """Take the request, and close."""
-    wire.close()
-
-
-def waits(wire: Wire, _request: Request) -> None:
-    """Begin, and say no more: it may be writing."""
-    wire.start_events()
-    wire.hang()
-
-
-@pytest.mark.parametrize("act", [without_a_word, broken, reports])
+@pytest.mark.parametrize("act", WORDLESS.values(), ids=WORDLESS)
 def test_a_stream_that_ended_before_any_word_costs_its_prompt(rig: Rig, budget: Any, act: Any) -> None:
     """The provider was done with it, and had said nothing that it could charge; each of the three tries counts."""
     budget(NANO)
@@ -271,7 +232,7 @@ def test_a_stream_that_ended_before_any_word_costs_its_prompt(rig: Rig, budget: 
     assert int(use["held"]) > 500 * 10_000
 
 
-@pytest.mark.parametrize("act", [without_a_word, broken, reports])
+@pytest.mark.parametrize("act", WORDLESS.values(), ids=WORDLESS)
 def test_the_same_of_a_model_that_thinks_costs_all_that_was_held(rig: Rig, budget: Any, act: Any) -> None:
     """It may have thought before."""
     budget(NANO)
@@ -282,7 +243,7 @@ def test_the_same_of_a_model_that_thinks_costs_all_that_was_held(rig: Rig, budge
     assert spent(rig) == int(rig.usage()[0]["held"])
 
 
-@pytest.mark.parametrize("act", [babbles, answers_whole, no_head, waits])
+@pytest.mark.parametrize("act", UNHEARD.values(), ids=UNHEARD)
 def test_what_may_have_been_written_unheard_costs_all_that_was_held(rig: Rig, budget: Any, act: Any) -> None:
     """No stream that can be read to its end says how little it was."""
     budget(NANO)

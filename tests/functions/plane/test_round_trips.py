@@ -11,8 +11,8 @@ import pytest
 
 from shared.core.pricing import NANO
 from tests.fakes.line import Line
+from tests.functions.plane.acts import CUT
 from tests.functions.plane.rig import KEY, item
-from tests.functions.plane.test_money import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +93,7 @@ def test_a_further_try_after_one_that_may_be_billed_takes_one_more(warm: Rig, li
     """It is reserved for, where a budget applies."""
     for _ in range(2):  # the first has the script loaded
         line.said.clear()
-        warm.upstream.script = [cut]
+        warm.upstream.script = [CUT]
         assert warm.chat(stream=False, fields={"max_tokens": 9}).status == 200
     assert line.names() == ["admit", "topup", "settle"]
 

@@ -14,7 +14,8 @@ from shared.core.pricing import NANO
 from shared.edge.store import COMMAND_SECONDS
 from tests.fakes.line import Line
 from tests.fakes.patience import wait_longer
-from tests.functions.plane.rig import KEY, chunk, encoded, item, well
+from tests.functions.plane.acts import BREAKS_OFF
+from tests.functions.plane.rig import KEY, encoded, item, well
 from tests.functions.plane.test_gateway import refused
 from tests.functions.plane.test_journal import written
 from tests.functions.plane.test_money import COST, SPEND
@@ -139,18 +140,12 @@ def test_books_that_are_rebuilt_are_waited_for(far: Rig) -> None:
 
 def test_a_broken_answer_is_charged_as_it_is_with_the_store(far: Rig, line: Line) -> None:
     """By what was heard and the longest prompt, and by all that the answer might have cost if nothing was."""
-
-    def break_off(wire: Wire, _request: Request) -> None:
-        wire.start_events()
-        wire.event(chunk("Hi"))
-        wire.close()
-
     far.aws.item = item()
-    far.upstream.script = [break_off]
+    far.upstream.script = [BREAKS_OFF]
     far.chat(fields={"max_tokens": 50})
     line.stop()
     far.gateway.admission.drop()
-    far.upstream.script = [break_off]
+    far.upstream.script = [BREAKS_OFF]
     far.chat(fields={"max_tokens": 50}, identity=SERVE)
     counted, uncounted = written(far, events.USAGE)
     assert counted["cost"] == uncounted["cost"] > COST
