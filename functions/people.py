@@ -113,7 +113,7 @@ def delete(visit: Visit, kind: Kind, name: str, action: str = "delete") -> Item:
     deleted = visit.control.registry.edit(
         visit.org,
         place["sk"],
-        lambda old: {**place, "deleted": True, **{name: old[name] for name in (BEFORE,) if name in old}},
+        lambda old: {**place, "deleted": True, **_carried(old)},
         _teller(visit, f"{kind}.{action}"),
         version=visit.version(),
         others=lambda _: visit.control.registry.buried(visit.org, f"block#{kind}:{name}"),  # its reason may be personal
@@ -162,12 +162,16 @@ def _before(visit: Visit, kind: Kind, name: str) -> dict[str, int]:
     if not old or not old.get("deleted"):
         return {}
     if _month(old["updated_at"]) == _month(visit.control.now()):
-        return {BEFORE: old[BEFORE]} if BEFORE in old else {}
+        return _carried(old)
     wanted = f"{kind}:{name}", periods.TOTAL
     try:
         return {BEFORE: visit.control.ledger.spent(visit.org, [wanted])[wanted].cost}
     except AwsError as error:
         raise StoreUnavailable("The ledger cannot be read now. Please try again.", retry_after=1) from error
+
+
+def _carried(old: Item) -> dict[str, int]:
+    return {BEFORE: old[BEFORE]} if BEFORE in old else {}
 
 
 def _month(seconds: float) -> str:
