@@ -123,7 +123,7 @@ def serve(settings: Settings) -> int:
 
 
 def settle() -> None:
-    """Keep what was loaded out of the garbage collector's sight, which finds nothing there, again and again."""
+    """Keep what was loaded out of the garbage collector's sight, and let workers have the GIL soon."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE)
