@@ -14,7 +14,8 @@ from shared.core.usage import Usage
 from shared.providers import anthropic_errors, anthropic_request, hub
 from shared.providers.anthropic_messages import FORMAT
 from shared.providers.anthropic_usage import usage
-from shared.providers.translated import Translated, document, items, member, word
+from shared.providers.documents import document
+from shared.providers.translated import Translated, items, member, word
 
 if TYPE_CHECKING:
     from shared.core.catalog import Provider, Target

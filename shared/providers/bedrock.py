@@ -15,7 +15,8 @@ from shared.core.usage import Usage, count
 from shared.providers import bedrock_errors, bedrock_request, hub
 from shared.providers.adapter import Signing
 from shared.providers.bedrock_messages import FORMAT
-from shared.providers.translated import Translated, document, items, member, word
+from shared.providers.documents import document
+from shared.providers.translated import Translated, items, member, word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from shared.core import errors
 from shared.providers import openai_errors
-from shared.providers.translated import document
+from shared.providers.documents import document
 
 if TYPE_CHECKING:
     from shared.core.errors import GatewayError

@@ -12,8 +12,9 @@ from shared.core import sse, wire
 from shared.core.errors import UpstreamError
 from shared.core.usage import Usage, count
 from shared.providers import gemini_errors, gemini_request, hub
+from shared.providers.documents import document
 from shared.providers.gemini_contents import FORMAT
-from shared.providers.translated import Translated, document, items, member, word
+from shared.providers.translated import Translated, items, member, word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,9 +8,10 @@ from shared.core import wire
 from shared.core.errors import Untranslatable
 from shared.providers import gemini_errors
 from shared.providers.adapter import HttpRequest
+from shared.providers.documents import document
 from shared.providers.gemini import usage
 from shared.providers.openai_embeddings import OpenAIEmbeddings
-from shared.providers.translated import JSON, USER_AGENT, document, items, member
+from shared.providers.translated import JSON, USER_AGENT, items, member
 
 if TYPE_CHECKING:
     from shared.core.errors import GatewayError

@@ -15,6 +15,7 @@ from shared.core.errors import GatewayError, UpstreamError, UpstreamUnreadable
 from shared.core.usage import Usage, estimate, from_openai
 from shared.providers import openai_choices, openai_completions, openai_errors, openai_plain, openai_quirks
 from shared.providers.adapter import HttpRequest
+from shared.providers.documents import document
 from shared.providers.openai_choices import Choice
 
 if TYPE_CHECKING:
@@ -48,17 +49,6 @@ def check(head: Head, *, stream: bool) -> None:
     if found and (found != _EVENTS if stream else found in _NEVER_JSON):
         asked = "an event stream" if stream else "JSON"
         raise UpstreamError(f"The provider answered with another content type than {asked}.")
-
-
-def document(body: bytes) -> dict[str, Any]:
-    """Parse a whole answer; UpstreamUnreadable if it is no JSON object."""
-    try:
-        found = wire.decode(body)
-    except ValueError as error:
-        raise UpstreamUnreadable("The provider answered with what is not JSON.") from error
-    if not isinstance(found, dict):
-        raise UpstreamUnreadable("The provider answered with JSON that is no object.")
-    return found
 
 
 class OpenAIChat:

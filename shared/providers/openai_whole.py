@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from shared.core.errors import UpstreamError
 from shared.core.usage import Usage, estimate
 from shared.providers import openai, openai_errors
+from shared.providers.documents import document
 
 if TYPE_CHECKING:
     from shared.core.catalog import Provider, Target
@@ -53,7 +54,7 @@ class OpenAIWhole(Generic[Asked]):
 
     def reply(self, body: bytes) -> dict[str, Any]:
         """Check the list, and bring it into the form that the client asked for."""
-        found = openai.document(body)
+        found = document(body)
         if found.get("error"):
             raise openai_errors.from_stream(found["error"], self._provider.name, self._secret)
         return self._listed(found)

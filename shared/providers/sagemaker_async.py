@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from shared.core.errors import UpstreamUnavailable
-from shared.providers import openai, openai_errors, sagemaker
+from shared.providers import openai_errors, sagemaker
 from shared.providers.adapter import Deferred
+from shared.providers.documents import document
 from shared.providers.openai import OpenAIChat
 from shared.providers.openai_embeddings import OpenAIEmbeddings
 
@@ -46,7 +47,7 @@ class LaterChat(OpenAIChat):
 
     def end(self) -> list[dict[str, Any]]:
         """Tell the whole answer at once; raises as for OpenAI."""
-        found = openai.document(self._heard)
+        found = document(self._heard)
         self._refuse_error(found)
         choices = found.get("choices")
         whole = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []

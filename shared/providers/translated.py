@@ -11,6 +11,7 @@ from shared.core import wire
 from shared.core.errors import GatewayError, UpstreamError, UpstreamUnreadable
 from shared.core.usage import Usage, estimate
 from shared.providers.adapter import HttpRequest
+from shared.providers.documents import document
 from shared.providers.hub import Answer
 
 if TYPE_CHECKING:
@@ -135,17 +136,6 @@ class Translated:
     def _frame(self, frame: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - the decoder's own
         """Translate a frame of the stream; raises as `_whole` does."""
         raise NotImplementedError
-
-
-def document(body: bytes) -> dict[str, Any]:
-    """Parse an answer; UpstreamUnreadable if it is no JSON object."""
-    try:
-        found = wire.decode(body)
-    except ValueError as error:
-        raise UpstreamUnreadable("The provider answered with what is not JSON.") from error
-    if not isinstance(found, dict):
-        raise UpstreamUnreadable("The provider answered with JSON that is no object.")
-    return found
 
 
 def member(found: object, name: str) -> dict[str, Any]:
