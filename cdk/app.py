@@ -16,7 +16,7 @@ from shared.compiler.source import SourceError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from shared import manifest
+    from shared import parts
 
 EXPECTED: Final = (BundleError, NodeMissingError, SourceError, configuration.ConfigError)
 
@@ -35,13 +35,13 @@ def main(cdk_json: Path = configuration.CDK_JSON) -> int:
     return 0
 
 
-def bundle_all(config: configuration.Config) -> dict[manifest.Bundle, Path]:
+def bundle_all(config: configuration.Config) -> dict[parts.Bundle, Path]:
     """Build every function's zip folder for the configured target; quick where nothing changed."""
     catalog = compile_catalog(config.catalog_file)
     return {bundle: build(bundle, config.target, catalog) for bundle in ("hot", "control")}
 
 
-def _synthesize(config: configuration.Config, bundles: dict[manifest.Bundle, Path], context: dict[str, object]) -> None:
+def _synthesize(config: configuration.Config, bundles: dict[parts.Bundle, Path], context: dict[str, object]) -> None:
     # jsii starts Node.js when it is imported, so that only now, with JSII_NODE set, may it be.
     import aws_cdk  # noqa: PLC0415
     from cdk_nag import AwsSolutionsChecks  # noqa: PLC0415

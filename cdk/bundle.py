@@ -25,7 +25,7 @@ from cdk.dependencies import (
 )
 from cdk.dependencies import digest as dependencies_digest
 from cdk.sources import needed
-from shared import manifest
+from shared import manifest, parts
 
 __all__ = ["BUILD", "ROOT", "BundleError", "TargetName", "build", "digest"]
 
@@ -35,7 +35,7 @@ RUNTIME: Final = "functions.runtime"  # what the start script runs
 BOOTSTRAP: Final = "functions/bootstrap"
 
 
-def build(bundle: manifest.Bundle, where: TargetName, catalog: bytes) -> Path:
+def build(bundle: parts.Bundle, where: TargetName, catalog: bytes) -> Path:
     """Return the folder of `bundle` for the target `where`, with `catalog` (compiled) in it; builds it if need be.
 
     Raises:
@@ -58,12 +58,12 @@ def build(bundle: manifest.Bundle, where: TargetName, catalog: bytes) -> Path:
     return folder
 
 
-def digest(bundle: manifest.Bundle, where: TargetName, catalog: bytes) -> str:
+def digest(bundle: parts.Bundle, where: TargetName, catalog: bytes) -> str:
     """Return the name that `build` would give, without building; same errors."""
     return _name(bundle, target(where), _contents(bundle, catalog))
 
 
-def _contents(bundle: manifest.Bundle, catalog: bytes) -> dict[str, bytes]:
+def _contents(bundle: parts.Bundle, catalog: bytes) -> dict[str, bytes]:
     """Map each of our own files in the bundle to its bytes."""
     modules = [f.handler.rpartition(".")[0] for f in manifest.FUNCTIONS.values() if f.bundle == bundle]
     try:
@@ -74,7 +74,7 @@ def _contents(bundle: manifest.Bundle, catalog: bytes) -> dict[str, bytes]:
     return {**files, "catalog.json": catalog}
 
 
-def _name(bundle: manifest.Bundle, where: Target, files: dict[str, bytes]) -> str:
+def _name(bundle: parts.Bundle, where: Target, files: dict[str, bytes]) -> str:
     total = hashlib.sha256(dependencies_digest(_lock(bundle), where).encode())
     total.update(Path(__file__).read_bytes() + f"{where.python} {compiler(where.python) is None}".encode())
     for name in sorted(files):
@@ -82,7 +82,7 @@ def _name(bundle: manifest.Bundle, where: Target, files: dict[str, bytes]) -> st
     return f"{bundle}-{where.name}-{total.hexdigest()[:32]}"
 
 
-def _lock(bundle: manifest.Bundle) -> Path:
+def _lock(bundle: parts.Bundle) -> Path:
     return ROOT / "functions" / f"{bundle}.lock"
 
 

@@ -16,7 +16,7 @@ from cdk.constructs.log import log_arns, log_group
 from cdk.constructs.stores import Stores
 from cdk.constructs.valkey import Valkey
 from cdk.upstreams import CALLED, unnamed, upstreams
-from shared import grants, manifest
+from shared import grants, manifest, parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ class Data:
 class NexusStack(Stack):
     """One gateway, in one account and region."""
 
-    def __init__(self, scope: Construct, config: Config, bundles: Mapping[manifest.Bundle, Path]) -> None:
+    def __init__(self, scope: Construct, config: Config, bundles: Mapping[parts.Bundle, Path]) -> None:
         """Build everything that `config` asks for, with the functions' code from `bundles`."""
         super().__init__(
             scope,
@@ -64,7 +64,7 @@ class NexusStack(Stack):
         logs = {name: log_group(self, name) for name in manifest.FUNCTIONS}
         data = _data(stores, valkey, logs[manifest.GATEWAY]) | _called(config)
 
-        def build(spec: manifest.Function) -> Function:
+        def build(spec: parts.Function) -> Function:
             function = Function(
                 self,
                 spec,
@@ -169,7 +169,7 @@ def _plans(api: Api) -> dict[grants.Resource, Data]:
     }
 
 
-def _environment(spec: manifest.Function, config: Config, data: Mapping[grants.Resource, Data]) -> dict[str, str]:
+def _environment(spec: parts.Function, config: Config, data: Mapping[grants.Resource, Data]) -> dict[str, str]:
     """Set what the manifest promises to `spec`; a promise that nothing here keeps is a KeyError."""
     known = {
         "AWS_LAMBDA_EXEC_WRAPPER": "/var/task/bootstrap",
@@ -196,12 +196,12 @@ def _environment(spec: manifest.Function, config: Config, data: Mapping[grants.R
     return {**{name: known[name] for name in sorted(spec.environment)}, **chosen}
 
 
-def _chosen(spec: manifest.Function, data: Mapping[grants.Resource, Data]) -> list[grants.Grant]:
+def _chosen(spec: parts.Function, data: Mapping[grants.Resource, Data]) -> list[grants.Grant]:
     """Return the optional grants of `spec` for which there is something here."""
     return [grant for grant in spec.optional_grants if data[grant.resource].arns]
 
 
-def _grant(function: Function, spec: manifest.Function, data: Mapping[grants.Resource, Data], key_arn: str) -> None:
+def _grant(function: Function, spec: parts.Function, data: Mapping[grants.Resource, Data], key_arn: str) -> None:
     """Allow exactly what the manifest says; the key only for what the stores do on the function's behalf."""
     for grant in (*spec.grants, *_chosen(spec, data)):
         function.allow(grant.resource.capitalize(), grant.actions, data[grant.resource].arns)

@@ -14,7 +14,7 @@ from cdk.constructs.excuses import excuse
 from cdk.constructs.log import RETENTION
 from cdk.constructs.log_account import LogAccount
 from cdk.constructs.refusals import add_refusals
-from shared import manifest
+from shared import manifest, parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -117,7 +117,7 @@ class Api(Construct):
         stage = self.api.deployment_stage.stage_name
         return f"https://{self.api.rest_api_id}.execute-api.{Aws.REGION}.{Aws.URL_SUFFIX}/{stage}"
 
-    def _add(self, route: manifest.Route, function: lambda_.Function, authorizer: apigateway.IAuthorizer) -> None:
+    def _add(self, route: parts.Route, function: lambda_.Function, authorizer: apigateway.IAuthorizer) -> None:
         integration = _integration(function, manifest.FUNCTIONS[route.function])
         closed = route.auth == "key"
         method = self.api.root.resource_for_path(route.path).add_method(
@@ -138,7 +138,7 @@ class Api(Construct):
             kind = apigateway.AuthorizationType.NONE
             excuse(resource.add_method("OPTIONS", integration, authorization_type=kind), EXCUSED_PREFLIGHT)
 
-    def _sell(self, plan: manifest.Plan) -> str:
+    def _sell(self, plan: parts.Plan) -> str:
         """Add a tier's usage plan and the key that those share who have none of their own; returns the plan's id."""
         key = apigateway.ApiKey(
             self, f"{plan.tier.capitalize()}Key", value=f"{usage_key_prefix()}-{plan.tier}", description=plan.tier
@@ -153,7 +153,7 @@ class Api(Construct):
         return usage.usage_plan_id
 
 
-def _integration(function: lambda_.Function, spec: manifest.Function) -> apigateway.LambdaIntegration:
+def _integration(function: lambda_.Function, spec: parts.Function) -> apigateway.LambdaIntegration:
     mode = apigateway.ResponseTransferMode
     return apigateway.LambdaIntegration(
         function,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from shared import manifest
+    from shared import parts
 
 
 class Function(Construct):
@@ -25,7 +25,7 @@ class Function(Construct):
     def __init__(
         self,
         scope: Construct,
-        spec: manifest.Function,
+        spec: parts.Function,
         *,
         bundle: Path,
         environment: Mapping[str, str],

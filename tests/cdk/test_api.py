@@ -9,10 +9,12 @@ import pytest
 
 from shared import manifest
 from shared.core import errors
-from shared.manifest import FUNCTIONS, PLANS, ROUTES, Route
+from shared.manifest import FUNCTIONS, PLANS, ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from shared.parts import Route
 
     Select = Callable[[str], dict[str, Any]]
 
@@ -58,11 +60,11 @@ def test_a_route_reaches_its_function_in_its_mode(
     route: Route, methods: Mapping[tuple[str, str], Any], template: Mapping[str, Any]
 ) -> None:
     """A streamed route uses Lambda's streaming call and its long timeout; any other the plain call."""
-    integration = methods[route.method, route.path]["Integration"]
+    integration, streams = methods[route.method, route.path]["Integration"], FUNCTIONS[route.function].streams
     function, call = integration["Uri"]["Fn::Join"][1][-2:]
     assert integration["Type"] == "AWS_PROXY"
-    assert integration["ResponseTransferMode"] == ("STREAM" if route.stream else "BUFFERED")
-    assert call == ("/response-streaming-invocations" if route.stream else "/invocations")
+    assert integration["ResponseTransferMode"] == ("STREAM" if streams else "BUFFERED")
+    assert call == ("/response-streaming-invocations" if streams else "/invocations")
     assert integration["TimeoutInMillis"] == FUNCTIONS[route.function].timeout_s * 1_000
     handler = template["Resources"][function["Fn::GetAtt"][0]]["Properties"]["Handler"]
     assert handler == FUNCTIONS[route.function].handler

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shared import grants, manifest
-from shared.manifest import FUNCTIONS, Function
+from shared.manifest import FUNCTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from shared.parts import Function
 
 EVERY_FUNCTION = pytest.mark.parametrize("spec", FUNCTIONS.values(), ids=lambda spec: spec.name)
 # What stands in the template for each resource of the manifest: (type, attribute) pairs.

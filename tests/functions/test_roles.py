@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
@@ -12,8 +12,11 @@ from functions.control import Control
 from functions.plane import Gateway
 from shared.core.principals import MAY, Principal, Role, token_key_id
 from shared.edge.telemetry import Telemetry
-from shared.manifest import ROUTES, Route
+from shared.manifest import ROUTES
 from tests.functions.plane.rig import Client, Context
+
+if TYPE_CHECKING:
+    from shared.parts import Route
 
 CLOSED: Final = [route for route in ROUTES if route.needs]
 PAIRS = [(route, role) for route in CLOSED for role in MAY]

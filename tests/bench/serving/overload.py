@@ -29,9 +29,7 @@ def main(rounds: int = ROUNDS) -> None:
         _capacity(server.port, 0)  # warms up
         before, shares, turns = _capacity(server.port, 1), [], []
         for number in range(rounds):
-            seen = uvloop.run(
-                opened(server.port, PATH, texts.mixed(9 + number), rate=3 * before.rate, seconds=SECONDS)
-            )
+            seen = uvloop.run(opened(server.port, PATH, texts.mixed(9 + number), rate=3 * before.rate, seconds=SECONDS))
             after = _capacity(server.port, 2 + number)
             capacity = (before.goodput(TARGET) + after.goodput(TARGET)) / 2
             turns.append(seen)

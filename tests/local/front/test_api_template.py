@@ -29,7 +29,7 @@ def test_the_synthesized_template_serves_what_the_manifest_lists() -> None:
     assert found.keys() == {(route.method, route.path) for route in manifest.ROUTES}
     for route in manifest.ROUTES:
         served = found[route.method, route.path]
-        assert served.integration.stream == route.stream
+        assert served.integration.stream == manifest.FUNCTIONS[route.function].streams
         assert (served.authorizer is not None) == served.api_key_required == (route.auth == "key")
         assert resources[served.integration.function]["Properties"]["Handler"] == (
             manifest.FUNCTIONS[route.function].handler
