@@ -1,4 +1,4 @@
-"""Reads safetensors with numpy alone."""
+"""Reads safetensors with numpy alone; half precisions become float32, which holds each of their numbers exactly."""
 
 from __future__ import annotations
 
@@ -11,8 +11,23 @@ from numpy.typing import NDArray
 from gpu_service.model import REMEDY, ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+_Bytes = NDArray[np.uint8]
+
+
+def _bfloat16(data: _Bytes) -> NDArray[np.float32]:
+    """Read the upper halves of float32 numbers."""
+    return (data.view("<u2").astype("<u4") << 16).view("<f4")
+
+
+_WIDENED: Final[dict[str, Callable[[_Bytes], NDArray[np.float32]]]] = {
+    "F32": lambda data: data.view("<f4"),
+    "F16": lambda data: data.view("<f2").astype(np.float32),
+    "BF16": _bfloat16,
+}
+_READ: Final = ", ".join(_WIDENED)
 _LONGEST: Final = 100_000_000  # bytes of a header; what the format's own library reads
 
 
@@ -31,7 +46,7 @@ class Tensors(dict[str, NDArray[np.float32]]):
             ModelError: always.
         """
         kind = self.others.get(name)
-        told = f"has the tensor '{name}' in {kind}; F32 alone is read" if kind else f"has no tensor '{name}'"
+        told = f"has the tensor '{name}' in {kind}; {_READ} are read" if kind else f"has no tensor '{name}'"
         raise ModelError(
             f"{self._path} {told}: correct 'task' in models.toml and config.json, or export the model to ONNX with "
             "another tool, and name its *.onnx in models.toml."
@@ -39,9 +54,10 @@ class Tensors(dict[str, NDArray[np.float32]]):
 
 
 def read(path: Path) -> Tensors:
-    """Map the float32 tensors of a safetensors file into memory, by name, without the "bert." that stands before some.
+    """Read the tensors of a safetensors file as float32, by name, without the "bert." that stands before some.
 
-    The format: eight bytes with the header's length, the header as JSON, then the tensors' bytes.
+    The format: eight bytes with the header's length, the header as JSON, then the tensors' bytes. Those of float32 are
+    mapped into memory, the others copied.
 
     Raises:
         ModelError: it is no such file, or is cut off.
@@ -54,8 +70,8 @@ def read(path: Path) -> Tensors:
         data = np.memmap(path, mode="r", offset=8 + length)
         for given, entry in header.items():
             name = given.removeprefix("bert.")
-            if given != "__metadata__" and entry["dtype"] == "F32":
-                found[name] = data[slice(*entry["data_offsets"])].view("<f4").reshape(entry["shape"])
+            if given != "__metadata__" and (widened := _WIDENED.get(entry["dtype"])):
+                found[name] = widened(data[slice(*entry["data_offsets"])]).reshape(entry["shape"])
             elif given != "__metadata__":
                 found.others[name] = str(entry["dtype"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:

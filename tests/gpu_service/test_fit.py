@@ -98,7 +98,7 @@ def written(folder: Path, entry: dict[str, Any], monkeypatch: pytest.MonkeyPatch
         (put("model.safetensors", b""), {}, "made/model.safetensors is no safetensors file, or is cut off: take"),
         (cut_off, {}, "made/model.safetensors is no safetensors file, or is cut off: take the file"),
         (tensors(lambda name, value: None if "layer.1" in name else value), {}, "has no tensor 'encoder.layer.1."),
-        (tensors(lambda _, value: value.astype(np.float16)), {}, "in F16; F32 alone is read: correct 'task' in"),
+        (tensors(lambda _, value: value.astype(np.float64)), {}, "in F64; F32, F16, BF16 are read: correct 'task' in"),
         (
             tensors(lambda name, it: it[:, :9].copy() if "intermediate.dense.w" in name else it),
             {},
