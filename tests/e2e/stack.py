@@ -69,7 +69,15 @@ owned_by = "acme"
     for name, kind in OWN.items()
 )
 
-_started: dict[int, subprocess.Popen[bytes]] = {}
+
+class Keeper(subprocess.Popen[bytes]):
+    """A process that may outlive the one that started it: another test process may be the one to `end` it."""
+
+    def __del__(self) -> None:
+        """Complain of nothing."""
+
+
+_started: dict[int, Keeper] = {}
 
 
 @dataclass(frozen=True)
@@ -139,13 +147,11 @@ def start(
     return Stack(**shown, upstream=upstream or "", process=process.pid, state=str(state))
 
 
-def keep(
-    command: list[str], guarded: int, log: Path, environment: Mapping[str, str] | None = None
-) -> subprocess.Popen[bytes]:
+def keep(command: list[str], guarded: int, log: Path, environment: Mapping[str, str] | None = None) -> Keeper:
     """Run `command` under a keeper, with its output in `log`."""
     kept = [sys.executable, "-m", "tests.e2e.keeper", str(guarded), *command]
     with log.open("ab") as output:
-        process = subprocess.Popen(
+        process = Keeper(
             kept,
             stdin=subprocess.DEVNULL,
             stdout=output,
