@@ -6,6 +6,7 @@ They stand in `cdk.json`, or on the command line: `npx aws-cdk@2.1148.1 deploy -
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "nexus:"
 CDK_JSON: Final = ROOT / "cdk.json"
+_EMAIL: Final = re.compile(r"[^\s@,;<>\"]+@[^\s@,;<>\"]+\.[^\s@,;<>\".]+")
 _WHERE: Final = "Correct it in cdk.json, or behind -c."
 
 
@@ -97,6 +99,9 @@ class Config(BaseModel):
     retain_data: bool = True
     """Keep the directory, the secrets and their key when the stack is deleted."""
 
+    alarm_email: str | None = None
+    """Who hears of alarms, beside whoever else subscribes to the stack's topic; has to confirm it once."""
+
     valkey_max_gb: Annotated[int, Field(ge=1, le=5_000)] = 2
     valkey_max_ecpu: Annotated[int, Field(ge=1_000, le=15_000_000)] = 10_000
     """Ceilings on the store's bill: gigabytes kept, and ElastiCache processing units a second."""
@@ -107,6 +112,13 @@ class Config(BaseModel):
         unknown = sorted(value.keys() - manifest.FUNCTIONS.keys())
         if unknown:
             raise ValueError(f"no function is called {unknown[0]!r}; there are {', '.join(manifest.FUNCTIONS)}")
+        return value
+
+    @field_validator("alarm_email")
+    @classmethod
+    def _one_address(cls, value: str | None) -> str | None:
+        if value is not None and not _EMAIL.fullmatch(value):
+            raise ValueError("must be one e-mail address, such as operators@example.com; leave it out for none")
         return value
 
     @model_validator(mode="after")

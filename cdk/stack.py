@@ -14,6 +14,7 @@ from cdk.constructs.firewall import Firewall
 from cdk.constructs.function import Function
 from cdk.constructs.log import log_arns, log_group
 from cdk.constructs.stores import Stores
+from cdk.constructs.topic import Topic
 from cdk.constructs.valkey import Valkey
 from cdk.upstreams import CALLED, unnamed, upstreams
 from shared import grants, manifest, parts
@@ -61,6 +62,7 @@ class NexusStack(Stack):
         valkey = Valkey(
             self, name=config.name, key=stores.key, max_gb=config.valkey_max_gb, max_ecpu=config.valkey_max_ecpu
         )
+        topic = Topic(self, name=config.name, key=stores.key, email=config.alarm_email)
         logs = {name: log_group(self, name) for name in manifest.FUNCTIONS}
         data = _data(stores, valkey, logs[manifest.GATEWAY]) | _called(config)
 
@@ -84,6 +86,7 @@ class NexusStack(Stack):
             if spec.every_minutes:
                 excuse(build(spec), self._unnamed(api))
         self._tell(config, stores, functions, api)
+        CfnOutput(self, "OperatorsTopic", value=topic.topic.topic_arn)
 
     def _api(self, config: Config, functions: Mapping[str, Function]) -> Api:
         """Build the door."""
