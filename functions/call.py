@@ -87,7 +87,7 @@ class Call:
         org, lease = self.principal.org, self.lease + LEASE_MARGIN
         self.ask = Ask(org, self._scopes(), self.event.request_id, lease, who=self._who())
 
-    def renew(self, principal: Principal) -> None:
+    def renew(self, principal: Principal, catalog: Catalog) -> None:
         """Go on with what the Directory says of the caller now, if that is still allowed.
 
         Raises:
@@ -98,7 +98,7 @@ class Call:
         principal.require(self.action)
         request = getattr(self, "request", None)
         if request and not self.choose and not principal.may_use(request.model):
-            raise routing.unknown(request.model)
+            raise routing.unknown(request.model, catalog, principal.may_use)
         self.ask = self.ask._replace(scopes=self._scopes(), who=self._who())
         if self.replan:  # a model to fall back to may be another's now
             self.replan()
@@ -139,7 +139,7 @@ class Call:
         """
         self.replan = partial(self.plan, catalog, configured, chance, fit=fit)
         wanted, may_use = needs.of(self.request), self.principal.may_use
-        named = self.choose(may_use) if self.choose else routing.find(self.request.model, catalog)
+        named = self.choose(may_use) if self.choose else routing.find(self.request.model, catalog, may_use)
         found = routing.candidates(named, self.kind, catalog, configured, may_use)
         groups = routing.fitting(found, wanted)
         arranged = list(routing.arranged(groups, wanted, catalog, chance))

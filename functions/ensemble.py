@@ -52,7 +52,7 @@ def ensemble(body: bytes, parent: Call, gateway: Gateway, reply: Reply) -> None:
     request = ensembles.parse(body)
     for model in (*request.models, *filter(None, [request.judge])):
         if not parent.principal.may_use(model):
-            raise routing.unknown(model)
+            raise routing.unknown(model, gateway.catalog, parent.principal.may_use)
     lock = threading.RLock()  # whoever hears of a breaker, in a call to the store, writes it to the log
     members = [enlist(at, chat, parent, gateway, lock) for at, chat in enumerate(ensembles.members(request))]
     judge = None

@@ -88,7 +88,7 @@ def _infer(spoken: Dialect | str) -> Callable[[Visit], None]:
         call.request = request = dialect.parse(visit.body())
         visit.told.stream = isinstance(request, Chat) and request.stream
         if not call.principal.may_use(request.model):
-            call.renew(visit.gateway.renewed(call.principal))
+            call.renew(visit.gateway.renewed(call.principal), visit.gateway.catalog)
         complete(call, visit.gateway, visit.reply, fit=visit.header(FIT) == "true")
 
     return infer
@@ -97,12 +97,12 @@ def _infer(spoken: Dialect | str) -> Callable[[Visit], None]:
 def _count_tokens(visit: Visit) -> None:
     """Tell about how many tokens a message has; no provider is asked, so it costs nothing but a request."""
     visit.reply.dialect = registry.loaded(registry.MESSAGES)
-    call = visit.call("infer")
+    call, gateway = visit.call("infer"), visit.gateway
     model, tokens = registry.loaded(registry.COUNT_TOKENS)(visit.body())
     if not call.principal.may_use(model):
-        raise routing.unknown(model)
+        raise routing.unknown(model, gateway.catalog, call.principal.may_use)
     with admitted_if_possible(call, visit):
-        routing.find(model, visit.gateway.catalog)
+        routing.find(model, gateway.catalog, call.principal.may_use)
     visit.reply.whole(encode({"input_tokens": tokens}))
 
 

@@ -35,7 +35,7 @@ def shown(visit: Visit) -> None:
     with admitted_if_possible(call, visit):
         found = [model for model in _usable(call.principal, visit.gateway) if model.name == name]
         if not found:
-            raise routing.unknown(name)
+            raise routing.unknown(name, visit.gateway.catalog, call.principal.may_use)
     visit.reply.whole(encode(entry(found[0])))
 
 

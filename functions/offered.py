@@ -6,11 +6,11 @@ work on, and an edit may send it along.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from functions.shelf import POINTER
 from shared.core.errors import BadRequest
+from shared.core.nearest import nearest
 from shared.edge.directory import FIRST_ORG
 
 if TYPE_CHECKING:
@@ -51,6 +51,5 @@ def check(visit: Visit, given: Mapping[str, Any], before: Mapping[str, Any] | No
 
 def hint(name: str, there_are: Collection[str]) -> str:
     """Say what may have been meant by a name that there is not, and how to see all."""
-    by_folded = {known.casefold(): known for known in there_are}
-    found = get_close_matches(name[:_SHOWN].casefold(), by_folded, n=1)
-    return (f"Did you mean '{by_folded[found[0]]}'? " if found else "") + _HOW
+    meant = nearest(name, there_are)
+    return (f"Did you mean '{meant}'? " if meant else "") + _HOW

@@ -85,7 +85,7 @@ class Gateway(NamedTuple):
             except Unprojected as unknown:
                 self._project(call.principal, unknown.scopes)
             except Stale:
-                call.renew(self.renewed(call.principal))
+                call.renew(self.renewed(call.principal), self.catalog)
                 self._project(call.principal, call.ask.scopes[: call.ask.who.scope])
         else:  # flushed again, evicted at once, or edited all the time
             raise StoreUnavailable("The gateway cannot count this request now.", retry_after=1)

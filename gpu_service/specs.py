@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from gpu_service.model import GENAI, MANIFEST, ModelError, described
+from shared.core.nearest import no_field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,9 +93,11 @@ def load(path: Path = PACKAGED) -> dict[str, Spec]:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"{path} is not valid TOML: {error}.") from error
-    tables = document.get("models")
+    tables = document.pop("models", None)
     if not isinstance(tables, dict) or not tables:
         raise ModelError(f"{path} names no model: give it a table [models.NAME] with task, source and sha256.")
+    for other in document:
+        raise ModelError(f"{path}: '{other}' is nothing that it may hold: each model is a table [models.NAME].")
     return {name: _spec(path, name, table) for name, table in tables.items()}
 
 
@@ -143,7 +146,12 @@ def _typed(place: str, table: object) -> Spec:
         reason, _, field = str(error).partition(" - at `$")
         field = field.rstrip("`").lstrip(".")
         told = f"'{field}': " if field else ""
-        raise ModelError(f"{place} {told}{reason.replace('`', '')}{_choices(field)}.") from error
+        raise ModelError(f"{place} {told}{_reason(reason)}{_choices(field)}.") from error
+
+
+def _reason(told: str) -> str:
+    _, unknown, name = told.rstrip("`").partition(" unknown field `")
+    return f"'{name}' {no_field(name, Spec.__struct_fields__)}" if unknown else told.replace("`", "")
 
 
 def _choices(field: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from shared.core.nearest import no_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +22,7 @@ def remedy(details: ErrorDetails, fields: Iterable[str]) -> str:
         case "missing":
             return "is missing; add it"
         case "extra_forbidden":
-            return _unknown(str(details["loc"][-1]), fields)
+            return no_field(str(details["loc"][-1]), fields)
         case "literal_error":
             return f"must be {context['expected']}, not {_shown(given)}"
         case "string_pattern_mismatch":
@@ -31,13 +32,6 @@ def remedy(details: ErrorDetails, fields: Iterable[str]) -> str:
         case _:
             what = details["msg"].partition(" should ")[2] or details["msg"]
             return f"{_shown(given)} is wrong: it must {what}"
-
-
-def _unknown(name: str, fields: Iterable[str]) -> str:
-    known = {field.rpartition(":")[2]: field for field in fields}
-    likely = get_close_matches(name, known, n=1)
-    meant = f" (is {known[likely[0]]} meant?)" if likely else ""
-    return f"is not a field here{meant}; the fields are {', '.join(known.values())}"
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401, it comes from a file

@@ -47,25 +47,27 @@ class Group(NamedTuple):
     priority: Priority = "balanced"  # of the strategy `complexity`
 
 
-def find(name: str, catalog: Catalog) -> Model | Alias:
+def find(name: str, catalog: Catalog, may_use: Callable[[str], bool]) -> Model | Alias:
     """Return the model or alias called `name`.
 
     Raises:
-        UnknownModel: there is none.
+        UnknownModel: there is none; it names the nearest one that the caller `may_use`.
     """
     found = catalog.named(name)
     if found is None:
-        raise unknown(name)
+        raise unknown(name, catalog, may_use)
     return found
 
 
-def unknown(name: str) -> UnknownModel:
-    """Say that there is no such model; also for one that the key may not use."""
+def unknown(name: str, catalog: Catalog, may_use: Callable[[str], bool]) -> UnknownModel:
+    """Say that there is no such model, also of one that the caller may not use, and which one may have been meant."""
+    from shared.core.nearest import nearest  # noqa: PLC0415 - only who errs needs it
+
     shown = ascii(name[:_SHOWN])[1:-1] + ("..." if len(name) > _SHOWN else "")
-    return UnknownModel(
-        f"The model '{shown}' does not exist or you do not have access to it. GET /v1/models lists those you may use.",
-        param="model",
-    )
+    meant = nearest(name, filter(may_use, (*catalog.models, *catalog.aliases)))
+    hint = f" Did you mean '{meant}'?" if meant else ""
+    told = f"The model '{shown}' does not exist or you do not have access to it.{hint}"
+    return UnknownModel(f"{told} GET /v1/models lists those you may use.", param="model")
 
 
 def auto(catalog: Catalog, priority: Priority) -> Alias:
@@ -84,10 +86,10 @@ def routed(name: str, priority: Priority, catalog: Catalog, may_use: Callable[[s
     """
     alias = catalog.aliases.get(name) or (auto(catalog, priority) if name == "auto" else None)
     if alias is None:
-        raise unknown(name)
+        raise unknown(name, catalog, may_use)
     members = alias.members if may_use(name) else tuple(one for one in alias.members if may_use(one.model))
     if not members:
-        raise unknown(name)
+        raise unknown(name, catalog, may_use)
     serving = replace(alias.serving, strategy="complexity", priority=priority)
     return replace(alias, members=members, serving=serving)
 
@@ -109,11 +111,11 @@ def candidates(
         BadRequest: it is not of this kind.
         UpstreamUnavailable: nobody that could serve it has credentials.
     """
-    found = find(name, catalog) if isinstance(name, str) else name
+    found = find(name, catalog, may_use) if isinstance(name, str) else name
     if found.kind != kind:
         said = f"The model '{found.name}' is of kind {found.kind}; this path serves {kind} models."
         raise BadRequest(said, param="model")
-    others = [find(other, catalog) for other in found.serving.fallbacks if may_use(other)]
+    others = [find(other, catalog, may_use) for other in found.serving.fallbacks if may_use(other)]
     groups = _distinct(_group(one, catalog) for one in (found, *others))
     usable = _only(groups, lambda one: one.provider.name in configured)
     if not usable and kind == "chat":

@@ -51,7 +51,8 @@ def test_folders_stand_beside_the_file(tmp_path: Path) -> None:
         ({"reads": "magika"}, r"'reads' is magika, which goes with a \*.onnx and task = \"classification\" alone"),
         ({"source": 1}, "'source': Expected str, got int"),
         ({"sha256": {"model.onnx": "abc"}}, r"'sha256.*': Expected str matching regex"),
-        ({"tokens": 3}, "Object contains unknown field tokens"),
+        ({"tokens": 3}, r"'tokens' is not a field here \(is max_tokens meant\?\); the fields are task, source, sha256"),
+        ({"zzz": 3}, r"'zzz' is not a field here; the fields are task, source, sha256"),
         ({"source": "gs://b/m", "sha256": {}}, r"'sha256' names no \*.onnx.*`sha256sum FILE`"),
         ({"sha256": {"model.onnx": DIGEST}}, r"'sha256' names neither .*: a model that reads text needs its tokenizer"),
         ({"sha256": WEIGHTS}, "'pooling' is missing: mean, cls or last"),
@@ -102,6 +103,11 @@ def test_a_file_without_models_is_told(tmp_path: Path) -> None:
         specs.load(path)
     path.write_text("")
     with pytest.raises(ModelError, match=r"names no model: give it a table \[models.NAME\]"):
+        specs.load(path)
+    path.write_text('[models.mine]\ntask = "rerank"\nsource = "mine"\n[modles.other]\n')
+    with pytest.raises(
+        ModelError, match=r"'modles' is nothing that it may hold: each model is a table \[models.NAME\]"
+    ):
         specs.load(path)
     with pytest.raises(ModelError, match="has no model 'other'; it has all-MiniLM-L6-v2"):
         specs.find("other")

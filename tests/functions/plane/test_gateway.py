@@ -121,12 +121,15 @@ def test_own_limits_of_a_key_beat_its_tier(rig: Rig) -> None:
 
 
 def test_unknown_and_forbidden_models_look_the_same(rig: Rig) -> None:
-    """A model that is not for this key does not exist; nothing is counted or asked."""
-    missing = refused(rig.chat(model="gpt-99"), 404, "model_not_found", "model")
-    rig.aws.item = item(models=["far", "both"])
-    forbidden = refused(rig.chat(identity={"models": "far,both"}), 404, "model_not_found", "model")
+    """A model that is not for this key does not exist, nor is it hinted at; nothing is counted or asked."""
+    hinted = refused(rig.chat(model="gpt-4p"), 404, "model_not_found", "model")
+    assert "Did you mean 'gpt-4o'? GET /v1/models" in hinted["message"]
+    rig.aws.item, own = item(models=["far", "both"]), {"models": "far,both"}
+    missing = refused(rig.chat(model="gpt-4p", identity=own), 404, "model_not_found", "model")
+    forbidden = refused(rig.chat(identity=own), 404, "model_not_found", "model")
 
-    assert missing["message"].replace("gpt-99", "gpt-4o") == forbidden["message"]
+    assert missing["message"].replace("gpt-4p", "gpt-4o") == forbidden["message"]
+    assert "Did you mean" not in missing["message"]
     assert rig.valkey.keys("*") == [b"{default}:policy:catalog:live"]
     assert {line["model"] for line in rig.lines} == {"none"}
 
