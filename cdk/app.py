@@ -11,6 +11,7 @@ from cdk import config as configuration
 from cdk.bundle import BundleError, build
 from cdk.catalog import compile_catalog
 from cdk.node import NodeMissingError, node
+from cdk.targets import storage
 from shared.compiler.source import SourceError
 
 if TYPE_CHECKING:
@@ -36,8 +37,14 @@ def main(cdk_json: Path = configuration.CDK_JSON) -> int:
 
 
 def bundle_all(config: configuration.Config) -> dict[parts.Bundle, Path]:
-    """Build every function's zip folder for the configured target; quick where nothing changed."""
+    """Build every function's zip folder for the configured target; quick where nothing changed.
+
+    Raises:
+        BundleError, SourceError: As their docstrings say.
+        ConfigError: What is configured and the catalog do not agree.
+    """
     catalog = compile_catalog(config.catalog_file)
+    storage(config, catalog)
     return {bundle: build(bundle, config.target, catalog) for bundle in ("hot", "control")}
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cdk.bundle import ROOT
+from cdk.clouds import GpuEndpoint
 from cdk.dependencies import TargetName
 from cdk.oidc import OidcIssuer
 from shared import manifest
@@ -77,6 +78,9 @@ class Config(BaseModel):
     oidc: Annotated[tuple[OidcIssuer, ...], BeforeValidator(_from_text), Field(max_length=10)] = ()
     """Identity providers whose tokens are accepted beside our own."""
 
+    gpu_endpoint: Annotated[GpuEndpoint | None, BeforeValidator(_from_text)] = None
+    """Our own GPU service at SageMaker; `None` deploys none."""
+
     cors_origins: Annotated[tuple[Origin, ...], BeforeValidator(_from_text), Field(max_length=20)] = ()
     """Origins whose web pages may call, such as `https://app.example`; none by default."""
 
@@ -137,6 +141,11 @@ class Config(BaseModel):
         return f"ai-nexus-{self.stage}"
 
     @property
+    def gpu_endpoint_name(self) -> str:
+        """By which the catalog's targets call the GPU service at SageMaker."""
+        return f"{self.name}-gpu"
+
+    @property
     def oidc_environment(self) -> str:
         """Write the identity providers as the authorizer reads them, "" if there are none."""
         return json.dumps([issuer.model_dump() for issuer in self.oidc], separators=(",", ":")) if self.oidc else ""
@@ -149,6 +158,9 @@ class Config(BaseModel):
     def context(self) -> dict[str, object]:
         """Write this configuration as the context keys that `parse` reads."""
         return {f"{PREFIX}{name}": value for name, value in self.model_dump(mode="json", exclude_none=True).items()}
+
+
+_INNER: Final[dict[int | str, type[BaseModel]]] = {"gpu_endpoint": GpuEndpoint, "oidc": OidcIssuer}
 
 
 def parse(context: Mapping[str, object]) -> Config:
@@ -178,5 +190,6 @@ def defaults(path: Path = CDK_JSON) -> dict[str, object]:
 
 def _sentence(details: ErrorDetails) -> str:
     place = details["loc"]
-    fields = OidcIssuer.model_fields if len(place) > 1 else (PREFIX + name for name in Config.model_fields)
+    inner = _INNER.get(place[0]) if len(place) > 1 else None
+    fields = inner.model_fields if inner else (PREFIX + name for name in Config.model_fields)
     return f"{PREFIX}{'.'.join(map(str, place))}: {remedy(details, fields)}"

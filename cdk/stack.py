@@ -12,10 +12,12 @@ from cdk.constructs.api import Api, usage_key_prefix
 from cdk.constructs.excuses import LINT, excuse
 from cdk.constructs.firewall import Firewall
 from cdk.constructs.function import Function
+from cdk.constructs.gpu_endpoint import GpuEndpoint
 from cdk.constructs.log import log_arns, log_group
 from cdk.constructs.stores import Stores
 from cdk.constructs.topic import Topic
 from cdk.constructs.valkey import Valkey
+from cdk.targets import storage
 from cdk.upstreams import CALLED, unnamed, upstreams
 from shared import grants, manifest, parts
 
@@ -87,6 +89,14 @@ class NexusStack(Stack):
                 excuse(build(spec), self._unnamed(api))
         self._tell(config, stores, functions, api)
         CfnOutput(self, "OperatorsTopic", value=topic.topic.topic_arn)
+        self._gpu_endpoint(config)
+
+    def _gpu_endpoint(self, config: Config) -> None:
+        """Build the GPU service's endpoint, if there is to be one; the gateway is granted what the catalog names."""
+        if config.gpu_endpoint:
+            place = storage(config, compile_catalog(config.catalog_file))
+            built = GpuEndpoint(self, name=config.gpu_endpoint_name, wanted=config.gpu_endpoint, storage=place)
+            CfnOutput(self, "GpuEndpointName", value=built.endpoint.attr_endpoint_name)
 
     def _api(self, config: Config, functions: Mapping[str, Function]) -> Api:
         """Build the door."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aws_cdk import Aws, Stack
 
+from cdk.targets import endpoint_of
 from shared.core.catalog import decode
 
 if TYPE_CHECKING:
@@ -64,12 +65,13 @@ def _plain(scope: Construct, arn: str) -> str:
 
 def _store(storage: Storage, found: dict[grants.Resource, set[str]]) -> None:
     answers = [folder for folder in (storage.output, storage.failure) if folder]
-    found["asyncrequests"].add(_s3(f"{storage.input}/*"))
-    found["asyncanswers"].update(_s3(f"{folder}/*") for folder in answers)
-    found["asyncbuckets"].update(_s3("/".join(folder.split("/")[:3])) for folder in answers)
+    found["asyncrequests"].add(s3_arn(f"{storage.input}/*"))
+    found["asyncanswers"].update(s3_arn(f"{folder}/*") for folder in answers)
+    found["asyncbuckets"].update(s3_arn("/".join(folder.split("/")[:3])) for folder in answers)
 
 
-def _s3(place: str) -> str:
+def s3_arn(place: str) -> str:
+    """Return the ARN of `s3://bucket`, or of what lies in it."""
     return f"arn:{Aws.PARTITION}:s3:::{place.removeprefix('s3://')}"
 
 
@@ -87,5 +89,5 @@ def _models(target: Target) -> Iterator[str]:
 
 
 def _endpoint(target: Target) -> str:
-    name = target.model.partition("/")[0].lower()
-    return f"arn:{Aws.PARTITION}:sagemaker:{target.region or Aws.REGION}:{Aws.ACCOUNT_ID}:endpoint/{name}"
+    place = f"{target.region or Aws.REGION}:{Aws.ACCOUNT_ID}"
+    return f"arn:{Aws.PARTITION}:sagemaker:{place}:endpoint/{endpoint_of(target)}"

@@ -17,7 +17,7 @@ from cdk.local.invocation import InvocationError
 from cdk.local.log_groups import shipping
 from cdk.local.schedule import scheduled, timetable
 from cdk.local.state import Logs, Remembered
-from cdk.local.substitutions import Place
+from cdk.local.substitutions import Place, absent
 from cdk.local.workers import Pool
 from shared.core import catalog
 
@@ -86,6 +86,8 @@ async def running(folder: Path, chosen: Path | None, memory: Remembered, say: Sa
         functions = specs(deployment, parts.assembly.assets, _surroundings(parts))
         await asyncio.to_thread(_write_credentials, parts.emulator, deployment, functions, memory)
         say("template deployed")
+        for sentence in absent(resource["Type"] for resource in deployment.resources.values()):
+            say(sentence)
         roles = Roles(parts.emulator, deployment)
         with (
             logs.functions({spec.name: name_of(spec) for spec in functions}) as files,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from cdk.local.child import LocalError
@@ -20,6 +20,9 @@ Properties = Mapping[str, Any]
 Text = Callable[[str], str]
 SECRET_LENGTH: Final = 32
 URL_SUFFIX: Final = "amazonaws.com"
+ABSENT: Final[Mapping[str, str]] = {
+    "AWS::SageMaker::Endpoint": "nexus:gpu_endpoint is for AWS alone: no such endpoint runs here, and asking it fails",
+}
 
 
 class Place(NamedTuple):
@@ -54,6 +57,11 @@ def rule(logical_id: str, type_name: str) -> Rule:
             "say in cdk/local/substitutions.py what stands in for it."
         )
     return RULES[type_name]
+
+
+def absent(types: Iterable[str]) -> list[str]:
+    """Say what was configured for the cloud alone, of resources of these types."""
+    return [ABSENT[name] for name in sorted({*types} & ABSENT.keys())]
 
 
 def arn(service: str, resource: str) -> str:
@@ -143,7 +151,24 @@ def _ip_set(logical_id: str, _text: Text, _place: Place) -> Mapping[str, str]:
     return {"": logical_id, "Arn": arn("wafv2", f"regional/ipset/{logical_id}/{logical_id}")}
 
 
+def _bucket(_logical_id: str, text: Text, _place: Place) -> Mapping[str, str]:
+    return {"": text("BucketName"), "Arn": f"arn:aws:s3:::{text('BucketName')}"}
+
+
+def _model(logical_id: str, _text: Text, _place: Place) -> Mapping[str, str]:
+    return {"": logical_id, "ModelName": logical_id}
+
+
+def _endpoint_config(logical_id: str, _text: Text, _place: Place) -> Mapping[str, str]:
+    return {"": logical_id, "EndpointConfigName": logical_id}
+
+
+def _endpoint(_logical_id: str, text: Text, _place: Place) -> Mapping[str, str]:
+    return {"": arn("sagemaker", f"endpoint/{text('EndpointName')}"), "EndpointName": text("EndpointName")}
+
+
 _FRONT: Final = "the API front reads it from the template"
+_NO_ENDPOINT: Final = "no endpoint of SageMaker runs here; the GPU service does, under its own provider"
 
 RULES: Final[Mapping[str, Rule]] = {
     "AWS::DynamoDB::Table": Emulated("named after its logical id, so that its items are found again", _table),
@@ -163,6 +188,9 @@ RULES: Final[Mapping[str, Rule]] = {
     "AWS::ApiGateway::Stage": Substituted(_FRONT, _stage),
     "AWS::ApiGateway::UsagePlan": Emulated("who is in it; its ceilings are the API front's"),
     "AWS::ApiGateway::UsagePlanKey": Emulated("the API front reads it from the template too"),
+    "AWS::ApplicationAutoScaling::ScalableTarget": Substituted(_NO_ENDPOINT),
+    "AWS::ApplicationAutoScaling::ScalingPolicy": Substituted(_NO_ENDPOINT),
+    "AWS::CloudWatch::Alarm": Substituted(_NO_ENDPOINT),
     "AWS::ElastiCache::ServerlessCache": Substituted("a local Valkey in cluster mode", _cache),
     "AWS::ElastiCache::User": Substituted("the local Valkey asks for no user", _user),
     "AWS::ElastiCache::UserGroup": Substituted("the local Valkey asks for no user", _user_group),
@@ -170,6 +198,11 @@ RULES: Final[Mapping[str, Rule]] = {
     "AWS::Lambda::EventInvokeConfig": Substituted("a start that fails is not repeated here either"),
     "AWS::Lambda::Function": Substituted("processes that run the zip's content under the runtime loop", _function),
     "AWS::Lambda::Permission": Substituted("the front is the only caller, and needs none"),
+    "AWS::S3::Bucket": Substituted(_NO_ENDPOINT, _bucket),
+    "AWS::S3::BucketPolicy": Substituted(_NO_ENDPOINT),
+    "AWS::SageMaker::Endpoint": Substituted(_NO_ENDPOINT, _endpoint),
+    "AWS::SageMaker::EndpointConfig": Substituted(_NO_ENDPOINT, _endpoint_config),
+    "AWS::SageMaker::Model": Substituted(_NO_ENDPOINT, _model),
     "AWS::SNS::Subscription": Substituted("nobody is written to"),
     "AWS::SNS::Topic": Emulated("exists, and has no subscribers"),
     "AWS::SNS::TopicPolicy": Substituted("no alarm publishes here"),
