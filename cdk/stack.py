@@ -87,8 +87,7 @@ class NexusStack(Stack):
         for spec in specs:
             if spec.every_minutes:
                 excuse(build(spec), self._unnamed(api))
-        self._tell(config, stores, functions, api)
-        CfnOutput(self, "OperatorsTopic", value=topic.topic.topic_arn)
+        self._tell(config, stores, functions, api, topic)
         self._gpu_endpoint(config)
 
     def _gpu_endpoint(self, config: Config) -> None:
@@ -126,7 +125,7 @@ class NexusStack(Stack):
         rule = "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:apigateway:<AWS::Region>::/{}/*]"
         return {rule.format(folder): UNNAMED for folder in ("apikeys", *plans)}
 
-    def _tell(self, config: Config, stores: Stores, functions: Mapping[str, Function], api: Api) -> None:
+    def _tell(self, config: Config, stores: Stores, functions: Mapping[str, Function], api: Api, topic: Topic) -> None:
         """Write what an operator needs next into the stack's outputs."""
         outputs = {
             "BaseUrl": api.url,
@@ -137,6 +136,7 @@ class NexusStack(Stack):
             "ProvidersSecret": stores.providers.secret_arn,
             "SigningSecret": stores.signing.secret_arn,
             "JwtIssuer": config.jwt_issuer,
+            "OperatorsTopic": topic.topic.topic_arn,
         }
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)
