@@ -22,6 +22,7 @@ from functions import (
     admin_audit,
     admin_blocks,
     admin_catalog,
+    admin_figures,
     admin_keys,
     admin_limits,
     admin_organizations,
@@ -37,6 +38,7 @@ from functions.networks import refuse_blocked
 from functions.requests import told
 from functions.turns import ORGS
 from functions.visit import JSON, Visit
+from shared import manifest
 from shared.core import body, errors, principals
 from shared.core.errors import BadRequest, GatewayError, NotFound
 from shared.core.wire import encode
@@ -48,11 +50,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from functions.control import Control
-    from shared.core.principals import Principal
+    from shared.core.principals import Action, Principal
     from shared.edge.telemetry import Telemetry
 
 OPERATOR = "operator"  # who the audit log names where the function was invoked directly
-OPENAPI, USAGE = "/openapi.json", "/admin/usage"
+OPENAPI = "/openapi.json"
+_NEEDS: Mapping[str, Action] = {route.path: route.needs for route in manifest.ROUTES if route.needs}
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _BODY_OPTIONAL = ("/rotate", "/erase")
 
@@ -65,6 +68,7 @@ TOPICS = (
     admin_limits,
     admin_blocks,
     admin_usage,
+    admin_figures,
     admin_audit,
     admin_catalog,
 )
@@ -97,7 +101,7 @@ def serve(event: Mapping[str, Any], context: Any, control: Control) -> dict[str,
         caller = principals.from_context(event["requestContext"].get("authorizer") or {})
         line.key_id = caller.key_id
         caller = confirmed(control.registry, caller, control.now())
-        caller.require("observe" if event["path"].rstrip("/") == USAGE else "administer")
+        caller.require(_NEEDS.get(event["path"].rstrip("/"), "administer"))
         refuse_blocked(control.registry.find(caller.org, "org"), _address(event), control.now())
         content = _content(event)
         app.append_context(visit=_visit(event, control, caller, content))  # type: ignore[no-untyped-call]
@@ -159,7 +163,9 @@ def _bootstrap(event: Mapping[str, Any], control: Control) -> dict[str, Any]:
 
 def _visit(event: Mapping[str, Any], control: Control, caller: Principal, content: bytes) -> Visit:
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    return Visit(control, caller.org, caller.key_id, headers, content, _address(event), caller.user)
+    return Visit(
+        control, caller.org, caller.key_id, headers, content, _address(event), caller.user, caller.may("observe")
+    )
 
 
 def _address(event: Mapping[str, Any]) -> str:

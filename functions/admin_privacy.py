@@ -13,7 +13,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.api_gateway import Router
 
 from functions import admin_audit, keyring, people
-from functions.admin_usage import told
+from functions.figures import told
 from functions.registry import Unknown
 from functions.visit import answer
 from shared.core import periods

@@ -9,35 +9,28 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Collection
+from functions import figure_shapes
+from functions.figure_shapes import COUNT as _COUNT
+from functions.figure_shapes import SPENT as _SPENT
+from functions.figure_shapes import TEXT as _TEXT
+from functions.figure_shapes import YES as _YES
+from functions.figure_shapes import shape as _shape
 
+if TYPE_CHECKING:
     Json = dict[str, Any]
 
-_TEXT: Final = {"type": "string"}
 _TEXT_OR_NULL: Final = {"type": ["string", "null"]}
-_COUNT: Final = {"type": "integer"}
 _SECONDS: Final = {"type": "integer", "description": "In epoch seconds"}
 _SECONDS_OR_NULL: Final = {"type": ["integer", "null"], "description": "In epoch seconds"}
-_YES: Final = {"type": "boolean"}
 _TEXTS: Final = {"type": "array", "items": _TEXT}
 _ANYTHING: Final = {"type": ["object", "null"], "additionalProperties": True}
 _COUNTS: Final = {"type": "object", "additionalProperties": _COUNT}
 _DOLLARS: Final = {"type": "object", "additionalProperties": _TEXT, "description": "In US dollars"}
 _OWN: Final = {"limits": _COUNTS, "budget": _DOLLARS, "blocked_until": _SECONDS_OR_NULL}
-_SPENT: Final = {
-    "cost_usd": _TEXT,
-    **dict.fromkeys(("requests", "prompt_tokens", "completion_tokens", "cached_tokens"), _COUNT),
-}
 
 
 def _ref(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _shape(members: Json, optional: Collection[str] = (), kind: str = "") -> Json:
-    known = {**({"object": {"const": kind}} if kind else {}), **members}
-    return {"type": "object", "properties": known, "required": [name for name in known if name not in optional]}
 
 
 def _page(of: str) -> Json:
@@ -137,6 +130,7 @@ _LISTED: Final = {
 }
 SHAPES: Final[dict[str, Json]] = {
     **_ONE,
+    **figure_shapes.SHAPES,
     **{f"{name}Page": _page(name) for name in _ONE},
     "ScopeLimits": _shape(
         {"scope": _TEXT, "limits": _COUNTS, "effective": _COUNTS, "version": _COUNT}, ("effective",), "limits"
@@ -147,18 +141,6 @@ SHAPES: Final[dict[str, Json]] = {
         "budget",
     ),
     "Ceiling": _shape({"id": _TEXT, "ceiling": _DOLLARS, "version": _COUNT}, kind="ceiling"),
-    "Spent": _shape(_SPENT),
-    "Usage": _shape(
-        {
-            "by": _TEXT,
-            "from": _TEXT,
-            "to": _TEXT,
-            "has_more": _YES,
-            "total": _ref("Spent"),
-            "data": {"type": "array", "items": _shape({"id": _TEXT, **_SPENT})},
-        },
-        kind="usage",
-    ),
     "UserExport": _shape(
         {
             "id": _TEXT,
@@ -174,9 +156,9 @@ SHAPES: Final[dict[str, Json]] = {
     "Deleted": _shape({"object": _TEXT, "id": _TEXT, "deleted": {"const": True}}),
 }
 _SPECIAL: Final = {
+    **figure_shapes.PATHS,
     "/admin/limits/{name}": "ScopeLimits",
     "/admin/budgets/{name}": "ScopeBudget",
-    "/admin/usage": "Usage",
     "/admin/users/{user_id}/export": "UserExport",
     "/admin/users/{user_id}/erase": "Erased",
     "/admin/organizations/{org_id}/ceiling": "Ceiling",

@@ -261,6 +261,7 @@ class Call:
             **self.paying(),
             "models": self.shares(),
             "provider": event.provider,
+            "served": event.served,
             "target": self.tries[-1].target if self.tries else "",
             "prompt": used.prompt,
             "completion": used.completion,

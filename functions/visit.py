@@ -48,6 +48,7 @@ class Visit(NamedTuple):
     body: bytes
     address: str = ""  # the caller's, "" for one who invoked the function directly
     user: str = ""  # whom the caller's key or token is of
+    observes: bool = False  # all of the organization's figures
 
     def change(self, action: str, target: str, before: Item | None, after: Item | None) -> Change:
         """Return the audit log's line on what the caller does; the records as they may be shown."""

@@ -152,6 +152,9 @@ ROUTES: Final = (
     Route(method="GET", path="/v1/models/{id+}", function="gateway", needs="read"),
     Route(method="GET", path="/openapi.json", function="admin", auth="none"),
     Route(method="GET", path="/admin/usage", function="admin", needs="observe"),
+    Route(method="GET", path="/api/ai/metrics", function="admin", needs="read"),
+    Route(method="GET", path="/api/ai/analytics/summary", function="admin", needs="read"),
+    Route(method="GET", path="/api/ai/analytics/model-comparison", function="admin", needs="observe"),
     # the control plane's own table of routes goes on from here: a line for each would fill the template
     *(Route(method=method, path="/admin/{id+}", function="admin", needs="administer") for method in get_args(Method)),
 )

@@ -30,11 +30,17 @@ MOST_MODELS: Final = 16  # that may come to serve one request; the ledger books 
 FIRST: Final = 1  # `seq` of what a request was charged at first
 CORRECTION: Final = 2  # and of what corrects that afterwards
 EXPIRED: Final = "expired"  # outcome of a request that nobody settled
+_NO_FAULT: Final = frozenset({"ok", "client_gone", "cancelled"})  # outcomes: nothing failed, whoever left early
 
 
 def pseudonym(name: str) -> str:
     """Return what stands for a user's id, or a key's, where everybody may look: the same for the same one."""
     return hashlib.sha256(name.encode()).hexdigest()[:_PSEUDONYM]
+
+
+def is_error(outcome: str) -> bool:
+    """Tell whether a request of this outcome counts as failed."""
+    return outcome not in _NO_FAULT
 
 
 class BrokenEventError(ValueError):
@@ -54,7 +60,8 @@ class Usage(NamedTuple):
     """One charge, `usage.v1`: what a request cost, whose scopes pay for it, and the day that it belongs to.
 
     `cost` and `held` are nano-dollars. A second charge (`seq` 2) corrects the first, so its cost may be below zero.
-    `alias` is the name that was asked for, where it is no model's own; `models` says what each model took: together
+    `alias` is the name that was asked for, where it is no model's own; `served` is the model that was asked last, at
+    `provider`; `models` says what each model took: together
     they have cost `cost`, but of a request that nobody settled each is charged all that it might have cost.
     """
 
@@ -68,6 +75,7 @@ class Usage(NamedTuple):
     alias: str = ""
     provider: str = ""
     target: str = ""
+    served: str = ""
     outcome: str = ""
     cost: int = 0
     held: int = 0
@@ -86,7 +94,7 @@ class Usage(NamedTuple):
 
 
 _NUMBERS: Final = ("cost", "held", "prompt", "completion", "cached", "estimated", "ms")
-_TEXTS: Final = ("user", "team", "alias", "provider", "target", "outcome")
+_TEXTS: Final = ("user", "team", "alias", "provider", "target", "served", "outcome")
 
 
 def usage(fields: Mapping[str, str], *, org: str, at: int) -> Usage:

@@ -5,37 +5,61 @@ All of it is one transaction. A charge is put where none is, so that it counts o
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from shared.core import periods, shares
-from shared.core.events import FIRST
+from shared.core import durations, periods, shares
+from shared.core.events import EXPIRED, FIRST, is_error
 from shared.edge import items
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from shared.core.events import Usage
+    from shared.core.shares import Share
 
 KEPT_DAYS: Final = 400  # for charges and the sums of single days; those of months stay
 MOST_ITEMS: Final = 100  # of one transaction
+SERVED: Final = "served"  # a kind of sum
+BUCKET: Final = "b"  # begins the field that counts the durations of a bucket
 
 
 class Sum(NamedTuple):
-    """What was spent: nano-dollars, requests and tokens."""
+    """What was spent: nano-dollars, requests and tokens; and how many of the requests failed."""
 
     cost: int = 0
     requests: int = 0
     prompt: int = 0
     completion: int = 0
     cached: int = 0
+    errors: int = 0
 
     def plus(self, other: Sum) -> Sum:
         """Return both together."""
         return Sum(*map(sum, zip(self, other, strict=True)))
 
 
+class Served(NamedTuple):
+    """What became of some requests, each of which counts here once: nano-dollars, milliseconds.
+
+    Attributes:
+        model: Was asked last, at `provider`; both are "" where nobody was asked.
+        spent: By whole requests, so that those of all models are what the organization spent.
+        refunded: What corrections took back, which is not in the cost any more.
+        ms: How long the requests took together whose durations `buckets` count: all that were settled in time.
+    """
+
+    outcome: str
+    provider: str
+    model: str
+    spent: Sum = Sum()
+    refunded: int = 0
+    ms: int = 0
+    buckets: Mapping[int, int] = {}
+
+
 class Total(NamedTuple):
-    """Which sum: of one key, user, team, organization, model or alias in one period."""
+    """Which sum: of one key, user, team, organization, model or alias in one period, or of what was `Served`."""
 
     kind: str
     name: str
@@ -57,16 +81,43 @@ def charge_key(request_id: str, seq: int = FIRST) -> str:
     return f"usage#{request_id}#{seq}"
 
 
-def totals(charge: Usage) -> Iterator[tuple[Total, Sum]]:
+def totals(charge: Usage) -> Iterator[tuple[Total, dict[str, int]]]:
     """Yield the sums that a charge belongs to, with what it adds to each: to those of a model, what that model took."""
-    added = [(kind, name, spent) for kind, name, spent in _parts(charge) if any(spent)]
+    added = [(kind, name, spent) for kind, name, spent in _parts(charge) if any(spent.values())]
     return ((Total(kind, name, period), spent) for period in periods.periods(charge.day) for kind, name, spent in added)
 
 
-def _parts(charge: Usage) -> Iterator[tuple[str, str, Sum]]:
-    own = Sum(charge.cost, int(charge.seq == FIRST), charge.prompt, charge.completion, charge.cached)
-    yield from ((kind, name, own) for kind, name in charge.scopes)
-    yield from (("model", share.model, Sum(*share[:-1])) for share in charge.models)
+def _parts(charge: Usage) -> Iterator[tuple[str, str, dict[str, int]]]:
+    first, failed = charge.seq == FIRST, is_error(charge.outcome)
+    own = Sum(charge.cost, int(first), charge.prompt, charge.completion, charge.cached, failed - (not first))
+    yield from ((kind, name, own._asdict()) for kind, name in charge.scopes)
+    yield from (("model", share.model, _of_model(share, charge)._asdict()) for share in charge.models)
+    name = f"{charge.outcome}#{charge.provider}#{charge.served}"
+    yield SERVED, name, {**own._replace(errors=int(first and failed))._asdict(), **_served(charge)}
+
+
+def _of_model(share: Share, charge: Usage) -> Sum:
+    """Return what a charge adds to the sum of a model; it failed where another model was asked after it.
+
+    A correction is of a request that counts as a failure of all its models until then.
+    """
+    asked = share.requests if charge.seq == FIRST else int(share.requests <= 0) + share.requests
+    failed = asked if is_error(charge.outcome) or share.model != charge.served else 0
+    return Sum(*share[:-1], failed - (asked - share.requests))
+
+
+def _served(charge: Usage) -> dict[str, int]:
+    if charge.seq != FIRST:
+        return {"refunded": max(0, -charge.cost)}
+    return {} if charge.outcome == EXPIRED else {"ms": charge.ms, f"{BUCKET}{durations.bucket(charge.ms)}": 1}
+
+
+def served(name: str, found: Mapping[str, Any]) -> Served:
+    """Read a sum of the kind `SERVED`, of this name, as it is stored."""
+    outcome, provider, model = name.split("#", 2)
+    spent = Sum(*(found.get(field, 0) for field in Sum._fields))
+    buckets = {int(field[1:]): count for field, count in found.items() if field[0] == BUCKET and field[1:].isdigit()}
+    return Served(outcome, provider, model, spent, found.get("refunded", 0), found.get("ms", 0), buckets)
 
 
 def fitting(charges: Sequence[Usage]) -> int:
@@ -82,7 +133,7 @@ def fitting(charges: Sequence[Usage]) -> int:
 def transaction(table: str, org: str, charges: Sequence[Usage], before: str, last: str) -> list[dict[str, Any]]:
     """Return the items that move the cursor of `org` from `before` to `last` and book all between."""
     sums = _sums(charges)
-    due = frozenset(f"{total.kind}:{total.name}" for total in sums)
+    due = frozenset(f"{total.kind}:{total.name}" for total in sums if total.kind != SERVED)
     return [
         _step(table, org, before, last, due),
         *(_row(table, charge) for charge in charges),
@@ -117,16 +168,16 @@ def _row(table: str, charge: Usage) -> dict[str, Any]:
     }
 
 
-def _sums(charges: Iterable[Usage]) -> dict[Total, Sum]:
-    found: dict[Total, Sum] = {}
+def _sums(charges: Iterable[Usage]) -> dict[Total, Counter[str]]:
+    found: dict[Total, Counter[str]] = {}
     for charge in charges:
         for total, spent in totals(charge):
-            found[total] = found.get(total, Sum()).plus(spent)
+            found.setdefault(total, Counter()).update(spent)
     return found
 
 
-def _addition(table: str, org: str, total: Total, spent: Sum) -> dict[str, Any]:
-    added = {name: value for name, value in spent._asdict().items() if value or name == "cost"}
+def _addition(table: str, org: str, total: Total, spent: Mapping[str, int]) -> dict[str, Any]:
+    added = {name: value for name, value in spent.items() if value or name == "cost"}
     values = {f":{name}": value for name, value in added.items()}
     update = "ADD " + ", ".join(f"{name} :{name}" for name in added)
     kind, _, day = total.period.partition(":")

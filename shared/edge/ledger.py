@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from shared.core import periods, shares
 from shared.edge import items
 from shared.edge.aws import AwsError
-from shared.edge.booking import Sum, Total, place, transaction
+from shared.edge.booking import SERVED, Sum, Total, place, served, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from shared.core.events import Usage
     from shared.core.shares import Share
     from shared.edge.aws import Aws
+    from shared.edge.booking import Served
 
 __all__ = ["START", "Booked", "Cursor", "Ledger", "Sum"]
 
@@ -137,11 +138,24 @@ class Ledger:
 
     def days(self, org: str, kind: str, first: str, last: str) -> Iterator[tuple[str, str, Sum]]:
         """Yield day, id and sum of each one of a kind that spent something from the day `first` to the day `last`."""
+        return ((day, name, _sum(item)) for day, name, item in self._days(org, kind, first, last))
+
+    def served(self, org: str, first: str, last: str) -> Iterator[Served]:
+        """Yield what became of the requests of each day from `first` to `last`: by outcome, provider and model."""
+        return (served(name, item) for _, name, item in self._days(org, SERVED, first, last))
+
+    def served_ever(self, org: str) -> Iterator[Served]:
+        """Yield what became of all requests that there ever were; but for its cost, none of its numbers falls."""
+        start = Total(SERVED, "", periods.TOTAL).sort
+        found = self._query(org, "begins_with(sk, :from)", {":from": start})
+        return (served(item["sk"].removeprefix(start), item) for item in found)
+
+    def _days(self, org: str, kind: str, first: str, last: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
         after = f"sum#{kind}#{periods.daily(last)}$"  # the sign that comes after #
         ends = {":from": Total(kind, "", periods.daily(first)).sort, ":to": after}
         for item in self._query(org, "sk BETWEEN :from AND :to", ends):
             _, _, period, name = item["sk"].split("#", 3)
-            yield period.removeprefix("d:"), name, _sum(item)
+            yield period.removeprefix("d:"), name, item
 
     def spent(self, org: str, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], Sum]:
         """Return the sums of `wanted`, pairs of scope (`user:ann`) and period, also where nothing was spent."""

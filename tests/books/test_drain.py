@@ -130,8 +130,8 @@ def test_it_ends_when_its_time_is_up(counters: Counters, store: redis.Redis, led
     """Between two steps; what is left stays in the stream."""
     settle(store, 250)
     asked = iter([True, False])
-    assert drain(ORG, counters, ledger, lambda: next(asked)).booked == 84
-    assert store.xlen(USAGE) == 166
+    assert drain(ORG, counters, ledger, lambda: next(asked)).booked == 81
+    assert store.xlen(USAGE) == 169
 
 
 def test_an_organization_without_usage_costs_nothing(counters: Counters, store: redis.Redis, ledger: Ledger) -> None:

@@ -79,6 +79,9 @@ def fields(**changes: Any) -> dict[str, str]:
         "completion": 5,
         "cached": 1,
         "outcome": "ok",
+        "provider": "openai",
+        "served": MODEL,
+        "ms": 12,
     }
     told = {**usual, **changes}
     share = shares.Share(told["cost"], 2 - told["seq"], told["prompt"], told["completion"], told["cached"], MODEL)
