@@ -53,15 +53,15 @@ def _block(wanted: NewBlock) -> Response[str]:
     until = int(visit.control.now()) + wanted.seconds
     block = {**_place(visit, target), "until": until, "reason": wanted.reason, "created_at": int(visit.control.now())}
     _set(visit, target, block, "block.create")
-    return answer(_shown(block), status=201)
+    return answer(_shown(block, visit.control.now()), status=201)
 
 
-@router.get("/admin/blocks", tags=_TAGS, summary="List blocks; those that are over have state `over`")
+@router.get("/admin/blocks", tags=_TAGS, summary="List blocks, also those that are `over`")
 def _list(limit: Limit = 20, after: Cursor = None) -> Response[str]:
     visit = _visit()
     page = visit.control.registry.page(visit.org, "block#", limit, checked_cursor(after, _ID))
     now = visit.control.now()
-    return listed(page.items, lambda item: {**_shown(item), "over": item["until"] <= now}, more=page.more)
+    return listed(page.items, lambda item: _shown(item, now), more=page.more)
 
 
 @router.delete("/admin/blocks/<block_id>", tags=_TAGS, summary="End a block")
@@ -116,7 +116,7 @@ def _set(visit: Visit, target: _Target, block: Item, action: str) -> None:
     visit.control.projection.tell(blocked)
 
 
-def _shown(block: Item) -> dict[str, Any]:
+def _shown(block: Item, now: float) -> dict[str, Any]:
     kind, _, name = block["sk"].removeprefix("block#").partition(":")
     told = {"id": f"{kind}:{name}", "object": "block", "kind": kind, "target": name, "until": block["until"]}
-    return {**told, "reason": block.get("reason"), "created_at": block.get("created_at")}
+    return {**told, "reason": block.get("reason"), "created_at": block.get("created_at"), "over": block["until"] <= now}

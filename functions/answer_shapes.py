@@ -90,7 +90,7 @@ _ONE: Final[dict[str, Json]] = {
             "created_at": _SECONDS_OR_NULL,
             "over": _YES,
         },
-        ("over",),
+        (),
         "block",
     ),
     "Catalog": _shape(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cdk.local.child import LocalError
 from cdk.local.client import Client
-from cdk.local.state import DEFAULT_STATE_DIR, FILE, Remembered
+from cdk.local.state import DEFAULT_STATE_DIR, FILE, Remembered, where
 
 if TYPE_CHECKING:
     import argparse
@@ -51,8 +51,8 @@ def client(asked: argparse.Namespace) -> Client:
     if asked.base_url:
         raise LocalError(f"No key is known for {asked.base_url}: give --admin-key, or keep one with `nexus login`.")
     raise LocalError(
-        f"{asked.state_dir} knows no local run: start one with `nexus local`, or give --base-url and --admin-key, "
-        "or keep both with `nexus login`."
+        f"{asked.state_dir} knows no local run: start one with `nexus local{where(asked.state_dir)}`, or give "
+        "--base-url and --admin-key, or keep both with `nexus login`."
     )
 
 

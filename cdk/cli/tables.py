@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from typing import TYPE_CHECKING, Any
 from unicodedata import category, combining, east_asian_width
@@ -44,11 +45,17 @@ def _shown(item: dict[str, Any], column: str) -> str:
     value = item.get(column)
     match column:
         case "state":
-            return "revoked" if item.get("revoked") else "active"
+            return _state(item)
         case "expires":
             return time.strftime("%Y-%m-%d", time.gmtime(item["expires_at"])) if item.get("expires_at") else "never"
         case _ if column in _TIMES and value is not None:
             return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(value))
     if isinstance(value, dict):
         return " ".join(f"{name}={part}" for name, part in value.items()) or "-"
-    return "" if value is None else str(value)
+    return "-" if value is None or value == "" else str(value)
+
+
+def _state(key: dict[str, Any]) -> str:
+    if key.get("revoked"):
+        return "revoked"
+    return "expired" if (key.get("expires_at") or math.inf) <= time.time() else "active"

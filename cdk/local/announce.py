@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 from cdk.local.client import Client
+from cdk.local.state import where
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,14 +102,15 @@ def snippets(ready: Ready, folder: Path) -> str:
   ):
       print(chunk.choices[0].delta.content or "" if chunk.choices else "", end="", flush=True)
 {note}
-More keys: {command} keys create --help. Logs: {folder / "logs"}. What is not run here: {command} local --coverage.
-Ctrl-C ends everything; keys and usage stay in {folder}.
+More keys: {command} keys create --name mine{where(folder)}
+What is not run here: {command} local --coverage
+Logs: {folder / "logs"}. Ctrl-C ends everything; keys and usage stay in {folder}.
 """
 
 
 def _command() -> str:
     """Return what to type for `nexus` here: an environment that is not active is not searched for it."""
-    return "nexus" if shutil.which("nexus") else os.path.relpath(sys.argv[0])
+    return "nexus" if shutil.which("nexus") else shlex.quote(os.path.relpath(sys.argv[0]))
 
 
 def as_line(ready: Mapping[str, Any]) -> str:

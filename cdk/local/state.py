@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -100,6 +101,11 @@ def owned(folder: Path) -> Iterator[Path]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield folder
+
+
+def where(folder: Path) -> str:
+    """Return what a command has to add to find the run of this state folder: nothing for the usual one."""
+    return "" if folder.resolve() == DEFAULT_STATE_DIR.resolve() else f" --state-dir {shlex.quote(str(folder))}"
 
 
 class Logs:

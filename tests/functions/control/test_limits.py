@@ -170,6 +170,7 @@ def test_a_block_holds_for_its_time(house: House, kind: str) -> None:
     asked = {"kind": kind, "id": name, "seconds": 60, "reason": "abuse"}
     reply = house.call("POST", "/admin/blocks", asked)
     assert (reply.status, reply.body["id"], reply.body["until"]) == (201, f"{kind}:{name}", NOW + 60)
+    assert reply.body["over"] is False
     assert house.policy(f"{kind}:{name}")["blocked_until"] == str(NOW + 60)
     [listed] = house.call("GET", "/admin/blocks").body["data"]
     assert (listed["id"], listed["reason"], listed["over"]) == (f"{kind}:{name}", "abuse", False)

@@ -171,7 +171,7 @@ def test_keys_are_listed_in_columns_or_as_json(access: tuple[str, ...], capsys: 
     """People read columns, programs read the gateway's own answer; both get all pages of it."""
     assert main(["keys", "list", *access]) == 0
     shown = capsys.readouterr().out.splitlines()
-    assert shown[1].split() == ["default-abc", "ci", "developer", "free", "active", "1971-01-01", "wxyz"]
+    assert shown[1].split() == ["default-abc", "ci", "developer", "free", "expired", "1971-01-01", "wxyz"]
     assert shown[0].index("role") == shown[1].index("developer")
     assert shown[2].startswith("default-abd")
     assert [path for _, path, _, _ in Gateway.asked] == [

@@ -171,13 +171,13 @@ def test_a_key_goes_to_no_other_gateway(profile: str, tmp_path: Path, capsys: py
 
 
 def test_people_read_columns_and_programs_json(profile: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A page that goes on says how; times are UTC."""
+    """A page that goes on says how; times are UTC; no cell is empty."""
     main(["users", "list", "--profile", profile])
     shown = capsys.readouterr().out.splitlines()
-    assert shown[1].split() == ["ada", "Ada"]
+    assert shown[1].split() == ["ada", "Ada", "-", "-", "-", "-", "-"]
     assert shown[2] == "(there are more: --after ada)"
     main(["usage", "--by", "user", "--profile", profile])
-    assert capsys.readouterr().out.splitlines()[1].split() == ["ada", "1.50", "3"]
+    assert capsys.readouterr().out.splitlines()[1].split() == ["ada", "1.50", "3", "-", "-"]
     main(["audit", "--profile", profile])
     assert "1970-01-02 00:00:00" in capsys.readouterr().out
     main(["budgets", "set", "user:ada", "--daily-usd", "2", "--profile", profile])
