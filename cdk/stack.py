@@ -9,6 +9,7 @@ from aws_cdk import Aws, CfnOutput, DefaultStackSynthesizer, Environment, Stack
 
 from cdk.catalog import compile_catalog
 from cdk.constructs.api import Api, usage_key_prefix
+from cdk.constructs.batch import Batch
 from cdk.constructs.excuses import LINT, excuse
 from cdk.constructs.firewall import Firewall
 from cdk.constructs.function import Function
@@ -66,7 +67,7 @@ class NexusStack(Stack):
         )
         topic = Topic(self, name=config.name, key=stores.key, email=config.alarm_email)
         logs = {name: log_group(self, name) for name in manifest.FUNCTIONS}
-        data = _data(stores, valkey, logs[manifest.GATEWAY]) | _called(config)
+        data = _data(stores, valkey, logs[manifest.GATEWAY]) | self._batch(config, stores) | _called(config)
 
         def build(spec: parts.Function) -> Function:
             function = Function(
@@ -89,6 +90,15 @@ class NexusStack(Stack):
                 excuse(build(spec), self._unnamed(api))
         self._tell(config, stores, functions, api, topic)
         self._gpu_endpoint(config)
+
+    def _batch(self, config: Config, stores: Stores) -> dict[grants.Resource, Data]:
+        """Build the bucket of batches, and say where they and their files are."""
+        bucket = Batch(self, key=stores.key, retain=config.retain_data).bucket
+        return {
+            "batchbucket": Data([bucket.bucket_arn], {}),
+            "batches": Data([stores.batches.table_arn], {"BATCHES_TABLE": stores.batches.table_name}),
+            "batchfiles": Data([bucket.arn_for_objects("*")], {"BATCH_BUCKET": bucket.bucket_name}),
+        }
 
     def _gpu_endpoint(self, config: Config) -> None:
         """Build the GPU service's endpoint, if there is to be one; the gateway is granted what the catalog names."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from functions import answer_shapes, inference_openapi
+from functions import answer_shapes, batch_openapi, inference_openapi
 from functions.visit import JSON
 from shared import manifest
 
@@ -97,13 +97,14 @@ def complete(found: Json) -> Json:
     """Return the document of everything; `found` is the administration's."""
     inference, shapes = inference_openapi.paths()
     administration = {path: _administered(path, found["paths"][path]) for path in found["paths"]}
-    paths = {**inference, **dict(_plain()), **administration}
+    paths = {**inference, **batch_openapi.paths(), **dict(_plain()), **administration}
     known = found.get("components", {}).get("schemas", {})
     own = {name: known[name] for name in known if not name.endswith(_GUESSED)}
+    schemas = {**own, **shapes, **answer_shapes.SHAPES, **batch_openapi.SHAPES, **_SCHEMAS}
     return {
         **found,
         "paths": {path: {method: _named(path, method, one) for method, one in paths[path].items()} for path in paths},
-        "components": {"schemas": {**own, **shapes, **answer_shapes.SHAPES, **_SCHEMAS}, "securitySchemes": _SCHEMES},
+        "components": {"schemas": schemas, "securitySchemes": _SCHEMES},
         "security": [{name: []} for name in _SCHEMES if name != _BASIC],
     }
 

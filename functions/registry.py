@@ -104,6 +104,11 @@ class Registry:
         )
         return cls(resource.Table(directory), resource.Table(audit))
 
+    @classmethod
+    def reading(cls, directory: str, aws: AwsSettings) -> Registry:
+        """Return one for a function that may change nothing, and so has no log to write that in."""
+        return cls.open(directory, directory, aws)
+
     def find(self, org: str, name: str) -> Item | None:
         """Return the record under the sort key `name`, tombstones too, or None.
 

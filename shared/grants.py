@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Resource = Literal[
-    "apikey", "apikeys", "asyncanswers", "asyncbuckets", "asyncendpoints", "asyncrequests", "audit", "bedrock",
-    "directory", "enrolled", "ipsets", "journal", "ledger", "pepper", "plans", "providers", "sagemaker", "signing",
-    "valkey",
+    "apikey", "apikeys", "asyncanswers", "asyncbuckets", "asyncendpoints", "asyncrequests", "audit", "batchbucket",
+    "batches", "batchfiles", "bedrock", "directory", "enrolled", "ipsets", "journal", "ledger", "pepper", "plans",
+    "providers", "sagemaker", "signing", "valkey",
 ]  # fmt: skip
 SET_WITH_GRANT: Final[dict[Resource, tuple[str, ...]]] = {
     "apikey": (),  # each API key of the account: their ids are API Gateway's, so that no grant could name ours alone
@@ -21,6 +21,9 @@ SET_WITH_GRANT: Final[dict[Resource, tuple[str, ...]]] = {
     "asyncendpoints": (),  # those endpoints
     "asyncrequests": (),  # what is laid down for them
     "audit": ("AUDIT_TABLE",),
+    "batchbucket": (),  # only who may list it is told what is not there
+    "batches": ("BATCHES_TABLE",),
+    "batchfiles": ("BATCH_BUCKET",),  # what lies in the bucket
     "bedrock": (),  # the models that the catalog has there
     "directory": ("DIRECTORY_TABLE",),
     "enrolled": (),  # each API key in one of our usage plans
@@ -34,7 +37,9 @@ SET_WITH_GRANT: Final[dict[Resource, tuple[str, ...]]] = {
     "signing": ("SIGNING_SECRET",),
     "valkey": ("VALKEY_CACHE", "VALKEY_HOST", "VALKEY_PORT", "VALKEY_TLS", "VALKEY_USER"),
 }
-ENCRYPTED: Final[frozenset[Resource]] = frozenset({"audit", "directory", "ledger", "pepper", "providers", "signing"})
+ENCRYPTED: Final[frozenset[Resource]] = frozenset({
+    "audit", "batches", "batchfiles", "directory", "ledger", "pepper", "providers", "signing"
+})  # fmt: skip
 READING: Final = ("Get", "BatchGet", "Query", "Scan")
 KEY_FOR_READING: Final = ("kms:Decrypt", "kms:DescribeKey")
 KEY_FOR_WRITING: Final = (

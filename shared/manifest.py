@@ -91,6 +91,20 @@ FUNCTIONS: Final[dict[str, Function]] = {
             ),
         ),
         Function(
+            name="batches",
+            handler="functions.batches.handler",
+            bundle="control",
+            memory_mb=512,
+            timeout_s=STREAM_SECONDS,  # results of many megabytes, to a slow reader
+            streams=True,
+            grants=(
+                Grant("batchbucket", ("s3:ListBucket",)),
+                Grant("batches", ("dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query")),
+                Grant("batchfiles", ("s3:DeleteObject", "s3:GetObject", "s3:PutObject")),
+                Grant("directory", ("dynamodb:GetItem",)),
+            ),
+        ),
+        Function(
             name="budgets",
             handler="functions.budgets.handler",
             bundle="control",
@@ -150,6 +164,11 @@ ROUTES: Final = (
     Route(method="GET", path="/api/ai/status", function="gateway", needs="read"),
     Route(method="GET", path="/v1/models", function="gateway", needs="read"),
     Route(method="GET", path="/v1/models/{id+}", function="gateway", needs="read"),
+    Route(method="GET", path="/v1/files", function="batches", needs="infer"),
+    Route(method="POST", path="/v1/files", function="batches", needs="infer"),
+    Route(method="GET", path="/v1/files/{id}", function="batches", needs="infer"),
+    Route(method="DELETE", path="/v1/files/{id}", function="batches", needs="infer"),
+    Route(method="GET", path="/v1/files/{id}/content", function="batches", needs="infer"),
     Route(method="GET", path="/openapi.json", function="admin", auth="none"),
     Route(method="GET", path="/admin/usage", function="admin", needs="observe"),
     Route(method="GET", path="/api/ai/metrics", function="admin", needs="read"),

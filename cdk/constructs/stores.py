@@ -38,6 +38,7 @@ class Stores(Construct):
         self.directory = self._table("Directory", protected=retain, forgets="forget_at")
         self.ledger = self._table("Ledger", protected=retain, forgets="expires_at")
         self.audit = self._table("Audit", protected=retain)
+        self.batches = self._table("Batches", protected=retain, forgets="expires_at")
         self.pepper = self._secret(
             "Pepper",
             "Keys the hashes of the clients' API keys",

@@ -26,7 +26,7 @@ class AwsSettings(NamedTuple):
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> AwsSettings:
         """Read `AWS_REGION` and the optional `AWS_ENDPOINT_URL`."""
-        return cls(_text(environment, "AWS_REGION"), environment.get("AWS_ENDPOINT_URL") or None)
+        return cls(text(environment, "AWS_REGION"), environment.get("AWS_ENDPOINT_URL") or None)
 
 
 class ValkeySettings(NamedTuple):
@@ -42,7 +42,7 @@ class ValkeySettings(NamedTuple):
     def from_env(cls, environment: Mapping[str, str]) -> ValkeySettings:
         """Read the five `VALKEY_...` variables, of which the last two may be empty."""
         return cls(
-            host=_text(environment, "VALKEY_HOST"),
+            host=text(environment, "VALKEY_HOST"),
             port=_port(environment, "VALKEY_PORT"),
             tls=_boolean(environment, "VALKEY_TLS"),
             user=environment.get("VALKEY_USER", ""),
@@ -73,11 +73,11 @@ class AuthorizerSettings(NamedTuple):
         """
         return cls(
             aws=AwsSettings.from_env(environment),
-            directory_table=_text(environment, "DIRECTORY_TABLE"),
-            pepper_secret=_text(environment, "PEPPER_SECRET"),
-            usage_key_prefix=_text(environment, "USAGE_KEY_PREFIX"),
-            signing_secret=_text(environment, "SIGNING_SECRET"),
-            jwt_issuer=_text(environment, "JWT_ISSUER"),
+            directory_table=text(environment, "DIRECTORY_TABLE"),
+            pepper_secret=text(environment, "PEPPER_SECRET"),
+            usage_key_prefix=text(environment, "USAGE_KEY_PREFIX"),
+            signing_secret=text(environment, "SIGNING_SECRET"),
+            jwt_issuer=text(environment, "JWT_ISSUER"),
             oidc_issuers=environment.get("OIDC_ISSUERS", ""),
         )
 
@@ -102,11 +102,11 @@ class TokensSettings(NamedTuple):
         """
         return cls(
             aws=AwsSettings.from_env(environment),
-            stage=_text(environment, "STAGE"),
-            directory_table=_text(environment, "DIRECTORY_TABLE"),
-            pepper_secret=_text(environment, "PEPPER_SECRET"),
-            signing_secret=_text(environment, "SIGNING_SECRET"),
-            jwt_issuer=_text(environment, "JWT_ISSUER"),
+            stage=text(environment, "STAGE"),
+            directory_table=text(environment, "DIRECTORY_TABLE"),
+            pepper_secret=text(environment, "PEPPER_SECRET"),
+            signing_secret=text(environment, "SIGNING_SECRET"),
+            jwt_issuer=text(environment, "JWT_ISSUER"),
             valkey=ValkeySettings.from_env(environment),
         )
 
@@ -146,9 +146,9 @@ class GatewaySettings(NamedTuple):
         return cls(
             aws=AwsSettings.from_env(environment),
             google=GoogleSettings.from_env(environment),
-            stage=_text(environment, "STAGE"),
-            directory_table=_text(environment, "DIRECTORY_TABLE"),
-            providers_secret=_text(environment, "PROVIDERS_SECRET"),
+            stage=text(environment, "STAGE"),
+            directory_table=text(environment, "DIRECTORY_TABLE"),
+            providers_secret=text(environment, "PROVIDERS_SECRET"),
             valkey=ValkeySettings.from_env(environment),
         )
 
@@ -174,13 +174,13 @@ class AdminSettings(NamedTuple):
         """
         return cls(
             aws=AwsSettings.from_env(environment),
-            stage=_text(environment, "STAGE"),
-            directory_table=_text(environment, "DIRECTORY_TABLE"),
-            audit_table=_text(environment, "AUDIT_TABLE"),
-            ledger_table=_text(environment, "LEDGER_TABLE"),
-            pepper_secret=_text(environment, "PEPPER_SECRET"),
+            stage=text(environment, "STAGE"),
+            directory_table=text(environment, "DIRECTORY_TABLE"),
+            audit_table=text(environment, "AUDIT_TABLE"),
+            ledger_table=text(environment, "LEDGER_TABLE"),
+            pepper_secret=text(environment, "PEPPER_SECRET"),
             valkey=ValkeySettings.from_env(environment),
-            task_root=_text(environment, "LAMBDA_TASK_ROOT"),
+            task_root=text(environment, "LAMBDA_TASK_ROOT"),
         )
 
 
@@ -209,12 +209,12 @@ class BudgetsSettings(NamedTuple):
         """
         return cls(
             aws=AwsSettings.from_env(environment),
-            stage=_text(environment, "STAGE"),
-            directory_table=_text(environment, "DIRECTORY_TABLE"),
-            ledger_table=_text(environment, "LEDGER_TABLE"),
+            stage=text(environment, "STAGE"),
+            directory_table=text(environment, "DIRECTORY_TABLE"),
+            ledger_table=text(environment, "LEDGER_TABLE"),
             valkey=ValkeySettings.from_env(environment),
             longest_lease_s=_seconds(environment, "LONGEST_LEASE"),
-            gateway_log=_text(environment, "GATEWAY_LOG"),
+            gateway_log=text(environment, "GATEWAY_LOG"),
             log_delay_s=_seconds(environment, "LOG_DELAY"),
         )
 
@@ -240,16 +240,15 @@ class UsageKeysSettings(NamedTuple):
         """
         return cls(
             aws=AwsSettings.from_env(environment),
-            directory_table=_text(environment, "DIRECTORY_TABLE"),
-            usage_key_prefix=_text(environment, "USAGE_KEY_PREFIX"),
-            usage_plans=_pairs(
-                _text(environment, "USAGE_PLANS"), "USAGE_PLANS must be tiers with their plans: free=a1"
-            ),
+            directory_table=text(environment, "DIRECTORY_TABLE"),
+            usage_key_prefix=text(environment, "USAGE_KEY_PREFIX"),
+            usage_plans=_pairs(text(environment, "USAGE_PLANS"), "USAGE_PLANS must be tiers with their plans: free=a1"),
             ip_sets=_pairs(environment.get("IP_SETS", ""), "IP_SETS must be families with ARNs of sets: 4=arn:..."),
         )
 
 
-def _text(environment: Mapping[str, str], name: str) -> str:
+def text(environment: Mapping[str, str], name: str) -> str:
+    """Return a variable that must be there; raises SettingsError where it is not."""
     value = environment.get(name, "")
     if not value:
         raise SettingsError(f"The environment variable {name} is not set, and this function does not work without it.")
@@ -264,21 +263,21 @@ def _pairs(text: str, wanted: str) -> dict[str, str]:
 
 
 def _port(environment: Mapping[str, str], name: str) -> int:
-    value = _text(environment, name)
+    value = text(environment, name)
     if not (value.isascii() and value.isdigit() and 0 < int(value) < 65536):  # noqa: PLR2004 - ports end there
         raise SettingsError(f"The environment variable {name} must be a port, not {value!r}.")
     return int(value)
 
 
 def _seconds(environment: Mapping[str, str], name: str) -> int:
-    value = _text(environment, name)
+    value = text(environment, name)
     if not (value.isascii() and value.isdigit()):
         raise SettingsError(f"The environment variable {name} must be a number of seconds, not {value!r}.")
     return int(value)
 
 
 def _boolean(environment: Mapping[str, str], name: str) -> bool:
-    value = _text(environment, name)
+    value = text(environment, name)
     if value not in _BOOLEANS:
         raise SettingsError(f"The environment variable {name} must be true or false, not {value!r}.")
     return _BOOLEANS[value]

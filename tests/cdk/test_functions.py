@@ -18,6 +18,8 @@ EVERY_FUNCTION = pytest.mark.parametrize("spec", FUNCTIONS.values(), ids=lambda 
 # What stands in the template for each resource of the manifest: (type, attribute) pairs.
 ARNS = {
     "audit": [("DynamoDB::Table", "Audit")],
+    "batchbucket": [("S3::Bucket", "Arn")],
+    "batches": [("DynamoDB::Table", "Batches")],
     "directory": [("DynamoDB::Table", "Directory")],
     "ipsets": [("WAFv2::IPSet", "Blocked4"), ("WAFv2::IPSet", "Blocked6")],
     "journal": [("Logs::LogGroup", "Arn"), ("Logs::LogGroup", "GatewayLog")],
@@ -112,6 +114,10 @@ def test_a_grant_reaches_the_resource_it_names(spec: Function, template: Mapping
     given = statements(spec, template)
     for grant in (*spec.grants, *here(spec)):
         targets = listed(given[grant.resource.capitalize()]["Resource"])
+        if grant.resource == "batchfiles":
+            [bucket] = [name for name, one in template["Resources"].items() if one["Type"] == "AWS::S3::Bucket"]
+            assert targets == [{"Fn::Join": ["", [{"Fn::GetAtt": [bucket, "Arn"]}, "/*"]]}]
+            continue
         if grant.resource in PATHS:
             assert {path_of(target) for target in targets} == set(PATHS[grant.resource])
             continue

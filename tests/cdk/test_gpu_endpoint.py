@@ -133,12 +133,13 @@ def test_requests_and_answers_go_through_the_one_bucket(resources: dict[str, Any
 
 def test_what_lies_in_the_bucket_is_private_and_gone_after_a_day(resources: dict[str, Any]) -> None:
     """A prompt that nobody took away is not kept."""
-    [bucket] = all_of(resources, "S3::Bucket")
+    own = {name: one for name, one in resources.items() if name.startswith("GpuEndpoint")}
+    [bucket] = all_of(own, "S3::Bucket")
     assert bucket["BucketName"] == "our-bucket"
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert bucket["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] == 1
     assert bucket["BucketEncryption"]
-    [policy] = all_of(resources, "S3::BucketPolicy")
+    [policy] = all_of(own, "S3::BucketPolicy")
     [statement] = policy["PolicyDocument"]["Statement"]
     assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
 

@@ -11,6 +11,7 @@ import pytest
 
 from shared import grants, manifest
 from shared.core import principals
+from shared.edge.batch_settings import BatchesSettings
 from shared.edge.settings import (
     AdminSettings,
     AuthorizerSettings,
@@ -70,8 +71,8 @@ def test_every_route_says_what_a_caller_must_be_allowed() -> None:
 
 
 def test_a_route_streams_where_its_function_does() -> None:
-    """The gateway's answers are passed on as they come, the administration's are whole."""
-    assert {name for name, function in FUNCTIONS.items() if function.streams} == {"gateway"}
+    """The gateway's answers are passed on as they come, and so are files; the administration's are whole."""
+    assert {name for name, function in FUNCTIONS.items() if function.streams} == {"gateway", "batches"}
 
 
 def test_no_function_outlives_what_calls_it() -> None:
@@ -118,6 +119,7 @@ def test_a_dearer_tier_is_never_slower() -> None:
         ("authorizer", AuthorizerSettings),
         ("gateway", GatewaySettings),
         ("admin", AdminSettings),
+        ("batches", BatchesSettings),
         ("budgets", BudgetsSettings),
         ("usagekeys", UsageKeysSettings),
     ],
@@ -131,6 +133,8 @@ def test_a_function_needs_no_variable_that_it_was_not_promised(name: str, settin
     assert settings.from_env(promised)
     for variable in FUNCTIONS[name].environment & {
         "AUDIT_TABLE",
+        "BATCHES_TABLE",
+        "BATCH_BUCKET",
         "DIRECTORY_TABLE",
         "GATEWAY_LOG",
         "LEDGER_TABLE",

@@ -1,0 +1,73 @@
+"""What lies in the bucket of batches, under its organization; whoever asks for a file without one cannot name it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.core.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from types_boto3_s3.client import S3Client
+
+    from shared.edge.settings import AwsSettings
+
+CHUNK: Final = 1 << 20  # bytes that are read and passed on at once
+_CONFIG = Config(connect_timeout=1, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
+_MISSING: Final = frozenset({"NoSuchKey", "404"})
+
+
+class Objects:
+    """The bucket.
+
+    Every method raises StoreUnavailable where it cannot be reached or refuses.
+    """
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    @classmethod
+    def open(cls, bucket: str, aws: AwsSettings) -> Objects:
+        """Return the bucket by its name; nothing is connected to before it is used."""
+        client = boto3.client("s3", region_name=aws.region, endpoint_url=aws.endpoint_url, config=_CONFIG)
+        return cls(client, bucket)
+
+    def put(self, org: str, name: str, content: bytes) -> None:
+        """Write an object, in the place of one that is there."""
+        try:
+            self._client.put_object(Bucket=self._bucket, Key=_key(org, name), Body=content)
+        except (BotoCoreError, ClientError) as error:
+            raise _unavailable() from error
+
+    def read(self, org: str, name: str) -> Iterator[bytes] | None:
+        """Return an object in pieces, or None if there is none."""
+        try:
+            found = self._client.get_object(Bucket=self._bucket, Key=_key(org, name))
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _MISSING:
+                return None
+            raise _unavailable() from error
+        except BotoCoreError as error:
+            raise _unavailable() from error
+        return found["Body"].iter_chunks(CHUNK)
+
+    def delete(self, org: str, name: str) -> None:
+        """Remove an object, if it is there."""
+        try:
+            self._client.delete_object(Bucket=self._bucket, Key=_key(org, name))
+        except (BotoCoreError, ClientError) as error:
+            raise _unavailable() from error
+
+
+def _key(org: str, name: str) -> str:
+    return f"orgs/{org}/{name}"
+
+
+def _unavailable() -> StoreUnavailable:
+    return StoreUnavailable("The files cannot be reached now. Please try again.", retry_after=1)
