@@ -33,6 +33,7 @@ from functions import (
     openapi_document,
 )
 from functions.callers import confirmed
+from functions.counting import counted
 from functions.key_requests import NewKey
 from functions.networks import refuse_blocked
 from functions.requests import told
@@ -103,9 +104,11 @@ def serve(event: Mapping[str, Any], context: Any, control: Control) -> dict[str,
         caller = confirmed(control.registry, caller, control.now())
         caller.require(_NEEDS.get(event["path"].rstrip("/"), "administer"))
         refuse_blocked(control.registry.find(caller.org, "org"), _address(event), control.now())
+        headers = _counted(event, control, caller, context.aws_request_id)
         content = _content(event)
         app.append_context(visit=_visit(event, control, caller, content))  # type: ignore[no-untyped-call]
         answer: dict[str, Any] = app.resolve(_checked(event, content), context)
+        answer["multiValueHeaders"].update({name: [value] for name, value in headers.items()})
     except Exception as error:  # noqa: BLE001 - the last one to see it
         known = told(error.errors()) if isinstance(error, RequestValidationError) else error
         line.outcome = errors.outcome(known)
@@ -166,6 +169,13 @@ def _visit(event: Mapping[str, Any], control: Control, caller: Principal, conten
     return Visit(
         control, caller.org, caller.key_id, headers, content, _address(event), caller.user, caller.may("observe")
     )
+
+
+def _counted(event: Mapping[str, Any], control: Control, caller: Principal, request_id: str) -> dict[str, str]:
+    """Count the request where its endpoint has a limit; return what the client is told of that."""
+    if event["path"].rstrip("/") not in admin_figures.PATHS:
+        return {}
+    return counted(control, caller, "metrics", request_id, _address(event))
 
 
 def _address(event: Mapping[str, Any]) -> str:

@@ -34,6 +34,7 @@ router = Router()  # type: ignore[no-untyped-call]
 METRICS: Final = "/api/ai/metrics"
 SUMMARY: Final = "/api/ai/analytics/summary"
 COMPARISON: Final = "/api/ai/analytics/model-comparison"
+PATHS: Final = frozenset({METRICS, SUMMARY, COMPARISON})
 UNBOOKED: Final = "The ledger cannot be read now. Please try again."
 _TOP: Final = 5
 _KINDS: Final = ("model", "key", "user", "team")

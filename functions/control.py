@@ -13,6 +13,7 @@ from shared.core import limits
 from shared.core.catalog import FILE, Catalog, decode
 from shared.edge.admission import Admission, connect
 from shared.edge.aws import DYNAMODB, SECRETS, Aws, credentials_from, valkey_login
+from shared.edge.directory import Directory
 from shared.edge.ledger import Ledger
 from shared.edge.secrets import Secrets
 from shared.edge.telemetry import Telemetry
@@ -32,6 +33,7 @@ class Control(NamedTuple):
     models: Collection[str]  # which there are
     ledger: Ledger
     telemetry: Telemetry
+    directory: Directory
     now: Callable[[], float] = time.time
     deployed: Catalog = Catalog("", {}, {}, {})
 
@@ -51,7 +53,9 @@ def build(settings: AdminSettings, environment: Mapping[str, str]) -> Control:
     connection = connect(store.host, store.port, tls=store.tls, credentials=login)
     admission = Admission(connection, presets=limits.fingerprint(catalog.tiers))
     projection = Projection(registry, admission, catalog.tiers)
-    ledger = Ledger(Aws(DYNAMODB, settings.aws, credentials), settings.ledger_table)
+    dynamodb = Aws(DYNAMODB, settings.aws, credentials)
+    ledger, directory = Ledger(dynamodb, settings.ledger_table), Directory(dynamodb, settings.directory_table)
     keyring = Keyring(registry, projection, pepper=lambda: vault.get(settings.pepper_secret))
     names = frozenset({*catalog.models, *catalog.aliases})
-    return Control(registry, projection, keyring, names, ledger, Telemetry(settings.stage), deployed=catalog)
+    telemetry = Telemetry(settings.stage)
+    return Control(registry, projection, keyring, names, ledger, telemetry, directory, deployed=catalog)

@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from functions import policing
 from functions.credentials import Providers
 from functions.shelf import Shelf
-from shared.core import events, journal, limits, policies, principals
+from shared.core import events, journal, limits, principals
 from shared.core.catalog import FILE, decode
 from shared.core.errors import StoreRebuilding, StoreUnavailable, Unauthorized
 from shared.edge import snapshot, users
@@ -187,33 +188,7 @@ class Gateway(NamedTuple):
         self.telemetry.note(line)
 
     def _project(self, principal: Principal, scopes: Iterable[str]) -> None:
-        try:
-            told = [(scope, *self._policy(principal, scope)) for scope in scopes]
-        except (AwsError, BrokenRecordError) as error:
-            raise StoreUnavailable("The gateway cannot look up this key now.", retry_after=1) from error
-        for scope, version, fields in told:
-            self.admission.tell(principal.org, scope, version, fields)
-
-    def _policy(self, principal: Principal, scope: str) -> tuple[int, dict[str, str | int]]:
-        """Read what the Directory says of a scope: version and fields, the same for one of which it says nothing."""
-        kind, _, name = (f"model:{scope.partition(':')[2]}" if scope.startswith("alias:") else scope).partition(":")
-        if kind == "class":
-            endpoint = name.partition(":")[0]
-            said = self.directory.item(principal.org, f"class#{endpoint}", consistent=True) or {}
-            return int(said.get("version", 0)), policies.endpoint_policy(endpoint, said)
-        if kind != "key":
-            place = kind if kind == "org" else f"{kind}#{name}"
-            found = self.directory.item(principal.org, place, consistent=True, buried=True) or {}
-            return int(found.get("version", 0)), policies.policy(found)
-        edited = self.directory.item(principal.org, f"tier#{principal.tier}", consistent=True)
-        if principals.is_token(name):
-            return policies.key_policy({"tier": principal.tier, "version": 0}, self.catalog.tiers, edited)
-        record = self.directory.key(principal.org, name, consistent=True)
-        if record is None:
-            raise Unauthorized("This API key does not exist any more.")
-        if record.tier != principal.tier:
-            edited = self.directory.item(principal.org, f"tier#{record.tier}", consistent=True)
-        return policies.key_policy(record._asdict(), self.catalog.tiers, edited)
+        policing.project(self.admission, self.directory, self.catalog.tiers, principal, scopes)
 
 
 def build(environment: Mapping[str, str]) -> Gateway:

@@ -104,6 +104,18 @@ class Admission:
             report.tell(ask.choice.targets[number - 1], state.decode(), failures)
         return bool(first)
 
+    def withdraw(self, ask: Ask) -> None:
+        """End the lease of a request that was admitted for no model: it costs nothing, and nothing is booked of it.
+
+        Raises:
+            StoreUnavailable: the store does not answer. It ends by itself then, and is booked, at nothing.
+        """
+        known = _names(ask)
+        self._store.call("ZREM", holds(ask.org), ask.request_id)  # the first, for who is in it is charged in the end
+        self._store.call("DEL", known.hold(ask.request_id))
+        for leases in known.leases(len(ask.scopes)):
+            self._store.call("ZREM", leases, ask.request_id)
+
     def replay(self, used: Usage) -> bool:
         """Settle what the journal says was settled; returns whether the store did not know it yet.
 

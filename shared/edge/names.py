@@ -27,6 +27,10 @@ class Names(NamedTuple):
         """Name what is reserved for a request."""
         return f"{self.tag}:hold:{request_id}"
 
+    def leases(self, shared: int) -> tuple[str, ...]:
+        """Name the leases of the first `shared` scopes, which are no models'."""
+        return self.settle[3 : 3 + 3 * shared : 3]
+
     def settled(self, request_id: str) -> str:
         """Name the mark of what became of a request."""
         return f"{self.tag}:settled:{request_id}"

@@ -11,7 +11,7 @@ import pytest
 
 from shared.core.breakers import Choice
 from shared.core.catalog import Tier
-from shared.core.errors import StoreUnavailable
+from shared.core.errors import RateLimited, StoreUnavailable
 from shared.core.events import Usage
 from shared.core.limits import Standing, scopes
 from shared.core.policies import policy
@@ -259,3 +259,20 @@ def test_a_replay_gives_back_what_is_held_in_every_scope(admission: Admission, v
         spent = client.hgetall(f"{{default}}:spend:{scope}")
         assert spent == {f"c:d:{grant.day}".encode(): b"7", f"c:m:{grant.month}".encode(): b"7", b"c:t": b"7"}
     assert client.zcard("{default}:holds") == 0
+
+
+def test_a_request_of_no_model_can_be_withdrawn(admission: Admission, valkey: Valkey) -> None:
+    """Its slot is free again and nobody books it; that it was made counts on."""
+    everybody = scopes("default", KEY, "ann", "blue", endpoint="metrics")
+    for scope in everybody:
+        admission.tell("default", scope, 1, policy({"limits": {"concurrency": 1, "requests_per_minute": 3}}))
+    client = valkey.client()
+    client.set("{default}:open", 1)
+    for remaining in (2, 1, 0):
+        one = ask("r")._replace(scopes=everybody)
+        assert admission.admit(one).requests.remaining == remaining
+        admission.withdraw(one)
+        assert not client.keys("*:leases:*")
+    assert not client.exists("{default}:holds", "{default}:hold:r", "{default}:usage")
+    with pytest.raises(RateLimited):
+        admission.admit(ask("r")._replace(scopes=everybody))

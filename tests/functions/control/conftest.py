@@ -38,5 +38,4 @@ def house(tables: tuple[Any, Any], store_server: Valkey) -> Iterator[House]:
                 table.delete_item(Key={"pk": item["pk"], "sk": item["sk"]})
     house = House(*tables, store_server)
     yield house
-    house.admission.drop()
-    house.ledger._aws.drop()
+    house.close()

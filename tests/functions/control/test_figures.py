@@ -177,3 +177,40 @@ def test_metrics_take_no_parameter(house: House) -> None:
     """It is of now."""
     reply = house.call("GET", f"{METRICS}?from={TODAY}")
     assert (reply.status, reply.error["param"]) == (400, "from")
+
+
+def test_a_key_may_ask_sixty_times_a_minute(house: House) -> None:
+    """Of all figures together, beside its other limits, whatever others ask; none of it is a request in the books."""
+    key = house.make(role="viewer", tier="enterprise")["id"]
+    viewer = BOSS._replace(key_id=key, role="viewer", models=())
+    replies = [house.call("GET", path, caller=viewer) for path in (METRICS, SUMMARY, COMPARISON) * 20]
+    assert {reply.status for reply in replies} == {200}
+    assert replies[0].headers["x-ratelimit-limit-requests"] == "60"
+    assert replies[-1].headers["x-ratelimit-remaining-requests"] == "0"
+    refused = house.call("GET", METRICS, caller=viewer)
+    assert (refused.status, refused.error["scope"], refused.error["limit"]) == (429, "endpoint", 60)
+    assert refused.headers["retry-after"]
+    assert house.call("GET", METRICS).status == 200
+    assert house.valkey
+    with house.valkey.client() as client:
+        assert not client.exists("{default}:usage", "{default}:holds", "{default}:hold:request-1")
+    house.call("PUT", "/admin/limits/class:metrics", {"requests_per_minute": 61})
+    assert house.call("GET", METRICS, caller=viewer).status == 200
+    assert house.call("GET", METRICS, caller=viewer).status == 429
+
+
+def test_figures_are_there_while_the_store_is_not(house: House) -> None:
+    """They cost nothing, so there is nothing to hold."""
+    some(house)
+    lost = house.without_valkey()
+    assert lost.call("GET", SUMMARY).body["total"]["cost_usd"] == "5.000000007"
+    lost.close()
+
+
+def test_a_key_that_is_blocked_sees_nothing(house: House) -> None:
+    """From the next request on."""
+    key = house.make(role="viewer")["id"]
+    viewer = BOSS._replace(key_id=key, role="viewer", tier="free")
+    assert house.call("GET", METRICS, caller=viewer).status == 200
+    house.call("POST", "/admin/blocks", {"kind": "key", "id": key, "seconds": 60})
+    assert house.call("GET", METRICS, caller=viewer).status == 403
