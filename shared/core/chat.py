@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from shared.core import body
+from shared.core import body, slips
 from shared.core.errors import BadRequest
 from shared.core.fields import typed
 from shared.core.messages import (
@@ -123,6 +123,9 @@ class ChatFields(Struct):
     moderation: bool | str | dict[str, Any] | None = None
 
 
+_FIELDS = frozenset(ChatFields.__struct_fields__)
+
+
 def parse(data: bytes) -> Chat:
     """Read the body of a request.
 
@@ -136,6 +139,7 @@ def parse(data: bytes) -> Chat:
 def read(raw: dict[str, Any], data: bytes) -> Chat:
     """Read a request that its dialect has already taken out of `data`; raises as `parse` does."""
     body.refuse(raw, _DETOURS)
+    slips.refuse(raw, _FIELDS)
     fields = typed(raw, ChatFields)
     _check_together(fields)
     parts = [part for message in fields.messages if type(message.content) is list for part in message.content]
@@ -159,8 +163,9 @@ def refuse_strange(given: Mapping[str, Any], known: Collection[str]) -> None:
     They would go along unread, and nothing would bound what they cost: several answers, say, or much longer ones.
 
     Raises:
-        BadRequest: there is one.
+        BadRequest: there is one, or one of its own members is mistyped.
     """
+    slips.refuse(given, known)
     for name in ChatFields.__struct_fields__:
         if name not in known and given.get(name) is not None:
             raise BadRequest(

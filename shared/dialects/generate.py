@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from shared.core import body, chat, errors, sse
+from shared.core import body, chat, errors, slips, sse
 from shared.core.errors import BadRequest
 from shared.core.fields import typed
 from shared.core.pricing import usd
@@ -66,6 +66,7 @@ def chat_of(raw: dict[str, Any], data: bytes, fields: Shared, asking: tuple[str,
         BadRequest: there is not exactly one of that and 'messages', or another field is wrong.
     """
     name, text = asking
+    slips.refuse(raw, type(fields).__struct_fields__)
     if (text is None) == (fields.messages is None):
         raise BadRequest(f"Send '{name}' (a text) or 'messages' (as of a chat completion), one of them.", param=name)
     rest = {member: value for member, value in raw.items() if member not in {name, "system"}}
