@@ -103,6 +103,9 @@ class Config(BaseModel):
     retain_data: bool = True
     """Keep the directory, the secrets and their key when the stack is deleted."""
 
+    alarms: bool = True
+    """Twelve alarms cost about 2 USD a month, for they read twenty metrics; an account's first ten are free."""
+
     alarm_email: str | None = None
     """Who hears of alarms, beside whoever else subscribes to the stack's topic; has to confirm it once."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from aws_cdk import Aws, CfnOutput, DefaultStackSynthesizer, Environment, Stack
 
 from cdk.catalog import compile_catalog
+from cdk.constructs.alarms import Alarms, Watched
 from cdk.constructs.api import Api, usage_key_prefix
 from cdk.constructs.batch import Batch
 from cdk.constructs.excuses import LINT, excuse
@@ -15,6 +16,7 @@ from cdk.constructs.firewall import Firewall
 from cdk.constructs.function import Function
 from cdk.constructs.gpu_endpoint import GpuEndpoint
 from cdk.constructs.log import log_arns, log_group
+from cdk.constructs.signals import Signals
 from cdk.constructs.stores import Stores
 from cdk.constructs.topic import Topic
 from cdk.constructs.valkey import Valkey
@@ -70,14 +72,7 @@ class NexusStack(Stack):
         data = _data(stores, valkey, logs[manifest.GATEWAY]) | self._batch(config, stores) | _called(config)
 
         def build(spec: parts.Function) -> Function:
-            function = Function(
-                self,
-                spec,
-                bundle=bundles[spec.bundle],
-                environment=_environment(spec, config, data),
-                log=logs[spec.name],
-                reserved=config.reserved_concurrency.get(spec.name),
-            )
+            function = self._function(spec, config, data, bundle=bundles[spec.bundle], log=logs[spec.name])
             _grant(function, spec, data, stores.key.key_arn)
             return function
 
@@ -87,9 +82,25 @@ class NexusStack(Stack):
         data |= _plans(api) | self._ip_sets(config, api)  # which need the API, as that needs the functions behind it
         for spec in specs:
             if spec.every_minutes:
-                excuse(build(spec), self._unnamed(api))
+                functions[spec.name] = build(spec)
+                excuse(functions[spec.name], self._unnamed(api))
         self._tell(config, stores, functions, api, topic)
         self._gpu_endpoint(config)
+        signals = Signals(self, stage=config.stage, groups=logs)
+        self._watch(config, Watched(functions, stores, valkey, signals), topic)
+
+    def _function(
+        self, spec: parts.Function, config: Config, data: Mapping[grants.Resource, Data], *, bundle: Path, log: LogGroup
+    ) -> Function:
+        """Build one function, which may nothing so far."""
+        return Function(
+            self,
+            spec,
+            bundle=bundle,
+            environment=_environment(spec, config, data),
+            log=log,
+            reserved=config.reserved_concurrency.get(spec.name),
+        )
 
     def _batch(self, config: Config, stores: Stores) -> dict[grants.Resource, Data]:
         """Build the bucket of batches, and say where they and their files are."""
@@ -106,6 +117,11 @@ class NexusStack(Stack):
             place = storage(config, compile_catalog(config.catalog_file))
             built = GpuEndpoint(self, name=config.gpu_endpoint_name, wanted=config.gpu_endpoint, storage=place)
             CfnOutput(self, "GpuEndpointName", value=built.endpoint.attr_endpoint_name)
+
+    def _watch(self, config: Config, watched: Watched, topic: Topic) -> None:
+        """Have operators told of what goes wrong."""
+        if config.alarms:
+            Alarms(self, config, watched, topic.topic)
 
     def _api(self, config: Config, functions: Mapping[str, Function]) -> Api:
         """Build the door."""

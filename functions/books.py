@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import count
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from functions import rebuilding, replaying, thresholds
 from functions.drain import Drained, drain
 from functions.replaying import MARGIN_MS, Reading
 from functions.unstored import Look, may_be
-from shared.core import journal, periods
+from shared.core import events, journal, periods
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
         """The gateway's."""
 
 
-EVENT: Final = "books"  # the line that says what was done
 MOST_REAPED: Final = 100  # at once
 MOST_PURGED: Final = 40  # days at once
 WHOLE_MS: Final = 300_000  # how often it is noted up to when the ledger is whole
@@ -103,8 +102,7 @@ class Books(NamedTuple):
         else:
             self.used.discard(org)
         if reaped or drained != Drained():
-            level = "ERROR" if drained.broken else "INFO"
-            self.say({"level": level, "event": EVENT, "org": org, "reaped": reaped, **drained._asdict()})
+            self.say(line(org, reaped, drained, behind=some != Drained()))
 
     def _rebuild(self, org: str, mark: str, more: Callable[[], bool]) -> int:
         self._book(org, more)
@@ -126,7 +124,7 @@ class Books(NamedTuple):
             self.readings[org] = mark, reading
             return 1
         told = {"reopened": True, "closed_at": int(mark), "replayed": replayed, "held": held}
-        self.say({"level": "INFO", "event": EVENT, "org": org, **told})
+        self.say({"level": "INFO", "event": events.BOOKS, "org": org, **told})
         return 0
 
     def _reading(self, org: str) -> Reading:
@@ -172,7 +170,7 @@ class Books(NamedTuple):
             cursor = self.ledger.cursor(org)
             booked = cursor is not None and not self.counters.read(org, cursor.last, 1)
             if done and booked:
-                self.say({"level": "WARN", "event": EVENT, "org": org, "unstored": look.found})
+                self.say({"level": "WARN", "event": events.BOOKS, "org": org, "unstored": look.found})
             done = done and booked
         if not done:
             self.looks[org] = look
@@ -197,6 +195,13 @@ class Books(NamedTuple):
             names = self.ledger.sums(org, kind, period)
             if names:
                 self.counters.forget(org, [f"{kind}:{name}" for name in names], period)
+
+
+def line(org: str, reaped: int, drained: Drained, *, behind: bool) -> dict[str, Any]:
+    """Say what was done for one organization; `behind` if time was up before all was."""
+    level = "ERROR" if drained.broken else "INFO"
+    told = {"level": level, "event": events.BOOKS, "org": org, "reaped": reaped, **drained._asdict()}
+    return {**told, events.BEHIND: True} if behind else told
 
 
 def _often(most: int, more: Callable[[], bool]) -> Callable[[], bool]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from functions.books import Books
 from functions.overdue import Overdue
 from functions.turns import turns
+from shared.core import events
 from shared.edge import counters
 from shared.edge.admission import Admission, connect
 from shared.edge.aws import DYNAMODB, LOGS, Aws, credentials_from, valkey_login
@@ -65,6 +66,8 @@ class Clerk(NamedTuple):
             if early > 0:
                 self.pause(early / 1000)
             self._round(used, keep, left_ms)
+        if self.missed:
+            self.telemetry.note(line_of_missed(len(self.missed)))
         if failures:
             raise failures[-1]
 
@@ -85,6 +88,11 @@ class Clerk(NamedTuple):
                     self.pause(wait / 1000)
                 keep(org)
         return orgs[kept:]
+
+
+def line_of_missed(count: int) -> dict[str, Any]:
+    """Say how many organizations there was no time left for."""
+    return {"level": "WARN", "event": events.BOOKS, events.BEHIND: True, "missed": count}
 
 
 def handler(_event: Mapping[str, Any], context: Any) -> None:  # noqa: ANN401 - Lambda's

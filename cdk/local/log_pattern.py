@@ -1,4 +1,4 @@
-"""The little of CloudWatch's filter patterns for JSON that our functions use: members that equal a text, and all do."""
+"""The little of CloudWatch's filter patterns for JSON that we use: members that are a text, true, or false."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MEMBER: Final = r'\$\.(\w+)\s*=\s*"([^"]*)"'
+_MEMBER: Final = r'\$\.(\w+)\s*(?:=\s*"([^"]*)"|\bIS\s+(TRUE|FALSE))'
 _PATTERN: Final = re.compile(rf"\{{\s*{_MEMBER}(?:\s*&&\s*{_MEMBER})*\s*\}}")
 
 
@@ -27,13 +27,18 @@ def matcher(pattern: str) -> Callable[[str], bool]:
         return lambda _line: True
     if not _PATTERN.fullmatch(pattern.strip()):
         raise PatternError(f"The local run knows no filter pattern like {pattern!r}.")
-    wanted = dict(re.findall(_MEMBER, pattern))
+    found = re.findall(_MEMBER, pattern)
+    wanted = {name: truth == "TRUE" if truth else text for name, text, truth in found}
     return lambda line: wanted.items() <= _members(line).items()
 
 
-def _members(line: str) -> dict[str, str]:
+def _members(line: str) -> dict[str, str | bool]:
     try:
         found = json.loads(line)
     except ValueError:
         return {}
-    return {name: value for name, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}
+    return (
+        {name: value for name, value in found.items() if isinstance(value, str | bool)}
+        if isinstance(found, dict)
+        else {}
+    )

@@ -21,6 +21,8 @@ BUDGET: Final = "budget.v1"
 BREAKER: Final = "breaker.v1"
 CATALOG: Final = "catalog.v1"
 SECURITY: Final = "security.v1"
+BOOKS: Final = "books"  # of our own log alone: what the books did
+BEHIND: Final = "behind"  # true in such a line if time was up before all was done
 
 _LONGEST: Final = 256  # characters of a text, so that it fits into a key of the ledger
 _PSEUDONYM: Final = 16  # hexadecimal digits

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from functions.budgets import Clerk, build
+from functions.budgets import Clerk, build, line_of_missed
 from shared.edge.directory import Directory
 from shared.edge.settings import SettingsError
 from shared.edge.telemetry import Telemetry
-from tests.books.rig import books, settle
+from tests.books.rig import always, books, settle
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import redis
 
     from functions.books import Books
@@ -89,14 +91,29 @@ def test_who_was_missed_is_the_first_the_next_time(kept: Books, tables: Tables, 
     """However many there are, and however little time: each has its turn."""
     names = [f"o{number}" for number in range(9)]
     listed(tables, *names)
-    working = clerk(kept, tables, [])
     starts = 0
+    lines: list[bytes] = []
+    working = clerk(kept, tables, lines)
     while not all(store.get(f"{{{org}}}:open") for org in ["default", *names]):
         left = iter([58_000] * 8)  # for two of them, or a few more
         working.work(lambda: next(left, 0), "r1")  # noqa: B023 - used up within the turn
         starts += 1
         assert starts <= 10
+        assert [json.loads(line) for line in lines] == [line_of_missed(len(working.missed))] * bool(working.missed)
+        lines.clear()
     assert starts > 2
+
+
+def test_books_that_their_time_did_not_suffice_for_are_behind(ledger: Ledger, store: redis.Redis) -> None:
+    """The line says so, until all is booked."""
+    said: list[Mapping[str, Any]] = []
+    kept = books(store, ledger, said)
+    kept.keep("acme", always)
+    settle(store, 300)
+    left = iter([True] * 3)
+    kept.keep("acme", lambda: next(left, False))
+    kept.keep("acme", always)
+    assert [(line["booked"] > 0, line.get("behind")) for line in said] == [(True, True), (True, None)]
 
 
 def test_it_does_not_wait_beyond_its_time(kept: Books, tables: Tables, store: redis.Redis) -> None:

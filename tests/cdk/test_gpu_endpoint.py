@@ -165,7 +165,7 @@ def test_it_sleeps_without_an_instance_and_the_first_request_wakes_it(resources:
     [step] = policies["StepScaling"]["StepScalingPolicyConfiguration"]["StepAdjustments"]
     assert step == {"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}
     [(name, _)] = [(name, r) for name, r in resources.items() if name.startswith("GpuEndpointWake")]
-    [alarm] = [a for a in all_of(resources, "CloudWatch::Alarm") if a["MetricName"] == "HasBacklogWithoutCapacity"]
+    [alarm] = [a for a in all_of(resources, "CloudWatch::Alarm") if a.get("MetricName") == "HasBacklogWithoutCapacity"]
     assert alarm["AlarmActions"] == [{"Ref": name}]
     assert alarm["Dimensions"] == [{"Name": "EndpointName", "Value": "ai-nexus-dev-gpu"}]
     [endpoint] = all_of(resources, "SageMaker::Endpoint")

@@ -34,12 +34,20 @@ def test_every_metric_it_names_has_a_value_and_every_dimension_too() -> None:
     """CloudWatch drops the whole line otherwise."""
     for event in (settled(), Event("r-2")):
         line = emitted(event)
-        [directive] = line["_aws"]["CloudWatchMetrics"]
-        assert directive["Namespace"] == "AINexus"
-        assert directive["Dimensions"] == [["stage", "provider", "model", "outcome"]]
-        assert all(isinstance(line[metric["Name"]], int | float) for metric in directive["Metrics"])
-        assert all(line[name] and isinstance(line[name], str) for name in directive["Dimensions"][0])
+        assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["stage", "provider", "model", "outcome"]]
+        for directive in line["_aws"]["CloudWatchMetrics"]:
+            assert directive["Namespace"] == "AINexus"
+            assert all(isinstance(line[metric["Name"]], int | float) for metric in directive["Metrics"])
+            assert all(line[name] and isinstance(line[name], str) for name in directive["Dimensions"][0])
         assert line["_aws"]["Timestamp"] > 1_700_000_000_000
+
+
+def test_times_are_measured_over_all_models_too() -> None:
+    """Percentiles cannot be added up. What asks no provider (health, a refusal) does not make them look better."""
+    [_, over_all] = emitted(settled())["_aws"]["CloudWatchMetrics"]
+    assert over_all["Dimensions"] == [["stage"]]
+    assert {metric["Name"] for metric in over_all["Metrics"]} == {"Latency", "TimeToFirstChunk", "Overhead"}
+    assert len(emitted(Event("r-2"))["_aws"]["CloudWatchMetrics"]) == 1
 
 
 def test_a_settled_request_counts_its_tokens() -> None:

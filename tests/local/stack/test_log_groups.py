@@ -150,13 +150,20 @@ def test_an_unknown_group_and_pattern_are_errors(running: tuple[Emulator, Deploy
 
 
 def test_patterns() -> None:
-    """Members that equal a text, all of them."""
+    """Members that equal a text or are true or false, all of them."""
     matches = matcher('{ $.event = "usage.v1" && $.org = "acme" }')
     assert matches('{"event": "usage.v1", "org": "acme", "cost": 1}')
     assert not any(map(matches, ("", "[]", '{"event": "usage.v1"}', '{"event": "x", "org": "acme"}')))
+    settled = matcher('{ $.event = "request" && $.settled IS TRUE }')
+    assert settled('{"event": "request", "settled": true}')
+    others = ("false", "null", "1", '"TRUE"')
+    assert not any(settled(f'{{"event": "request", "settled": {other}}}') for other in others)
+    assert matcher("{ $.settled IS FALSE }")('{"settled": false}')
+    assert not matcher("{ $.settled IS FALSE }")('{"settled": 0}')
     assert matcher("")("anything")
-    with pytest.raises(PatternError, match="no filter pattern"):
-        matcher("ERROR")
+    for pattern in ("ERROR", "{ $.settled IS NULL }", "{ $.settled = FALSE }"):
+        with pytest.raises(PatternError, match="no filter pattern"):
+            matcher(pattern)
 
 
 def test_lines_outlive_the_emulator(tmp_path: Path) -> None:
