@@ -18,6 +18,7 @@ from cdk.constructs.gpu_endpoint import GpuEndpoint
 from cdk.constructs.log import log_arns, log_group
 from cdk.constructs.signals import Signals
 from cdk.constructs.stores import Stores
+from cdk.constructs.subscriptions import Subscriptions
 from cdk.constructs.topic import Topic
 from cdk.constructs.valkey import Valkey
 from cdk.targets import storage
@@ -69,12 +70,12 @@ class NexusStack(Stack):
         )
         topic = Topic(self, name=config.name, key=stores.key, email=config.alarm_email)
         logs = {name: log_group(self, name) for name in manifest.FUNCTIONS}
-        data = _data(stores, valkey, logs[manifest.GATEWAY]) | self._batch(config, stores) | _called(config)
+        data = _data(stores, valkey, topic, logs[manifest.GATEWAY]) | self._batch(config, stores) | _called(config)
 
         def build(spec: parts.Function) -> Function:
             function = self._function(spec, config, data, bundle=bundles[spec.bundle], log=logs[spec.name])
             _grant(function, spec, data, stores.key.key_arn)
-            return function
+            return _subscribed(function, spec, logs)
 
         specs = manifest.FUNCTIONS.values()
         functions = {spec.name: build(spec) for spec in specs if not spec.every_minutes}
@@ -168,7 +169,7 @@ class NexusStack(Stack):
             CfnOutput(self, name, value=value)
 
 
-def _data(stores: Stores, valkey: Valkey, journal: LogGroup) -> dict[grants.Resource, Data]:
+def _data(stores: Stores, valkey: Valkey, topic: Topic, journal: LogGroup) -> dict[grants.Resource, Data]:
     """Say where each resource of the manifest is."""
     return {
         "audit": Data([stores.audit.table_arn], {"AUDIT_TABLE": stores.audit.table_name}),
@@ -178,6 +179,7 @@ def _data(stores: Stores, valkey: Valkey, journal: LogGroup) -> dict[grants.Reso
         "pepper": Data([stores.pepper.secret_arn], {"PEPPER_SECRET": stores.pepper.secret_arn}),
         "providers": Data([stores.providers.secret_arn], {"PROVIDERS_SECRET": stores.providers.secret_arn}),
         "signing": Data([stores.signing.secret_arn], {"SIGNING_SECRET": stores.signing.secret_arn}),
+        "topic": Data([topic.topic.topic_arn], {"OPERATORS_TOPIC": topic.topic.topic_arn}),
         "valkey": Data(
             valkey.arns,
             {
@@ -219,6 +221,7 @@ def _environment(spec: parts.Function, config: Config, data: Mapping[grants.Reso
         "POWERTOOLS_SERVICE_NAME": spec.name,
         "STAGE": config.stage,
         "USAGE_KEY_PREFIX": usage_key_prefix(),
+        "WEBHOOKS_TO_LOOPBACK": "false",  # only a local run says otherwise
         **{name: value for grant in spec.grants for name, value in data[grant.resource].environment.items()},
     }
     optional = {
@@ -238,6 +241,14 @@ def _environment(spec: parts.Function, config: Config, data: Mapping[grants.Reso
 def _chosen(spec: parts.Function, data: Mapping[grants.Resource, Data]) -> list[grants.Grant]:
     """Return the optional grants of `spec` for which there is something here."""
     return [grant for grant in spec.optional_grants if data[grant.resource].arns]
+
+
+def _subscribed(function: Function, spec: parts.Function, logs: Mapping[str, LogGroup]) -> Function:
+    """Have it started with what it hears in the others' logs; one that heard itself would never stop."""
+    if spec.hears:
+        others = {name: log for name, log in logs.items() if name != spec.name}
+        Subscriptions(function, function.function, pattern=spec.hears, heard=others)
+    return function
 
 
 def _grant(function: Function, spec: parts.Function, data: Mapping[grants.Resource, Data], key_arn: str) -> None:

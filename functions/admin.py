@@ -19,6 +19,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from pydantic import ValidationError
 
 from functions import (
+    admin_alerts,
     admin_audit,
     admin_blocks,
     admin_catalog,
@@ -70,6 +71,7 @@ TOPICS = (
     admin_blocks,
     admin_usage,
     admin_figures,
+    admin_alerts,
     admin_audit,
     admin_catalog,
 )
@@ -126,7 +128,7 @@ def described() -> str:
         app.get_openapi_json_schema(
             title="AI-Nexus",
             version="1",
-            description="Inference, keys, users, teams, organizations, limits, budgets, blocks, usage, audit log.",
+            description="Inference, keys, users, teams, organizations, limits, budgets, blocks, usage, alerts, audit.",
             tags=[],
         )
     )

@@ -152,6 +152,17 @@ SHAPES: Final[dict[str, Json]] = {
         },
         kind="user_export",
     ),
+    "AlertsAnswer": _shape(
+        {
+            "webhook": {**_TEXT_OR_NULL, "description": "Without its path, which may be a secret"},
+            "events": _TEXTS,
+            "threshold": {**_COUNT, "description": "Percent of a budget, from which on it is told of"},
+            "version": _COUNT,
+            "signing_secret": {**_TEXT, "description": "Only where a webhook was set just now"},
+        },
+        ("signing_secret",),
+        "alerts",
+    ),
     "Erased": _shape({"id": _TEXT, "erased": {"const": True}, "keys_revoked": _COUNT}, kind="user"),
     "Deleted": _shape({"object": _TEXT, "id": _TEXT, "deleted": {"const": True}}),
 }
@@ -159,6 +170,7 @@ _SPECIAL: Final = {
     **figure_shapes.PATHS,
     "/admin/limits/{name}": "ScopeLimits",
     "/admin/budgets/{name}": "ScopeBudget",
+    "/admin/alerts": "AlertsAnswer",
     "/admin/users/{user_id}/export": "UserExport",
     "/admin/users/{user_id}/erase": "Erased",
     "/admin/organizations/{org_id}/ceiling": "Ceiling",
@@ -168,7 +180,7 @@ _SPECIAL: Final = {
 def of(path: str, method: str) -> Json:
     """Return the schema of a good answer of the administration."""
     if path in _SPECIAL:
-        return _ref(_SPECIAL[path])
+        return _ref("Deleted" if method == "delete" else _SPECIAL[path])
     name = _LISTED[path.split("/")[2]]
     if method == "get" and re.fullmatch(r"/admin/\w+", path):
         return _ref(f"{name}Page")

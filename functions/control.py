@@ -36,6 +36,7 @@ class Control(NamedTuple):
     directory: Directory
     now: Callable[[], float] = time.time
     deployed: Catalog = Catalog("", {}, {}, {})
+    webhooks_to_loopback: bool = False
 
 
 def build(settings: AdminSettings, environment: Mapping[str, str]) -> Control:
@@ -57,5 +58,6 @@ def build(settings: AdminSettings, environment: Mapping[str, str]) -> Control:
     ledger, directory = Ledger(dynamodb, settings.ledger_table), Directory(dynamodb, settings.directory_table)
     keyring = Keyring(registry, projection, pepper=lambda: vault.get(settings.pepper_secret))
     names = frozenset({*catalog.models, *catalog.aliases})
-    telemetry = Telemetry(settings.stage)
-    return Control(registry, projection, keyring, names, ledger, telemetry, directory, deployed=catalog)
+    telemetry, loopback = Telemetry(settings.stage), settings.webhooks_to_loopback
+    made = Control(registry, projection, keyring, names, ledger, telemetry, directory, deployed=catalog)
+    return made._replace(webhooks_to_loopback=loopback)

@@ -11,7 +11,7 @@ from typing import Final, Literal
 Resource = Literal[
     "apikey", "apikeys", "asyncanswers", "asyncbuckets", "asyncendpoints", "asyncrequests", "audit", "batchbucket",
     "batches", "batchfiles", "bedrock", "directory", "enrolled", "ipsets", "journal", "ledger", "pepper", "plans",
-    "providers", "sagemaker", "signing", "valkey",
+    "providers", "sagemaker", "signing", "topic", "valkey",
 ]  # fmt: skip
 SET_WITH_GRANT: Final[dict[Resource, tuple[str, ...]]] = {
     "apikey": (),  # each API key of the account: their ids are API Gateway's, so that no grant could name ours alone
@@ -35,10 +35,11 @@ SET_WITH_GRANT: Final[dict[Resource, tuple[str, ...]]] = {
     "providers": ("PROVIDERS_SECRET",),
     "sagemaker": (),  # the endpoints that the catalog has there
     "signing": ("SIGNING_SECRET",),
+    "topic": ("OPERATORS_TOPIC",),
     "valkey": ("VALKEY_CACHE", "VALKEY_HOST", "VALKEY_PORT", "VALKEY_TLS", "VALKEY_USER"),
 }
 ENCRYPTED: Final[frozenset[Resource]] = frozenset({
-    "audit", "batches", "batchfiles", "directory", "ledger", "pepper", "providers", "signing"
+    "audit", "batches", "batchfiles", "directory", "ledger", "pepper", "providers", "signing", "topic"
 })  # fmt: skip
 READING: Final = ("Get", "BatchGet", "Query", "Scan")
 KEY_FOR_READING: Final = ("kms:Decrypt", "kms:DescribeKey")

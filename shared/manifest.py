@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, get_args
 
+from shared.core import events
 from shared.grants import Grant
 from shared.parts import Function, Method, Plan, Route
 
@@ -16,6 +17,10 @@ GATEWAY: Final = "gateway"  # whose log is the journal of money
 STREAM_SECONDS: Final = 900  # API Gateway's own limit for a stream
 LONGEST_LEASE: Final = STREAM_SECONDS + 5  # seconds: a request's claim on money outlives its invocation by that little
 LOG_DELAY: Final = 30  # seconds: CloudWatch shows a line within a few, and promises nothing
+FOR_PEOPLE: Final = (  # lines that are rare, so that hearing of them costs nothing per request
+    f'{{ ($.event = "{events.BUDGET}") || ($.event = "{events.SECURITY}") || ($.event = "{events.FAULT}")'
+    f' || ($.event = "{events.BREAKER}" && $.state = "open") }}'
+)
 
 FUNCTIONS: Final[dict[str, Function]] = {
     function.name: function
@@ -89,6 +94,7 @@ FUNCTIONS: Final[dict[str, Function]] = {
                 Grant("pepper", ("secretsmanager:GetSecretValue",)),
                 Grant("valkey", ("elasticache:Connect",)),
             ),
+            extra_environment=("WEBHOOKS_TO_LOOPBACK",),
         ),
         Function(
             name="batches",
@@ -146,6 +152,20 @@ FUNCTIONS: Final[dict[str, Function]] = {
             optional_grants=(Grant("ipsets", ("wafv2:GetIPSet", "wafv2:UpdateIPSet")),),
             extra_environment=("USAGE_KEY_PREFIX",),
             every_minutes=1,
+        ),
+        Function(
+            name="alerts",
+            handler="functions.alerts.handler",
+            bundle="control",
+            memory_mb=256,
+            timeout_s=45,  # Lambda repeats what failed a minute later: by then no claim of the first may hold
+            grants=(
+                Grant("directory", ("dynamodb:GetItem",)),
+                Grant("ledger", ("dynamodb:UpdateItem",)),
+                Grant("topic", ("sns:Publish",)),
+            ),
+            extra_environment=("WEBHOOKS_TO_LOOPBACK",),
+            hears=FOR_PEOPLE,
         ),
     )
 }

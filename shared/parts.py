@@ -37,6 +37,8 @@ class Function:
             what they are for; what is set with them is only then.
         optional_environment: Variables that exist only where the deployment configures them.
         every_minutes: It is started so often by a schedule, without an answer to anyone; 0 for never.
+        hears: It is started with the lines in the logs of all others that match this filter of CloudWatch's; "" for
+            none.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Function:
     extra_environment: tuple[str, ...] = ()
     optional_environment: tuple[str, ...] = ()
     every_minutes: int = 0
+    hears: str = ""
 
     @property
     def environment(self) -> frozenset[str]:

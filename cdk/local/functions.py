@@ -27,6 +27,8 @@ NO_TLS_NO_IAM: Final = {"VALKEY_TLS": "false", "VALKEY_USER": ""}
 """The local Valkey has neither; functions that do not use it have no such variables and get none."""
 NO_FIREWALL: Final = {"IP_SETS": ""}
 """The API front looks blocked networks up by itself: there is nothing to keep in agreement."""
+WEBHOOKS_HERE: Final = {"WEBHOOKS_TO_LOOPBACK": "true"}
+"""Alerts may go to a receiver on this machine, over plain HTTP: what is deployed lets no organization do that."""
 LOG_DELAY: Final = 5  # seconds until a line is in its log group, at the latest: CloudWatch takes longer
 
 
@@ -95,7 +97,7 @@ def _spec(
     known = manifest.FUNCTIONS.get(deployed.get("POWERTOOLS_SERVICE_NAME", ""))
     longest = stream_seconds(around.environment)
     lease = longest + manifest.LONGEST_LEASE - manifest.STREAM_SECONDS
-    here = {**NO_TLS_NO_IAM, **NO_FIREWALL, "LONGEST_LEASE": str(lease), "LOG_DELAY": str(LOG_DELAY)}
+    here = {**NO_TLS_NO_IAM, **NO_FIREWALL, **WEBHOOKS_HERE, "LONGEST_LEASE": str(lease), "LOG_DELAY": str(LOG_DELAY)}
     return FunctionSpec(
         name=logical_id,
         handler=properties["Handler"],

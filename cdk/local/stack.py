@@ -17,6 +17,7 @@ from cdk.local.invocation import InvocationError
 from cdk.local.log_groups import shipping
 from cdk.local.schedule import scheduled, timetable
 from cdk.local.state import Logs, Remembered
+from cdk.local.subscriptions import Subscriptions
 from cdk.local.substitutions import Place, absent
 from cdk.local.workers import Pool
 from shared.core import catalog
@@ -88,7 +89,7 @@ async def running(folder: Path, chosen: Path | None, memory: Remembered, say: Sa
         say("template deployed")
         for sentence in absent(resource["Type"] for resource in deployment.resources.values()):
             say(sentence)
-        roles = Roles(parts.emulator, deployment)
+        subscriptions = Subscriptions(deployment, functions)
         with (
             logs.functions({spec.name: name_of(spec) for spec in functions}) as files,
             shipping(parts.emulator.endpoint, log_groups(deployment)) as shipped,
@@ -97,11 +98,12 @@ async def running(folder: Path, chosen: Path | None, memory: Remembered, say: Sa
             def log(function: str, line: str) -> None:
                 files(function, line)
                 shipped(function, line)
+                subscriptions.hear(function, line)
 
-            async with Pool(functions, log=log, credentials=roles) as pool:
-                await _load(pool, logs)
-                say("functions loaded")
-                async with scheduled(pool, timetable(deployment, functions), log):
+            async with Pool(functions, log=log, credentials=Roles(parts.emulator, deployment)) as pool:
+                await _load(pool, logs, say)
+                clocks = timetable(deployment, functions)
+                async with subscriptions.delivering(pool, log), scheduled(pool, clocks, log):
                     yield Stack(parts, deployment, pool, api, logs)
     finally:
         stop_all(children, GRACE_SECONDS)
@@ -155,8 +157,9 @@ def _write_credentials(
     aws.secrets.put_secret_value(SecretId=deployment.outputs["ProvidersSecret"], SecretString=services.encode(values))
 
 
-async def _load(pool: Pool, logs: Logs) -> None:
+async def _load(pool: Pool, logs: Logs, say: Say) -> None:
     try:
         await pool.prewarm()
     except InvocationError as error:
         raise LocalError(f"A function does not start ({error}); the logs are in {logs.folder}.") from error
+    say("functions loaded")

@@ -177,6 +177,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "AWS::IAM::Role": Emulated("its sessions last 12 hours", _role),
     "AWS::KMS::Key": Emulated("exists, encrypts nothing"),
     "AWS::Logs::LogGroup": Emulated("named after its logical id; each function's lines are in a file, too", _log_group),
+    "AWS::Logs::SubscriptionFilter": Substituted("the local run reads each line as it is written"),
     "AWS::S3::Bucket": Emulated("named after its logical id if nobody named it; emptied when the run ends", _bucket),
     "AWS::S3::BucketPolicy": Substituted("requests come without TLS here, which it refuses"),
     "AWS::Logs::MetricFilter": Substituted("nothing is counted here; the lines are in the functions' log files"),

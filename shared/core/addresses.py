@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+_TRANSLATED = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16", "::/96")))
 MOST_KNOWN = 4096  # callers whose address is remembered in this form: to find it takes some 5 µs
 
 
@@ -45,6 +46,24 @@ def within(address: str, networks: Iterable[str]) -> bool:
     """Tell whether an address lies in one of `networks`; what is no address lies in none."""
     known = bits(address)
     return bool(known) and any(known.startswith(_prefix(network)) for network in networks)
+
+
+def is_public(address: str) -> bool:
+    """Tell whether an address is one of the public internet, and hides none in it that is not.
+
+    Not of a private network, of this machine, of the link (where clouds have their metadata), shared, reserved or for
+    many at once; nor one of IPv6 that is translated to one of IPv4 (NAT64, 6to4, Teredo), which might be any of those.
+    """
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(known, ipaddress.IPv6Address):
+        if known.ipv4_mapped:
+            return is_public(str(known.ipv4_mapped))
+        if any(known in network for network in _TRANSLATED) or known.is_site_local or known.scope_id:
+            return False
+    return known.is_global and not known.is_multicast
 
 
 def _prefix(network: str) -> str:

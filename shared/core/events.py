@@ -23,6 +23,7 @@ CATALOG: Final = "catalog.v1"
 SECURITY: Final = "security.v1"
 BOOKS: Final = "books"  # of our own log alone: what the books did
 BEHIND: Final = "behind"  # true in such a line if time was up before all was done
+FAULT: Final = "fault"  # an unforeseen error, of whatever part
 
 _LONGEST: Final = 256  # characters of a text, so that it fits into a key of the ledger
 _PSEUDONYM: Final = 16  # hexadecimal digits

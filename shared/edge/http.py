@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
+    from shared.edge.resolver import Resolver
     from shared.providers.adapter import HttpRequest
 
 CONNECT_SECONDS = 2.0  # a target that is not there is told from a slow one by that
@@ -40,13 +41,19 @@ class Http:
     """Sends requests and keeps connections. Not for two threads."""
 
     def __init__(
-        self, clock: Callable[[], float] = time.time, *, tls: Callable[[], ssl.SSLContext] | None = None
+        self,
+        clock: Callable[[], float] = time.time,
+        *,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        names: Resolver | None = None,
     ) -> None:
         """`clock` is wall time: a monotonic one stands still while Lambda has frozen the process.
 
-        `tls` makes a context that trusts others than the system's authorities.
+        `tls` makes a context that trusts others than the system's authorities; `names` says where hosts are, instead
+        of the process's own resolver.
         """
         self._clock = clock
+        self._names = names
         self._tls = tls or verifying
         self._idle: dict[_Origin, list[Wire]] = {}
         self._used = 0.0
@@ -143,7 +150,7 @@ class Http:
     def _opened(self, origin: _Origin, seconds: float) -> Wire:
         host, port, secure = origin
         try:
-            return Wire.open(host, port, seconds, self._tls() if secure else None)
+            return Wire.open(host, port, seconds, self._tls() if secure else None, self._names)
         except (OSError, ValueError) as error:  # a name that can be none is a ValueError
             raise UpstreamUnavailable("The provider could not be reached.") from error
 

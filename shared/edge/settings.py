@@ -44,7 +44,7 @@ class ValkeySettings(NamedTuple):
         return cls(
             host=text(environment, "VALKEY_HOST"),
             port=_port(environment, "VALKEY_PORT"),
-            tls=_boolean(environment, "VALKEY_TLS"),
+            tls=boolean(environment, "VALKEY_TLS"),
             user=environment.get("VALKEY_USER", ""),
             cache=environment.get("VALKEY_CACHE", ""),
         )
@@ -164,6 +164,7 @@ class AdminSettings(NamedTuple):
     pepper_secret: str
     valkey: ValkeySettings
     task_root: str
+    webhooks_to_loopback: bool
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> AdminSettings:
@@ -181,6 +182,7 @@ class AdminSettings(NamedTuple):
             pepper_secret=text(environment, "PEPPER_SECRET"),
             valkey=ValkeySettings.from_env(environment),
             task_root=text(environment, "LAMBDA_TASK_ROOT"),
+            webhooks_to_loopback=boolean(environment, "WEBHOOKS_TO_LOOPBACK"),
         )
 
 
@@ -276,7 +278,8 @@ def _seconds(environment: Mapping[str, str], name: str) -> int:
     return int(value)
 
 
-def _boolean(environment: Mapping[str, str], name: str) -> bool:
+def boolean(environment: Mapping[str, str], name: str) -> bool:
+    """Return a truth that must be there; raises SettingsError where it is not, or none."""
     value = text(environment, name)
     if value not in _BOOLEANS:
         raise SettingsError(f"The environment variable {name} must be true or false, not {value!r}.")

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.core.events import pseudonym
+from shared.core.events import FAULT, pseudonym
 from shared.core.usage import Usage
 from shared.core.wire import encode
 
@@ -94,7 +94,7 @@ class Telemetry:
             code = trace.tb_frame.f_code
             frames.append(f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno} {code.co_name}")
             trace = trace.tb_next
-        fault = {"level": "ERROR", "event": "fault", "error": type(error).__name__, "frames": frames[-_MOST_FRAMES:]}
+        fault = {"level": "ERROR", "event": FAULT, "error": type(error).__name__, "frames": frames[-_MOST_FRAMES:]}
         self._write(encode({**fault, "request_id": request_id, "stage": self._stage}) + b"\n")
 
 

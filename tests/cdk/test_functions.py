@@ -27,6 +27,7 @@ ARNS = {
     "pepper": [("SecretsManager::Secret", "Pepper")],
     "providers": [("SecretsManager::Secret", "Providers")],
     "signing": [("SecretsManager::Secret", "Signing")],
+    "topic": [("SNS::Topic", "Operators")],
     "valkey": [("ElastiCache::ServerlessCache", "ARN"), ("ElastiCache::User", "Arn")],
 }
 
@@ -150,16 +151,21 @@ def test_no_role_has_a_policy_of_aws_or_a_bare_star(of_type: Callable[[str], dic
     assert not [action for s in written for action in listed(s["Action"]) if "*" in action]
 
 
-def test_only_the_api_or_the_clock_may_call_a_function(
+def test_only_the_api_the_clock_or_a_log_may_call_a_function(
     template: Mapping[str, Any], of_type: Callable[[str], dict[str, Any]]
 ) -> None:
-    """Each invoke permission names this one REST API as its source, or the rule of this function's schedule."""
+    """Each invoke permission names this one REST API as its source, the rule of this function's schedule, or a log."""
     [api] = of_type("ApiGateway::RestApi")
     permissions = [permission["Properties"] for permission in of_type("Lambda::Permission").values()]
     called = {permission["FunctionName"]["Fn::GetAtt"][0] for permission in permissions}
     assert called == {deployed(spec, template)[0] for spec in FUNCTIONS.values()}
     clocked = {deployed(spec, template)[0] for spec in FUNCTIONS.values() if spec.every_minutes}
+    hearing = {deployed(spec, template)[0] for spec in FUNCTIONS.values() if spec.hears}
     for permission in permissions:
+        if permission["FunctionName"]["Fn::GetAtt"][0] in hearing:
+            assert permission["Principal"] == "logs.amazonaws.com"
+            assert permission["SourceArn"]["Fn::GetAtt"][0] in of_type("Logs::LogGroup")
+            continue
         by_clock = permission["FunctionName"]["Fn::GetAtt"][0] in clocked
         assert permission["Principal"] == ("events.amazonaws.com" if by_clock else "apigateway.amazonaws.com")
         if by_clock:
@@ -184,9 +190,11 @@ def test_a_scheduled_function_is_started_as_often_as_its_line_says(
         if spec.every_minutes
     }
     assert started == wanted
-    once = [settings["Properties"] for settings in of_type("Lambda::EventInvokeConfig").values()]
-    assert {settings["FunctionName"]["Ref"] for settings in once} == wanted.keys()
-    assert {settings["MaximumRetryAttempts"] for settings in once} == {0}
+    repeated = {
+        settings["Properties"]["FunctionName"]["Ref"]: settings["Properties"]["MaximumRetryAttempts"]
+        for settings in of_type("Lambda::EventInvokeConfig").values()
+    }
+    assert {name: repeated[name] for name in wanted} == dict.fromkeys(wanted, 0)
 
 
 def test_the_books_are_told_the_longest_lease(template: Mapping[str, Any]) -> None:

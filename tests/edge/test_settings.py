@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from shared.edge.alerts_settings import AlertsSettings
 from shared.edge.settings import (
     AdminSettings,
     AuthorizerSettings,
@@ -33,6 +34,8 @@ ENVIRONMENT = {
     "VALKEY_USER": "nexus",
     "VALKEY_CACHE": "nexus-cache",
     "LAMBDA_TASK_ROOT": "/var/task",
+    "OPERATORS_TOPIC": "arn:topic",
+    "WEBHOOKS_TO_LOOPBACK": "false",
 }
 OPTIONAL = {"OIDC_ISSUERS", "VALKEY_CACHE", "VALKEY_USER"}
 ISSUER = "https://nexus.example"
@@ -66,15 +69,17 @@ def test_reads_what_each_function_needs() -> None:
         "arn:pepper",
         VALKEY,
         "/var/task",
+        False,
     )
+    assert AlertsSettings.from_env(ENVIRONMENT) == (AWS, "dev", "directory", "ledger", "arn:topic", False)
 
 
 @pytest.mark.parametrize("name", sorted(ENVIRONMENT.keys() - OPTIONAL))
 def test_names_the_variable_that_is_missing(name: str) -> None:
     """Absent and empty are the same, and at least one function refuses to start over it."""
     for environment in ({**ENVIRONMENT, name: ""}, {key: ENVIRONMENT[key] for key in ENVIRONMENT.keys() - {name}}):
-        with pytest.raises(SettingsError, match=name):  # noqa: PT012 - any of the three
-            for settings in (AuthorizerSettings, GatewaySettings, AdminSettings, TokensSettings):
+        with pytest.raises(SettingsError, match=name):  # noqa: PT012 - any of them
+            for settings in (AuthorizerSettings, GatewaySettings, AdminSettings, TokensSettings, AlertsSettings):
                 settings.from_env(environment)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from shared import grants, manifest
 from shared.core import principals
+from shared.edge.alerts_settings import AlertsSettings
 from shared.edge.batch_settings import BatchesSettings
 from shared.edge.settings import (
     AdminSettings,
@@ -51,8 +52,8 @@ def test_no_function_is_granted_a_wildcard(function: Function) -> None:
 def test_every_url_has_one_owner() -> None:
     """No method of a path stands twice, and each goes to a function that exists."""
     assert Counter((route.method, route.path) for route in ROUTES).most_common(1)[0][1] == 1
-    clocked = {name for name, function in FUNCTIONS.items() if function.every_minutes}
-    assert {route.function for route in ROUTES} == FUNCTIONS.keys() - {manifest.AUTHORIZER} - clocked
+    others = {name for name, function in FUNCTIONS.items() if function.every_minutes or function.hears}
+    assert {route.function for route in ROUTES} == FUNCTIONS.keys() - {manifest.AUTHORIZER} - others
 
 
 def test_only_health_and_the_way_in_are_open() -> None:
@@ -122,6 +123,7 @@ def test_a_dearer_tier_is_never_slower() -> None:
         ("batches", BatchesSettings),
         ("budgets", BudgetsSettings),
         ("usagekeys", UsageKeysSettings),
+        ("alerts", AlertsSettings),
     ],
 )
 def test_a_function_needs_no_variable_that_it_was_not_promised(name: str, settings: type[Any]) -> None:
@@ -130,6 +132,7 @@ def test_a_function_needs_no_variable_that_it_was_not_promised(name: str, settin
     promised |= {"LONGEST_LEASE": "905", "LOG_DELAY": "30"} if "LONGEST_LEASE" in promised else {}
     promised |= {"USAGE_PLANS": "free=a1,pro=b2"} if "USAGE_PLANS" in promised else {}
     promised |= {"VALKEY_PORT": "6379", "VALKEY_TLS": "true"} if "VALKEY_PORT" in promised else {}
+    promised |= {"WEBHOOKS_TO_LOOPBACK": "false"} if "WEBHOOKS_TO_LOOPBACK" in promised else {}
     assert settings.from_env(promised)
     for variable in FUNCTIONS[name].environment & {
         "AUDIT_TABLE",
@@ -140,11 +143,13 @@ def test_a_function_needs_no_variable_that_it_was_not_promised(name: str, settin
         "LEDGER_TABLE",
         "LOG_DELAY",
         "LONGEST_LEASE",
+        "OPERATORS_TOPIC",
         "PEPPER_SECRET",
         "PROVIDERS_SECRET",
         "USAGE_KEY_PREFIX",
         "USAGE_PLANS",
         "VALKEY_HOST",
+        "WEBHOOKS_TO_LOOPBACK",
     }:
         without = {key: value for key, value in promised.items() if key != variable}
         with pytest.raises(SettingsError, match=variable):

@@ -112,6 +112,7 @@ def test_is_built_from_its_environment(moto: str, tmp_path: Path, monkeypatch: p
         "VALKEY_HOST": "127.0.0.1",
         "VALKEY_PORT": "9",
         "VALKEY_TLS": "false",
+        "WEBHOOKS_TO_LOOPBACK": "false",
         "LAMBDA_TASK_ROOT": str(tmp_path),
     }
     for name, value in settings.items():
