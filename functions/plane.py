@@ -11,7 +11,7 @@ from functions.credentials import Providers
 from functions.shelf import Shelf
 from shared.core import events, journal, limits, principals
 from shared.core.catalog import FILE, decode
-from shared.core.errors import StoreRebuilding, StoreUnavailable, Unauthorized
+from shared.core.errors import StoreRebuilding, StoreUnavailable, Unauthorized, outcome
 from shared.edge import snapshot, users
 from shared.edge.admission import Admission, Further, Stale, Unprojected, connect, unstored
 from shared.edge.aws import DYNAMODB, SECRETS, Aws, AwsError, credentials_from, valkey_login
@@ -22,6 +22,7 @@ from shared.edge.report import Report
 from shared.edge.secrets import Secrets
 from shared.edge.settings import GatewaySettings
 from shared.edge.signer import Signer
+from shared.edge.store import Unanswered
 from shared.edge.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -103,10 +104,19 @@ class Gateway(NamedTuple):
             return self.admission.admit(call.ask, any_presets=any_presets)
         except StoreRebuilding:
             raise
-        except StoreUnavailable:
-            if call.principal.on_store_loss != "serve":
-                raise
-            return unstored(call.ask, int(time.time() * 1000))
+        except StoreUnavailable as error:
+            grant = unstored(call.ask, int(time.time() * 1000))
+            if call.principal.on_store_loss == "serve":
+                return grant
+            if isinstance(error, Unanswered) and grant.held:
+                self._note_refused(call, grant, error)
+            raise
+
+    def _note_refused(self, call: Call, grant: Grant, error: StoreUnavailable) -> None:
+        """Write down that `call` costs nothing: the store may hear of it yet, and what nobody settles is charged."""
+        call.admitted(grant)
+        call.event.outcome = outcome(error)
+        self.telemetry.note(journal.used(call.booked(), call.event.request_id, grant.day, cost=0))
 
     def renewed(self, principal: Principal) -> Principal:
         """Return the caller as the Directory has it now, past what the authorizer remembers.

@@ -77,11 +77,12 @@ class Admission:
             UnpricedModel: a budget applies, and the request has no bound.
             TargetsResting: the breakers of all targets are open; it says when the first of them may be asked again.
             StoreUnavailable: the script could not run, or the books are being rebuilt.
+            Unanswered: nobody knows whether it ran. What it holds then is charged, unless the journal says otherwise.
         """
         known = _names(ask)
         keys = [known.hold(ask.request_id), *known.admit, *known.targets]
         presets = "" if any_presets else self._presets
-        verdict, *facts = self._store.run(self._admit, keys, arguments(ask, presets))
+        verdict, *facts = self._store.run(self._admit, keys, arguments(ask, presets), again=True)
         if verdict != b"admitted":
             refuse(verdict, facts, ask, self._clock())
         return granted(facts, len(ask.models))
@@ -220,7 +221,7 @@ class Admission:
         told = [len(known.targets), *report.rules(), "stream" if report.stream else "whole", listed(report.results)]
         shares = [len(models), *(part for share in models for part in share)]
         arguments = [request_id, SETTLED_SECONDS, *how[:2], *counts, *how[2:], *told, *shares, *flat]
-        found: list[Any] = self._store.run(self._settle, keys, arguments)
+        found: list[Any] = self._store.run(self._settle, keys, arguments, again=True)
         return found
 
     def _reap(self, org: str, request_id: str, settled: Usage | None) -> bool:

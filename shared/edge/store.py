@@ -29,6 +29,10 @@ IDLE_SECONDS = 50.0  # of wall time; NAT forgets a silent connection after 350 s
 RETRY_SECONDS = 1.0  # what a client is told when the store does not answer
 
 
+class Unanswered(StoreUnavailable):
+    """The store was called and has not answered in time: nobody knows whether it has done it, or will yet."""
+
+
 class Script:
     """One `.lua` file beside this one, called by its digest."""
 
@@ -48,13 +52,28 @@ class Store:
         self._waited = 0.0  # seconds, for nothing, since it answered last
         self._outage: Outage | None = None
 
-    def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:  # noqa: ANN401 - its own
+    def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | int], *, again: bool = False) -> Any:  # noqa: ANN401 - its own
         """Run a script, in one round trip where the server knows it.
 
+        One that answers the same when it is asked `again` is called once more, over a new connection, where the store
+        hesitates or has closed the old one.
+
         Raises:
-            StoreUnavailable: it could not run, or nobody knows whether it did.
+            StoreUnavailable: it could not run.
+            Unanswered: nobody knows whether it did.
         """
         call = (script.digest, len(keys), *keys, *arguments)
+        try:
+            return self._evaluated(script, call)
+        except Unanswered as lost:
+            if not again or self._outage:
+                raise
+            try:
+                return self._evaluated(script, call)
+            except StoreUnavailable as error:
+                raise lost from error
+
+    def _evaluated(self, script: Script, call: Sequence[str | int]) -> Any:  # noqa: ANN401 - its own
         try:
             return self.call("EVALSHA", *call)
         except NoScriptError:  # a new or flushed server
@@ -68,14 +87,13 @@ class Store:
         self._used, self._waited, self._outage = 0.0, 0.0, None
         self._connection.disconnect()
 
-    def _lose(self, seconds: float) -> StoreUnavailable:
+    def _lose(self, seconds: float) -> None:
         """Close the connection after a failure that took so long."""
         self._used = 0.0
         self._connection.disconnect()
         self._waited += seconds
         if self._waited >= WAITED_SECONDS:
             self._outage = Outage(self._reach)
-        return _unavailable()
 
     def call(self, *command: str | int | bytes) -> Any:  # noqa: ANN401 - the command's
         """Make one round trip; after a failure the connection goes: a late answer might be taken for the next one's.
@@ -83,20 +101,26 @@ class Store:
         Where the store has been waited for in vain it is not called before it has answered to a thread that tries.
 
         Raises:
-            StoreUnavailable: the store does not answer, or with an error.
+            StoreUnavailable: the store cannot be reached.
+            Unanswered: it does not answer, or with an error.
         """
         if self._outage and not self._is_reached(self._outage):
-            raise _unavailable()
+            raise _unavailable(StoreUnavailable)
         if self._used and self._is_stale():
             self.drop()
+        kind: type[StoreUnavailable] = StoreUnavailable
         began = time.monotonic()
         try:
+            if not self._used:
+                self._connection.connect()
+            kind = Unanswered
             self._connection.send_packed_command([_pack(command)])
             answer = self._connection.read_response()
         except NoScriptError:
             raise
         except (redis.RedisError, OSError) as error:
-            raise self._lose(time.monotonic() - began) from error
+            self._lose(time.monotonic() - began)
+            raise _unavailable(kind) from error
         self._used, self._waited = self._clock(), 0.0
         return answer
 
@@ -127,8 +151,8 @@ class Store:
             return True
 
 
-def _unavailable() -> StoreUnavailable:
-    return StoreUnavailable(
+def _unavailable(kind: type[StoreUnavailable]) -> StoreUnavailable:
+    return kind(
         "The gateway cannot count this request now, so it does not serve it. Please try again.",
         retry_after=RETRY_SECONDS,
     )

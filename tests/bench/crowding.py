@@ -74,10 +74,10 @@ class Kept(Store):
 
     kept: list[Command]
 
-    def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
+    def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | int], *, again: bool = False) -> Any:
         """Run it, and keep it."""
         self.kept.append(("EVALSHA", script.digest, len(keys), *keys, *arguments))
-        return super().run(script, keys, arguments)
+        return super().run(script, keys, arguments, again=again)
 
 
 def throughput(valkey: Valkey, asked: Ask, used: Mapping[str, str | int]) -> tuple[float, float]:

@@ -51,9 +51,9 @@ class Hasty(Store):
 
     windows: tuple[int, int]
 
-    def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
+    def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | int], *, again: bool = False) -> Any:
         """Run it."""
-        return super().run(script, keys, [*arguments[:2], *self.windows, *arguments[4:]])
+        return super().run(script, keys, [*arguments[:2], *self.windows, *arguments[4:]], again=again)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from shared.core.pricing import NANO
 from shared.edge.store import COMMAND_SECONDS
 from tests.fakes.line import Line
 from tests.fakes.patience import wait_longer
+from tests.functions.conftest import eventually
 from tests.functions.plane.acts import BREAKS_OFF
 from tests.functions.plane.rig import KEY, encoded, item, well
 from tests.functions.plane.test_gateway import refused
@@ -201,3 +202,29 @@ def test_an_ensemble_is_served_as_well(far: Rig, line: Line) -> None:
     asked = {"models": ["gpt-4o", "both"], "messages": [{"role": "user", "content": "Hello"}], "strategy": "vote"}
     assert far.call("POST", "/api/ai/ensemble", asked, identity=SERVE).status == 200
     assert {said["stored"] for said in written(far, events.USAGE)} == {"no"}
+
+
+def test_a_request_that_was_refused_is_not_charged_when_the_store_thaws(
+    rig: Rig, freeze: Callable[[int], None]
+) -> None:
+    """The store hears of its admission late, and nobody settles it; the line says that it has cost nothing."""
+    rig.valkey.set("{default}:open", 1)
+    rig.aws.item = item(budget={"total_nano": NANO})
+    assert rig.chat().status == 200
+    rig.lines.clear()
+    wait_longer(rig.gateway.admission, COMMAND_SECONDS)
+    freeze(signal.SIGSTOP)
+    refused(rig.chat(), 503, "store_unavailable")
+    freeze(signal.SIGCONT)
+    eventually(lambda: rig.valkey.zcard("{default}:holds"))
+    assert int(rig.valkey.hgetall(SPEND)[b"r:t"]) > 0
+    [said] = written(rig, events.USAGE)
+    assert (said["cost"], said["outcome"], "stored" in said) == (0, "store_unavailable", False)
+    found = journal.read(json.dumps(said), "default")
+    assert isinstance(found, events.Usage)
+    wait_longer(rig.gateway.admission)
+    rig.valkey.zadd("{default}:holds", {found.request_id: 1})  # its time has run out
+    rig.valkey.hset(f"{{default}}:hold:{found.request_id}", "expires", 1)
+    eventually(lambda: rig.gateway.admission.reap("default", told=lambda *_: {found.request_id: found}))
+    assert rig.valkey.hgetall(SPEND)[b"c:t"] == str(COST).encode()
+    assert b"r:t" not in rig.valkey.hgetall(SPEND)
