@@ -106,6 +106,9 @@ class Config(BaseModel):
     alarms: bool = True
     """Twelve alarms cost about 2 USD a month, for they read twenty metrics; an account's first ten are free."""
 
+    dashboard: bool = True
+    """A page in CloudWatch: 3 USD a month, but an account's first three, of up to 50 metrics each, are free."""
+
     alarm_email: str | None = None
     """Who hears of alarms, beside whoever else subscribes to the stack's topic; has to confirm it once."""
 

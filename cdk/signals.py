@@ -31,7 +31,7 @@ class Signal(NamedTuple):
 
 SIGNALS: Final = (
     # A mistake of ours, which a client got a 500 for.
-    *(Signal("Faults", name, {"event": "fault"}) for name in (manifest.GATEWAY, "tokens", "admin")),
+    *(Signal("Faults", name, {"event": events.FAULT}) for name in (manifest.GATEWAY, "tokens", "admin")),
     # The store did not hear what a request cost; the log knows, and the books ask it when the reservation expires.
     Signal("Unsettled", manifest.GATEWAY, {"event": "request", "settled": False}),
     # The store, or the Directory, could not be reached: refused, served uncounted, or noticed by the books as empty.

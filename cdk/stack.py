@@ -11,6 +11,7 @@ from cdk.catalog import compile_catalog
 from cdk.constructs.alarms import Alarms, Watched
 from cdk.constructs.api import Api, usage_key_prefix
 from cdk.constructs.batch import Batch
+from cdk.constructs.dashboard import Dashboard
 from cdk.constructs.excuses import LINT, excuse
 from cdk.constructs.firewall import Firewall
 from cdk.constructs.function import Function
@@ -87,8 +88,7 @@ class NexusStack(Stack):
                 excuse(functions[spec.name], self._unnamed(api))
         self._tell(config, stores, functions, api, topic)
         self._gpu_endpoint(config)
-        signals = Signals(self, stage=config.stage, groups=logs)
-        self._watch(config, Watched(functions, stores, valkey, signals), topic)
+        self._watch(config, Watched(functions, logs, stores, valkey), topic)
 
     def _function(
         self, spec: parts.Function, config: Config, data: Mapping[grants.Resource, Data], *, bundle: Path, log: LogGroup
@@ -120,9 +120,14 @@ class NexusStack(Stack):
             CfnOutput(self, "GpuEndpointName", value=built.endpoint.attr_endpoint_name)
 
     def _watch(self, config: Config, watched: Watched, topic: Topic) -> None:
-        """Have operators told of what goes wrong."""
-        if config.alarms:
-            Alarms(self, config, watched, topic.topic)
+        """Have operators told of what goes wrong, and shown what goes on."""
+        if not (config.alarms or config.dashboard):
+            return
+        signals = Signals(self, stage=config.stage, groups=watched.logs)
+        alarms = Alarms(self, config, watched, signals=signals, topic=topic.topic).all if config.alarms else []
+        if config.dashboard:
+            page = Dashboard(self, config, watched, signals=signals, alarms=alarms)
+            CfnOutput(self, "DashboardUrl", value=page.url)
 
     def _api(self, config: Config, functions: Mapping[str, Function]) -> Api:
         """Build the door."""

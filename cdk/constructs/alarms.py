@@ -21,6 +21,7 @@ from shared import manifest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aws_cdk import aws_logs as logs
     from aws_cdk import aws_sns as sns
 
     from cdk.config import Config
@@ -36,12 +37,12 @@ _MINUTE: Final = Duration.minutes(1)
 
 
 class Watched(NamedTuple):
-    """What there is to watch; functions by their names in the manifest."""
+    """What there is to watch; functions, and the groups that their logs are in, by their names in the manifest."""
 
     functions: Mapping[str, Function]
+    logs: Mapping[str, logs.LogGroup]
     stores: Stores
     valkey: Valkey
-    signals: Signals
 
 
 class Rule(NamedTuple):
@@ -57,12 +58,14 @@ class Rule(NamedTuple):
 class Alarms(Construct):
     """All alarms. They ring at one topic, and say there when it is over."""
 
-    def __init__(self, scope: Construct, config: Config, watched: Watched, topic: sns.ITopic) -> None:
-        """Watch what is `watched`; the alarms' names begin with that of the stack."""
+    def __init__(
+        self, scope: Construct, config: Config, watched: Watched, *, signals: Signals, topic: sns.ITopic
+    ) -> None:
+        """Watch what is `watched`, and the `signals` of its logs; the alarms' names begin with that of the stack."""
         super().__init__(scope, "Alarms")
         self._prefix = config.name
         self._action = actions.SnsAction(topic)
-        rules = {**_serving(config, watched), **_books(watched), **_stores(config, watched)}
+        rules = {**_serving(config, watched, signals), **_books(watched, signals), **_stores(config, watched, signals)}
         self.all = [self._alarm(name, rule) for name, rule in rules.items()]
 
     def _alarm(self, name: str, rule: Rule) -> cloudwatch.Alarm:
@@ -86,29 +89,29 @@ class Alarms(Construct):
         return alarm
 
 
-def _serving(config: Config, watched: Watched) -> dict[str, Rule]:
+def _serving(config: Config, watched: Watched, signals: Signals) -> dict[str, Rule]:
     """Return what hurts callers now."""
     hot = [watched.functions[name].function for name in (manifest.AUTHORIZER, manifest.GATEWAY)]
-    faults = watched.signals.metric("Faults", minutes=5)
+    faults = signals.metric("Faults", minutes=5)
     return {
         "functions-fail": Rule(_sum([*(of_function(one, "Errors", minutes=5) for one in hot), faults]), 3),
         "functions-throttled": Rule(_sum([of_function(one, "Throttles") for one in hot]), 1, 2, 5),
         "api-errors": Rule(of_api(config.name, config.stage, "5XXError", "Average"), SHARE, 5, 5),
-        "models-unserved": Rule(watched.signals.metric("Unserved", minutes=5), 3),
+        "models-unserved": Rule(signals.metric("Unserved", minutes=5), 3),
     }
 
 
-def _books(watched: Watched) -> dict[str, Rule]:
+def _books(watched: Watched, signals: Signals) -> dict[str, Rule]:
     """Return what goes wrong with the money."""
     return {
         "minute-missed": Rule(_alive(watched.functions), 1, 5, 5, below=True),
-        "books-behind": Rule(watched.signals.metric("BooksBehind"), 1, 5, 5),
-        "books-broken": Rule(watched.signals.metric("Unbooked", minutes=5), 1),
-        "money-unsettled": Rule(watched.signals.metric("Unsettled", minutes=5), 1),
+        "books-behind": Rule(signals.metric("BooksBehind"), 1, 5, 5),
+        "books-broken": Rule(signals.metric("Unbooked", minutes=5), 1),
+        "money-unsettled": Rule(signals.metric("Unsettled", minutes=5), 1),
     }
 
 
-def _stores(config: Config, watched: Watched) -> dict[str, Rule]:
+def _stores(config: Config, watched: Watched, signals: Signals) -> dict[str, Rule]:
     """Return what the stores suffer from."""
     cache, stores = watched.valkey.cache, watched.stores
     throttled = [of_table(stores.directory, "ReadThrottleEvents"), of_table(stores.ledger, "WriteThrottleEvents")]
@@ -122,7 +125,7 @@ def _stores(config: Config, watched: Watched) -> dict[str, Rule]:
         period=_MINUTE,
     )
     return {
-        "store-lost": Rule(watched.signals.metric("StoreLost"), 1),
+        "store-lost": Rule(signals.metric("StoreLost"), 1),
         "store-full": Rule(of_cache(cache, "BytesUsedForCache", "Maximum"), NEAR * GB * config.valkey_max_gb, 3, 5),
         "store-busy": Rule(busy, 1, 3, 5),
         "tables-throttled": Rule(_sum(throttled), 1, 3, 5),  # filled also as no alarm on a table heeds what is missing

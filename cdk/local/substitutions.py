@@ -172,6 +172,7 @@ _NO_ENDPOINT: Final = "no endpoint of SageMaker runs here; the GPU service does,
 
 RULES: Final[Mapping[str, Rule]] = {
     "AWS::CloudWatch::Alarm": Substituted("nothing is measured here, so none rings"),
+    "AWS::CloudWatch::Dashboard": Substituted("nothing is measured here, so there is nothing to show"),
     "AWS::DynamoDB::Table": Emulated("named after its logical id, so that its items are found again", _table),
     "AWS::IAM::Policy": Emulated("enforced on every call of a function"),
     "AWS::IAM::Role": Emulated("its sessions last 12 hours", _role),

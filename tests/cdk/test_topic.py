@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cdk import config
+from cdk import config, synth
 from cdk.config import ConfigError
+from cdk.local import coverage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,6 +60,20 @@ def test_what_is_no_address_is_refused_before_anything_is_deployed(email: str) -
         config.parse({"nexus:alarm_email": email})
 
 
-def test_an_address_is_taken() -> None:
-    """As it is written."""
-    assert config.parse({"nexus:alarm_email": "on-call+ai@ops.example.com"}).alarm_email == "on-call+ai@ops.example.com"
+def test_who_is_configured_is_subscribed_and_what_is_switched_off_is_not_there() -> None:
+    """Somebody else's alarms may watch the stack: then nothing of these is deployed, but for the topic."""
+    switches = {"nexus:alarms": "false", "nexus:dashboard": "false", "nexus:alarm_email": "on-call+ai@ops.example.com"}
+    chosen = config.parse({**switches, "nexus:target": "host"})
+    resources = synth.template(synth.synthesize(chosen))["Resources"]
+    kinds = {
+        kind: [r for r in resources.values() if r["Type"] == kind] for kind in {r["Type"] for r in resources.values()}
+    }
+    [topic] = [name for name, r in resources.items() if r["Type"] == "AWS::SNS::Topic"]
+    [subscription] = kinds["AWS::SNS::Subscription"]
+    assert subscription["Properties"] == {
+        "Endpoint": "on-call+ai@ops.example.com",
+        "Protocol": "email",
+        "TopicArn": {"Ref": topic},
+    }
+    assert not kinds.keys() & {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::Logs::MetricFilter"}
+    assert coverage.missing(resources) == set()
