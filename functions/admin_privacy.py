@@ -6,7 +6,8 @@ an id says nothing of a person once the record with the name is gone, so ids sho
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler import Response
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 router = Router()  # type: ignore[no-untyped-call]
 _TAGS = ["users"]
 _PAGE = 100
+_ENDS: Final = frozenset({"user.delete", "user.erase"})
 ERASED = "erased"  # the name of a key whose user is
 
 
@@ -43,12 +45,14 @@ def _visit() -> Visit:
 def _export(user_id: str) -> Response[str]:
     visit, user_id = _visit(), unquote(user_id)
     known = _known(visit, user_id)
-    owned = [keyring.shown(record) for record in _keys(visit, user_id)]
+    made = known.get("created_at") or 0
+    owned = [key for record in _keys(visit, user_id) if (key := keyring.shown(record))["created_at"] >= made]
+    lines, first_day = _own(visit, user_id)
     named = {user_id, f"user:{user_id}", *(key["id"] for key in owned), *(f"key:{key['id']}" for key in owned)}
     block = visit.control.registry.find(visit.org, f"block#user:{user_id}") or {}
-    held: dict[str, Any] = {"user": people.shown(known), "keys": owned, "usage": _usage(visit, user_id)}
+    held: dict[str, Any] = {"user": people.shown(known), "keys": owned, "usage": _usage(visit, user_id, first_day)}
     held["block"] = {"until": block["until"], "reason": block.get("reason")} if "until" in block else None
-    held["audit"] = [admin_audit.shown(line) for line in _lines(visit) if _is_of(line, user_id, named)]
+    held["audit"] = [admin_audit.shown(line) for line in lines if _is_of(line, user_id, named)]
     return answer({"object": "user_export", "id": user_id, **held})
 
 
@@ -89,6 +93,27 @@ def _keys(visit: Visit, user_id: str) -> Iterator[Item]:
         after = page.items[-1]["sk"].removeprefix("key#") if page.items else None
 
 
+def _own(visit: Visit, user_id: str) -> tuple[list[Item], str]:
+    """Return the changes since the user was made, and the first day whose sums are of nobody else who had the id.
+
+    Who is made anew under an id may be another person, whose data must not be handed out. "" is all that is kept.
+    """
+    lines, own, made = _lines(visit), [], ""
+    for line in lines:
+        own.append(line)
+        if (line["action"], line["target"]) == ("user.create", user_id):
+            made = _day(line)
+            break
+    same_day = takewhile(lambda line: _day(line) == made, lines)
+    if any(line["action"] in _ENDS and line["target"] == user_id for line in same_day):
+        return own, periods.day_of(periods.number_of(made) + 1)
+    return own, made
+
+
+def _day(line: Item) -> str:
+    return periods.day_at(int(line["at"]) // 1000)
+
+
 def _lines(visit: Visit) -> Iterator[Item]:
     before, more = None, True
     while more:
@@ -103,11 +128,13 @@ def _is_of(line: Item, user_id: str, named: Collection[str]) -> bool:
     return line["target"] in named or line["who"] in named or by_token
 
 
-def _usage(visit: Visit, user_id: str) -> list[dict[str, Any]]:
+def _usage(visit: Visit, user_id: str, first_day: str) -> list[dict[str, Any]]:
     today = periods.number_of(periods.day_at(int(visit.control.now() * 1000)))
-    days = periods.day_of(today - KEPT_DAYS), periods.day_of(today)
+    since = max(first_day, periods.day_of(today - KEPT_DAYS))
+    if since > periods.day_of(today):
+        return []
     try:
-        found = visit.control.ledger.days(visit.org, "user", *days)
+        found = visit.control.ledger.days(visit.org, "user", since, periods.day_of(today))
         return [{"day": day, **told(spent)} for day, name, spent in found if name == user_id]
     except AwsError as error:
         raise StoreUnavailable("The ledger cannot be read now. Please try again.", retry_after=1) from error

@@ -136,6 +136,41 @@ def test_exports_all_that_is_held_of_a_user(house: House) -> None:
         assert secret not in written.replace("has_password", "")
 
 
+@pytest.mark.parametrize(("method", "place"), [("POST", "/admin/users/ada/erase"), ("DELETE", "/admin/users/ada")])
+def test_nobody_is_shown_what_another_had_under_the_same_id(house: House, method: str, place: str) -> None:
+    """Of the day that both had it, the sums are shown to neither: who spent how much of them nobody can tell."""
+
+    def exported() -> tuple[list[str], list[str], list[str]]:
+        export = house.call("GET", "/admin/users/ada/export").body
+        return (
+            [row["day"] for row in export["usage"]],
+            [line["action"] for line in export["audit"]],
+            [key["name"] for key in export["keys"]],
+        )
+
+    def spend_on(day: float) -> None:
+        spend(house, user="ada", day=day_at(int(day * 1000)))
+
+    house.call("POST", "/admin/users", {"id": "ada", "name": "Ada"})
+    house.make(user="ada", name="old")
+    spend_on(house.now)
+    house.now += 86_400
+    spend_on(house.now)
+    house.call(method, place)
+    house.call("POST", "/admin/users", {"id": "ada", "name": "Another"})
+    spend_on(house.now)
+    assert exported() == ([], ["user.create"], [])
+    house.now += 86_400
+    spend_on(house.now)
+    house.make(user="ada", name="new")
+    assert exported() == ([day_at(int(house.now * 1000))], ["key.create", "user.create"], ["new"])
+    house.call(method, place)
+    house.now += 86_400
+    house.call("POST", "/admin/users", {"id": "ada", "name": "A third one"})
+    spend_on(house.now)
+    assert exported() == ([day_at(int(house.now * 1000))], ["user.create"], [])
+
+
 def test_erases_a_person_and_keeps_the_sums(house: House) -> None:
     """Name and address are nowhere any more, the keys are shut at once, what was spent still adds up."""
     house.call("POST", "/admin/users", {"id": "ada", "name": "Lovelace", "email": "ada@example.com"})
