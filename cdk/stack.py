@@ -224,6 +224,7 @@ def _environment(spec: parts.Function, config: Config, data: Mapping[grants.Reso
         "LONGEST_LEASE": str(manifest.LONGEST_LEASE),
         "POWERTOOLS_METRICS_NAMESPACE": "AINexus",
         "POWERTOOLS_SERVICE_NAME": spec.name,
+        "RES_OPTIONS": "timeout:1 attempts:2",  # glibc's 5 s are the only deadline of a lookup that boto3 makes
         "STAGE": config.stage,
         "USAGE_KEY_PREFIX": usage_key_prefix(),
         "WEBHOOKS_TO_LOOPBACK": "false",  # only a local run says otherwise

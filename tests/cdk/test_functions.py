@@ -98,6 +98,7 @@ def test_a_function_finds_every_variable_it_was_promised(spec: Function, templat
     assert variables.keys() == spec.environment | optional
     assert all(variables.values())
     assert variables["AWS_LAMBDA_EXEC_WRAPPER"] == "/var/task/bootstrap"
+    assert variables["RES_OPTIONS"] == "timeout:1 attempts:2"
 
 
 @EVERY_FUNCTION
