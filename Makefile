@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 UV_VERSION := 0.13.9
 LOCK := $(UV) pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command "make lock"
-GROUPS := --group hot --group control --group gpu --group otel --group cdk --group local --group bench --group dev
+GROUPS := --group hot --group control --group gcp --group gpu --group otel --group cdk --group local --group bench --group dev
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check lint types contracts tests format lock synth bench clean
@@ -57,6 +57,7 @@ lock: $(VENV)/.installed ## resolve the dependencies again
 	@$(LOCK) $(GROUPS) --output-file requirements.lock
 	@$(LOCK) --group hot --constraints requirements.lock --output-file functions/hot.lock
 	@$(LOCK) --group control --constraints requirements.lock --output-file functions/control.lock
+	@$(LOCK) --group gcp --constraints requirements.lock --output-file functions/gcp.lock
 	@$(LOCK) --group clients --output-file tests/e2e/clients/requirements.lock
 
 synth: setup ## the CloudFormation template, into cdk.out/

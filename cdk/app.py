@@ -11,7 +11,7 @@ from cdk import config as configuration
 from cdk.bundle import BundleError, build
 from cdk.catalog import compile_catalog
 from cdk.node import NodeMissingError, node
-from cdk.targets import storage
+from cdk.targets import identity, storage
 from shared.compiler.source import SourceError
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def bundle_all(config: configuration.Config) -> dict[parts.Bundle, Path]:
     """
     catalog = compile_catalog(config.catalog_file)
     storage(config, catalog)
-    return {bundle: build(bundle, config.target, catalog) for bundle in ("hot", "control")}
+    wanted: tuple[parts.Bundle, ...] = ("hot", "control", "gcp") if identity(config, catalog) else ("hot", "control")
+    return {bundle: build(bundle, config.target, catalog) for bundle in wanted}
 
 
 def _synthesize(config: configuration.Config, bundles: dict[parts.Bundle, Path], context: dict[str, object]) -> None:

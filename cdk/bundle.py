@@ -65,7 +65,8 @@ def digest(bundle: parts.Bundle, where: TargetName, catalog: bytes) -> str:
 
 def _contents(bundle: parts.Bundle, catalog: bytes) -> dict[str, bytes]:
     """Map each of our own files in the bundle to its bytes."""
-    modules = [f.handler.rpartition(".")[0] for f in manifest.FUNCTIONS.values() if f.bundle == bundle]
+    functions = (*manifest.FUNCTIONS.values(), manifest.CLOUD_RUN)
+    modules = [f.handler.rpartition(".")[0] for f in functions if f.bundle == bundle]
     try:
         files = {name: file.read_bytes() for name, file in needed([RUNTIME, *modules], ROOT).items()}
         files["bootstrap"] = (ROOT / BOOTSTRAP).read_bytes()

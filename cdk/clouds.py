@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from cdk.oidc import Strict
+from shared.core import cloud_run
+
+if TYPE_CHECKING:
+    from shared.core.catalog import Identity
 
 _DIGEST: Final = re.compile(r"@sha256:[0-9a-f]{64}$")
 _ECR: Final = re.compile(r"^\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9][a-z0-9._/-]*@")
 _GPU_INSTANCE: Final = re.compile(r"^ml\.[gp]\d[a-z0-9-]*\.[a-z0-9]+$")
 _TOO_OLD: Final = ("ml.p2.", "ml.p3.")  # CUDA 13 knows their GPUs no more
+_ARTIFACT_REGISTRY: Final = re.compile(r"^[a-z0-9-]+-docker\.pkg\.dev/[a-z0-9-]+/[a-z0-9-]+/[a-z0-9][a-z0-9._/-]*@")
 _OURS: Final = frozenset({"DEVICE", "GPU_SERVICE_AUTH", "GPU_SERVICE_HOST", "PORT", "SAGEMAKER_BIND_TO_PORT"})
 
+Account = Annotated[str, Field(pattern=r"^[a-z0-9-]+@[a-z0-9.-]+\.gserviceaccount\.com$")]
 Variable = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 
 
@@ -89,3 +95,50 @@ class GpuEndpoint(Container):
         if self.min > self.max:
             raise ValueError(f"min {self.min} is more than max {self.max}")
         return self
+
+
+class CloudRun(Container):
+    """The service at Cloud Run, on an NVIDIA L4."""
+
+    image: str
+    """In Artifact Registry, built with `FLAVOUR=cuda12`, or `cuda13` where the L4 machines have a driver for it."""
+
+    project: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$")]
+    region: Annotated[str, Field(pattern=r"^[a-z]+-[a-z]+\d+$")]
+    deployer: Account
+    """As whom the stack deploys: may administer Cloud Run, and use the next."""
+
+    service_account: Account
+    """As whom the container runs; it needs no role."""
+
+    min: Annotated[int, Field(ge=0, le=100)] = 0
+    """Instances that there always are, and are paid for."""
+
+    cpu: Literal[4, 8] = 8
+    memory_gib: Annotated[int, Field(ge=16, le=32)] = 32
+    canary: Annotated[int, Field(ge=0, le=99)] = 0
+    """Percent of the requests for a new revision, the rest staying with the last; 0 gives it all."""
+
+    @field_validator("image")
+    @classmethod
+    def _pinned_at_google(cls, value: str) -> str:
+        if not _ARTIFACT_REGISTRY.match(pinned(value)):
+            raise ValueError("must lie in Artifact Registry, as '<region>-docker.pkg.dev/<project>/<repository>/...'")
+        return value
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is more than max {self.max}")
+        return self
+
+    def deployed(self, name: str, identity: Identity) -> cloud_run.CloudRun:
+        """Return the service called `name`, for callers that stand for `identity`."""
+        same = self.model_dump(exclude={"service_account"})
+        return cloud_run.CloudRun(
+            name=name,
+            pool=identity.workload_identity_provider,
+            invoker=identity.service_account,
+            account=self.service_account,
+            **same,
+        )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cdk.bundle import ROOT
-from cdk.clouds import GpuEndpoint
+from cdk.clouds import CloudRun, GpuEndpoint
 from cdk.dependencies import TargetName
 from cdk.oidc import OidcIssuer
 from shared import manifest
@@ -81,6 +81,9 @@ class Config(BaseModel):
     gpu_endpoint: Annotated[GpuEndpoint | None, BeforeValidator(_from_text)] = None
     """Our own GPU service at SageMaker; `None` deploys none."""
 
+    cloud_run: Annotated[CloudRun | None, BeforeValidator(_from_text)] = None
+    """The same at Cloud Run."""
+
     cors_origins: Annotated[tuple[Origin, ...], BeforeValidator(_from_text), Field(max_length=20)] = ()
     """Origins whose web pages may call, such as `https://app.example`; none by default."""
 
@@ -147,8 +150,8 @@ class Config(BaseModel):
         return f"ai-nexus-{self.stage}"
 
     @property
-    def gpu_endpoint_name(self) -> str:
-        """By which the catalog's targets call the GPU service at SageMaker."""
+    def gpu_service_name(self) -> str:
+        """By which the catalog's targets call the GPU service at SageMaker and Cloud Run."""
         return f"{self.name}-gpu"
 
     @property
@@ -166,7 +169,11 @@ class Config(BaseModel):
         return {f"{PREFIX}{name}": value for name, value in self.model_dump(mode="json", exclude_none=True).items()}
 
 
-_INNER: Final[dict[int | str, type[BaseModel]]] = {"gpu_endpoint": GpuEndpoint, "oidc": OidcIssuer}
+_INNER: Final[dict[int | str, type[BaseModel]]] = {
+    "cloud_run": CloudRun,
+    "gpu_endpoint": GpuEndpoint,
+    "oidc": OidcIssuer,
+}
 
 
 def parse(context: Mapping[str, object]) -> Config:

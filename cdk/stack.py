@@ -11,6 +11,7 @@ from cdk.catalog import compile_catalog
 from cdk.constructs.alarms import Alarms, Watched
 from cdk.constructs.api import Api, usage_key_prefix
 from cdk.constructs.batch import Batch
+from cdk.constructs.cloud_run import CloudRun
 from cdk.constructs.dashboard import Dashboard
 from cdk.constructs.excuses import LINT, excuse
 from cdk.constructs.firewall import Firewall
@@ -22,7 +23,7 @@ from cdk.constructs.stores import Stores
 from cdk.constructs.subscriptions import Subscriptions
 from cdk.constructs.topic import Topic
 from cdk.constructs.valkey import Valkey
-from cdk.targets import storage
+from cdk.targets import identity, storage
 from cdk.upstreams import CALLED, unnamed, upstreams
 from shared import grants, manifest, parts
 
@@ -87,7 +88,7 @@ class NexusStack(Stack):
                 functions[spec.name] = build(spec)
                 excuse(functions[spec.name], self._unnamed(api))
         self._tell(config, stores, functions, api, topic)
-        self._gpu_endpoint(config)
+        self._gpu_service(config, bundles)
         self._watch(config, Watched(functions, logs, stores, valkey), topic)
 
     def _function(
@@ -112,12 +113,22 @@ class NexusStack(Stack):
             "batchfiles": Data([bucket.arn_for_objects("*")], {"BATCH_BUCKET": bucket.bucket_name}),
         }
 
-    def _gpu_endpoint(self, config: Config) -> None:
-        """Build the GPU service's endpoint, if there is to be one; the gateway is granted what the catalog names."""
+    def _gpu_service(self, config: Config, bundles: Mapping[parts.Bundle, Path]) -> None:
+        """Build the GPU service where it is to be; the gateway is granted what the catalog names."""
+        catalog = compile_catalog(config.catalog_file)
         if config.gpu_endpoint:
-            place = storage(config, compile_catalog(config.catalog_file))
-            built = GpuEndpoint(self, name=config.gpu_endpoint_name, wanted=config.gpu_endpoint, storage=place)
+            place = storage(config, catalog)
+            built = GpuEndpoint(self, name=config.gpu_service_name, wanted=config.gpu_endpoint, storage=place)
             CfnOutput(self, "GpuEndpointName", value=built.endpoint.attr_endpoint_name)
+        if config.cloud_run and (caller := identity(config, catalog)):
+            run = CloudRun(
+                self,
+                wanted=config.cloud_run.deployed(config.gpu_service_name, caller),
+                bundle=bundles[manifest.CLOUD_RUN.bundle],
+                environment=_environment(manifest.CLOUD_RUN, config, {}),
+                role_name=f"{config.name}-cloud-run-{Aws.REGION}",
+            )
+            CfnOutput(self, "CloudRunAddress", value=run.address)
 
     def _watch(self, config: Config, watched: Watched, topic: Topic) -> None:
         """Have operators told of what goes wrong, and shown what goes on."""

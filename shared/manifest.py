@@ -170,6 +170,11 @@ FUNCTIONS: Final[dict[str, Function]] = {
     )
 }
 
+# Exists only where the deployment has the GPU service at Cloud Run; it needs nothing of AWS but its name.
+CLOUD_RUN: Final = Function(
+    name="cloudrun", handler="functions.cloud_run.handler", bundle="gcp", memory_mb=512, timeout_s=900
+)
+
 INFERENCE: Final = (
     *("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/moderations", "/v1/rerank"),
     *("/v1/messages", "/v1/messages/count_tokens", "/api/llm/generate", "/api/ai/ensemble", "/api/ai/route"),

@@ -10,7 +10,7 @@ from shared.grants import SET_WITH_GRANT, Grant
 if TYPE_CHECKING:
     from shared.core.principals import Action
 
-Bundle = Literal["hot", "control"]
+Bundle = Literal["hot", "control", "gcp"]
 Auth = Literal["key", "none"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -29,7 +29,8 @@ class Function:
 
     Attributes:
         handler: Import path of the callable that the runtime loop calls.
-        bundle: Whose dependencies it is zipped with: `hot` is the lean data plane, `control` has boto3 and pydantic.
+        bundle: Whose dependencies it is zipped with: `hot` is the lean data plane, `control` has boto3 and pydantic,
+            `gcp` Google's client of Cloud Run.
         memory_mb: Also sets the share of a CPU: 1,769 MB is one whole vCPU.
         timeout_s: Of one invocation, in seconds.
         streams: It answers chunk by chunk, so every route to it needs API Gateway's STREAM mode.

@@ -31,10 +31,14 @@ class Function(Construct):
         environment: Mapping[str, str],
         log: logs.LogGroup,
         reserved: int | None,
+        role_name: str | None = None,
     ) -> None:
-        """Build `spec` from the folder `bundle`, whose name is the digest of its content."""
+        """Build `spec` from the folder `bundle`, whose name is the digest of its content.
+
+        `role_name` is for a role that somebody else must know before it is made; it is CloudFormation's otherwise.
+        """
         super().__init__(scope, spec.name.capitalize())
-        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"), role_name=role_name)
         self.allow("Log", ("logs:CreateLogStream", "logs:PutLogEvents"), [log.log_group_arn])
         self.function = lambda_.Function(
             self,

@@ -21,6 +21,7 @@ Text = Callable[[str], str]
 SECRET_LENGTH: Final = 32
 URL_SUFFIX: Final = "amazonaws.com"
 ABSENT: Final[Mapping[str, str]] = {
+    "Custom::CloudRunService": "nexus:cloud_run is for Google Cloud alone: no such service runs here",
     "AWS::SageMaker::Endpoint": "nexus:gpu_endpoint is for AWS alone: no such endpoint runs here, and asking it fails",
 }
 
@@ -167,6 +168,10 @@ def _endpoint(_logical_id: str, text: Text, _place: Place) -> Mapping[str, str]:
     return {"": arn("sagemaker", f"endpoint/{text('EndpointName')}"), "EndpointName": text("EndpointName")}
 
 
+def _cloud_run(logical_id: str, _text: Text, _place: Place) -> Mapping[str, str]:
+    return {"": logical_id, "Address": "https://cloud-run.invalid"}
+
+
 _FRONT: Final = "the API front reads it from the template"
 _NO_ENDPOINT: Final = "no endpoint of SageMaker runs here; the GPU service does, under its own provider"
 
@@ -209,6 +214,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "AWS::SNS::Subscription": Substituted("nobody is written to"),
     "AWS::SNS::Topic": Emulated("exists, and has no subscribers"),
     "AWS::SNS::TopicPolicy": Substituted("no alarm publishes here"),
+    "Custom::CloudRunService": Substituted("nobody asks the function that deploys it", _cloud_run),
     "AWS::WAFv2::IPSet": Substituted("the API front looks blocked networks up in the Directory itself", _ip_set),
     "AWS::WAFv2::WebACL": Substituted("the API front refuses blocked networks, and nobody else", _web_acl),
     "AWS::WAFv2::WebACLAssociation": Substituted("never run here"),

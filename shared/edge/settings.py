@@ -112,17 +112,19 @@ class TokensSettings(NamedTuple):
 
 
 class GoogleSettings(NamedTuple):
-    """Where Google exchanges tokens, and where it writes them for service accounts."""
+    """Where Google exchanges tokens, where it writes them for service accounts, and where Cloud Run is administered."""
 
     sts_url: str
     iam_url: str
+    run_url: str = "https://run.googleapis.com"
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> GoogleSettings:
-        """Read the optional `GOOGLE_STS_URL` and `GOOGLE_IAM_URL`."""
+        """Read the optional `GOOGLE_STS_URL`, `GOOGLE_IAM_URL` and `GOOGLE_RUN_URL`."""
         return cls(
             environment.get("GOOGLE_STS_URL") or "https://sts.googleapis.com",
             environment.get("GOOGLE_IAM_URL") or "https://iamcredentials.googleapis.com",
+            environment.get("GOOGLE_RUN_URL") or "https://run.googleapis.com",
         )
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cdk import synth
-from cdk.config import Config
+from cdk.config import Config, parse
+from tests.cdk.gpu_catalogs import ASYNC, CLOUD_RUN, ENDPOINT, SERVICE, shared_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +27,15 @@ def assembly() -> Path:
 def template(assembly: Path) -> Mapping[str, Any]:
     """The CloudFormation template."""
     return synth.template(assembly)
+
+
+@pytest.fixture(scope="session")
+def clouds() -> Path:
+    """The assembly of a deployment with the GPU service at SageMaker, asleep, and at Cloud Run; cdk-nag is content."""
+    later = {**ENDPOINT, "mode": "async", "min": 0, "model_data": "s3://models/minilm/model.tar.gz"}
+    asked = {"nexus:gpu_endpoint": later, "nexus:cloud_run": CLOUD_RUN}
+    catalog = shared_catalog("clouds", ASYNC + SERVICE)
+    return synth.synthesize(parse({"nexus:target": "host", "nexus:catalog": str(catalog), **asked}), validate=True)
 
 
 @pytest.fixture(scope="session")

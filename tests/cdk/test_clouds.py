@@ -1,4 +1,4 @@
-"""What is asked of SageMaker is checked before anything is built, and each mistake is told by its field."""
+"""What is asked of SageMaker and Cloud Run is checked before anything is built; a mistake is told with its field."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from cdk import app
 from cdk.catalog import compile_catalog
 from cdk.config import Config, ConfigError, parse
-from cdk.targets import storage
-from tests.cdk.gpu_catalogs import ASYNC, ENDPOINT, IMAGE, REALTIME, catalog
+from cdk.targets import identity, storage
+from tests.cdk.gpu_catalogs import ASYNC, CLOUD_RUN, ENDPOINT, IMAGE, REALTIME, SERVICE, catalog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,3 +106,65 @@ def test_the_app_looks_at_the_catalog_before_it_builds(tmp_path: Path) -> None:
     """So that the refusal costs no synthesis."""
     with pytest.raises(ConfigError, match="no target"):
         app.bundle_all(configured(tmp_path, ""))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"image": str(CLOUD_RUN["image"]).partition("@")[0] + ":1"}, ".image: must name the image by its digest"),
+        ({"image": IMAGE}, ".image: must lie in Artifact Registry"),
+        ({"region": "eu-west-1"}, '.region: "eu-west-1" does not match'),
+        ({"deployer": "me@example.com"}, '.deployer: "me@example.com" does not match'),
+        ({"cpu": 2}, ".cpu: must be 4 or 8, not 2"),
+        ({"memory_gib": 8}, ".memory_gib: 8 is wrong: it must be greater than or equal to 16"),
+        ({"canary": 100}, ".canary: 100 is wrong: it must be less than or equal to 99"),
+        ({"min": 3}, ": min 3 is more than max 2"),
+        ({"gpus": 1}, ".gpus: is not a field here"),
+    ],
+)
+def test_a_mistake_about_cloud_run_is_told_with_its_field(changes: dict[str, object], told: str) -> None:
+    """As those about SageMaker are."""
+    with pytest.raises(ConfigError) as error:
+        parse({"nexus:cloud_run": {**CLOUD_RUN, **changes}})
+    assert str(error.value).startswith(f"nexus:cloud_run{told}")
+
+
+def at_google(folder: Path, more: str) -> Config:
+    """A deployment with a Cloud Run service and a catalog."""
+    return parse({"nexus:catalog": str(catalog(folder, more)), "nexus:cloud_run": CLOUD_RUN})
+
+
+def test_the_catalog_says_who_calls_a_cloud_run_service(tmp_path: Path) -> None:
+    """Who is admitted is who the gateway stands for."""
+    config = at_google(tmp_path, SERVICE)
+    caller = identity(config, compile_catalog(config.catalog_file))
+    assert caller is not None
+    assert caller.service_account == "nexus-caller@our-project.iam.gserviceaccount.com"
+    assert identity(Config(), b"") is None
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("", "cloud_run: no target in .*catalog.toml calls .*https://ai-nexus-dev-gpu-<project number>.europe-west4"),
+        (SERVICE.replace("europe-west4.run", "us-east4.run"), "no target"),
+        (SERVICE.replace("dev-gpu", "dev-gpux"), "no target"),
+        (SERVICE.partition("[providers.run.identity]")[0] + "[models" + SERVICE.partition("[models")[2], "no target"),
+        (
+            SERVICE
+            + SERVICE.replace(".run", ".two")
+            .replace("run:", "two:")
+            .replace("there", "two")
+            .replace("nexus-caller", "another")
+            .replace(".two.app", ".run.app"),
+            "as several accounts",
+        ),
+    ],
+)
+def test_a_service_that_nobody_could_call_is_refused(more: str, told: str, tmp_path: Path) -> None:
+    """It admits the gateway's account alone, so without a target nobody comes in."""
+    config = at_google(tmp_path, more)
+    with pytest.raises(ConfigError, match=told):
+        identity(config, compile_catalog(config.catalog_file))
+    with pytest.raises(ConfigError, match=told):
+        app.bundle_all(config)

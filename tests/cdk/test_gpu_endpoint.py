@@ -14,48 +14,39 @@ from aws_cdk.assertions import Template
 
 from cdk import synth
 from cdk.clouds import GpuEndpoint as Wanted
-from cdk.config import parse
 from cdk.constructs.gpu_endpoint import GpuEndpoint
 from cdk.local import coverage
 from cdk.local.deploy import split
 from cdk.local.substitutions import Place, absent
 from shared.manifest import FUNCTIONS
-from tests.cdk.gpu_catalogs import ASYNC, ENDPOINT, IMAGE, REALTIME, catalog
+from tests.cdk.gpu_catalogs import ENDPOINT, IMAGE
 from tests.cdk.test_functions import listed, statements
 from tests.cdk.test_upstreams import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LATER = {**ENDPOINT, "mode": "async", "min": 0, "model_data": "s3://models/minilm/model.tar.gz"}
 FOLDERS = {"requests": "our-bucket/requests/*", "answers": "our-bucket/answers/*", "failures": "our-bucket/failures/*"}
 
 
-def synthesized(folder: Path, more: str, endpoint: Mapping[str, Any], *, validate: bool = False) -> Path:
-    """The assembly of a deployment with an endpoint."""
-    context = {"nexus:target": "host", "nexus:catalog": str(catalog(folder, more)), "nexus:gpu_endpoint": endpoint}
-    return synth.synthesize(parse(context), validate=validate)
-
-
 @pytest.fixture(scope="module")
-def later(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The assembly with an endpoint that is asked by way of S3 and sleeps; cdk-nag has been content with it."""
-    return synthesized(tmp_path_factory.mktemp("later"), ASYNC, LATER, validate=True)
-
-
-@pytest.fixture(scope="module")
-def resources(later: Path) -> dict[str, Any]:
+def resources(clouds: Path) -> dict[str, Any]:
     """All resources of it."""
-    found: dict[str, Any] = synth.template(later)["Resources"]
+    found: dict[str, Any] = synth.template(clouds)["Resources"]
     return found
 
 
 @pytest.fixture(scope="module")
-def direct(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The resources of a deployment with one that is asked directly."""
-    found: dict[str, Any] = synth.template(synthesized(tmp_path_factory.mktemp("direct"), REALTIME, ENDPOINT))[
-        "Resources"
-    ]
+def direct() -> dict[str, Any]:
+    """The resources of an endpoint that is asked directly."""
+    return alone(ENDPOINT)
+
+
+def alone(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The resources of an endpoint that is asked directly, with nothing around it."""
+    stack = Stack()
+    GpuEndpoint(stack, name="ai-nexus-dev-gpu", wanted=Wanted.model_validate(wanted), storage=None)
+    found: dict[str, Any] = Template.from_stack(stack).to_json()["Resources"]
     return found
 
 
@@ -70,11 +61,11 @@ def role(resources: Mapping[str, Any]) -> dict[str, Any]:
     return {statement["Sid"]: statement for statement in policy["Properties"]["PolicyDocument"]["Statement"]}
 
 
-def test_both_validators_are_content(later: Path) -> None:
+def test_both_validators_are_content(clouds: Path) -> None:
     """CDK's own, and cfn-lint."""
-    [plugin] = json.loads((later / "validation-report.json").read_text())["pluginReports"]
+    [plugin] = json.loads((clouds / "validation-report.json").read_text())["pluginReports"]
     assert plugin["violations"] == []
-    command = [str(Path(sys.executable).with_name("cfn-lint")), str(later / f"{synth.STACK}.template.json")]
+    command = [str(Path(sys.executable).with_name("cfn-lint")), str(clouds / f"{synth.STACK}.template.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -83,9 +74,12 @@ def test_without_a_configuration_there_is_nothing_of_it(template: Mapping[str, A
     """No resource and no permission; and with one nothing goes, and nothing comes but what is its own."""
     assert "SageMaker" not in json.dumps(template)
     assert "sagemaker" not in json.dumps(template)
+    assert "CloudRun" not in json.dumps(template)
     assert not template["Resources"].keys() - resources.keys()
     assert {
-        name for name in resources.keys() - template["Resources"].keys() if not name.startswith("GpuEndpoint")
+        name
+        for name in resources.keys() - template["Resources"].keys()
+        if not name.startswith(("CloudRun", "GpuEndpoint"))
     } == set()
 
 
@@ -96,7 +90,7 @@ def test_it_starts_the_pinned_image_on_the_ami_of_its_cuda(resources: dict[str, 
     assert (
         model["PrimaryContainer"]["Environment"].items() >= {"GPU_SERVICE_AUTH": "platform", "DEVICE": "cuda"}.items()
     )
-    assert model["PrimaryContainer"]["ModelDataUrl"] == LATER["model_data"]
+    assert model["PrimaryContainer"]["ModelDataUrl"] == "s3://models/minilm/model.tar.gz"
     assert model["EnableNetworkIsolation"] is True
     [variant] = all_of(resources, "SageMaker::EndpointConfig")[0]["ProductionVariants"]
     assert variant["InferenceAmiVersion"] == "al2023-ami-sagemaker-inference-gpu-4-1"
@@ -104,14 +98,13 @@ def test_it_starts_the_pinned_image_on_the_ami_of_its_cuda(resources: dict[str, 
     assert (variant["InstanceType"], variant["InitialInstanceCount"]) == ("ml.g5.xlarge", 1)
 
 
-def test_it_has_the_name_that_the_gateway_may_call(resources: dict[str, Any], direct: dict[str, Any]) -> None:
+def test_it_has_the_name_that_the_gateway_may_call(resources: dict[str, Any]) -> None:
     """What the catalog's target names is what is deployed, and what is granted."""
-    for found, sid in ((resources, "Asyncendpoints"), (direct, "Sagemaker")):
-        [endpoint] = all_of(found, "SageMaker::Endpoint")
-        granted = statements(FUNCTIONS["gateway"], {"Resources": found})[sid]
-        assert [plain(arn) for arn in listed(granted["Resource"])] == [
-            f"arn:Partition:sagemaker:Region:AccountId:endpoint/{endpoint['EndpointName']}"
-        ]
+    [endpoint] = all_of(resources, "SageMaker::Endpoint")
+    granted = statements(FUNCTIONS["gateway"], {"Resources": resources})["Asyncendpoints"]
+    assert [plain(arn) for arn in listed(granted["Resource"])] == [
+        f"arn:Partition:sagemaker:Region:AccountId:endpoint/{endpoint['EndpointName']}"
+    ]
 
 
 def test_requests_and_answers_go_through_the_one_bucket(resources: dict[str, Any]) -> None:
@@ -188,20 +181,18 @@ def test_one_that_is_asked_directly_follows_the_requests_under_way(direct: dict[
 
 def test_with_as_many_instances_as_there_may_be_nothing_scales() -> None:
     """Then SageMaker lets the type of the instances change, and their number is what an update says."""
-    stack = Stack()
-    GpuEndpoint(stack, name="fixed", wanted=Wanted.model_validate({**ENDPOINT, "max": 1}), storage=None)
-    built = Template.from_stack(stack).to_json()["Resources"]
+    built = alone({**ENDPOINT, "max": 1})
     assert not all_of(built, "ApplicationAutoScaling::ScalableTarget")
     assert all_of(built, "SageMaker::Endpoint")[0]["RetainAllVariantProperties"] is False
 
 
-def test_the_local_run_starts_with_it_and_says_that_it_is_not_there(later: Path) -> None:
+def test_the_local_run_starts_with_it_and_says_that_it_is_not_there(clouds: Path) -> None:
     """Every property is in the table, every reference answered, and a sentence tells that nobody serves it here."""
-    template = synth.template(later)
+    template = synth.template(clouds)
     assert coverage.missing(template["Resources"]) == set()
     plan = split(template, template["Resources"], Place("127.0.0.1", 1))
     assert not [
         name for name in plan.body["Resources"] if template["Resources"][name]["Type"].startswith("AWS::SageMaker")
     ]
-    [told] = absent(resource["Type"] for resource in template["Resources"].values())
-    assert told.startswith("nexus:gpu_endpoint is for AWS alone")
+    told = absent(resource["Type"] for resource in template["Resources"].values())
+    assert [sentence.partition(" ")[0] for sentence in told] == ["nexus:gpu_endpoint", "nexus:cloud_run"]

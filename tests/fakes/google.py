@@ -47,6 +47,8 @@ class Google:
 
     credentials: tuple[str, str, str] = ("a", "s", "t")
     region: str = "eu-central-1"
+    scope: str = FORM["scope"]
+    bound: bool = True  # the target is signed too, as google-auth does not
     now: float = field(default_factory=time.time)
     life: float = 3600
     faults: list[str] = field(default_factory=list)
@@ -58,7 +60,11 @@ class Google:
         self.asked.append(request.path)
         if request.path == "/v1/token":
             fault = self._exchange_fault(request)
-            found: dict[str, Any] = {"access_token": f"ya29.{len(self.asked)}", "token_type": "Bearer"}
+            found: dict[str, Any] = {
+                "access_token": f"ya29.{len(self.asked)}",
+                "token_type": "Bearer",
+                "expires_in": 3600,
+            }
             refusal: dict[str, Any] = {"error": "invalid_grant", "error_description": "secret s, account 123"}
         else:
             fault = self._identity_fault(request)
@@ -77,7 +83,7 @@ class Google:
             return "the exchange is a form"
         form = parse_qs(request.body.decode(), strict_parsing=True)
         [subject] = form.pop("subject_token")
-        if form != {name: [value] for name, value in FORM.items()}:
+        if form != {name: [value] for name, value in {**FORM, "scope": self.scope}.items()}:
             return f"another form: {form}"
         return self._subject_fault(json.loads(unquote(subject)))
 
@@ -98,7 +104,7 @@ class Google:
         more = {
             "X-Amz-Date": stamp,
             "X-Amz-Security-Token": self.credentials[2],
-            "x-goog-cloud-target-resource": TARGET,
+            **({"x-goog-cloud-target-resource": TARGET} if self.bound else {}),
         }
         request = AWSRequest("POST", url, headers=more)
         request.context["timestamp"] = stamp
