@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from cdk.cli import access, catalogs, governance, keys, models
+from cdk.cli import access, alerts, catalogs, governance, keys, models
 from cdk.local.child import LocalError
 from cdk.local.state import DEFAULT_STATE_DIR
 
@@ -27,6 +27,7 @@ EPILOG: Final = """examples:
   nexus budgets set team:blue --monthly-usd 250
   nexus limits set tier:free --requests-per-minute 20
   nexus usage --by user --top 10
+  nexus alerts set --webhook https://hooks.example.com/nexus --threshold 50
   nexus catalog push catalog.toml      live within a minute; `nexus catalog rollback` takes it back
 
 variables that `nexus local` understands:
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_local(commands.add_parser("local", help="run the deployed system's template on this machine"))
     keys.add(commands.add_parser("keys", help="make, list, edit, rotate and revoke keys"))
     governance.add(commands)
+    alerts.add(commands.add_parser("alerts", help="choose what your organization is told of, and by which webhook"))
     catalogs.add(commands.add_parser("catalog", help="change models, targets and fallbacks without a deployment"))
     models.add(commands.add_parser("models", help="list the models and aliases that a key may use"))
     access.add_login(commands.add_parser("login", help="keep the address of a gateway and a key for it"))

@@ -52,6 +52,8 @@ def _shown(item: dict[str, Any], column: str) -> str:
             return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(value))
     if isinstance(value, dict):
         return " ".join(f"{name}={part}" for name, part in value.items()) or "-"
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "-"
     return "-" if value is None or value == "" else str(value)
 
 

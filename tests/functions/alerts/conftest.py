@@ -16,7 +16,7 @@ from shared.edge.directory import Directory
 from shared.edge.settings import AwsSettings
 from shared.edge.sigv4 import Credentials
 from shared.edge.tellings import Tellings
-from tests.functions.alerts.receiver import Receiver, receiving
+from tests.fakes.receiver import Receiver, receiving
 from tests.functions.control.rig import KNOWN, new_table
 
 if TYPE_CHECKING:

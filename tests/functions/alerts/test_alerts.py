@@ -19,8 +19,8 @@ from shared.core import events
 from shared.edge.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from tests.fakes.receiver import Receiver
     from tests.functions.alerts.conftest import Office
-    from tests.functions.alerts.receiver import Receiver
 
 NANO = 10**9
 OPENED = events.breaker("acme", "openai:gpt-5", "open", failures=5, rest_seconds=60)
@@ -140,6 +140,13 @@ def test_operators_hear_of_other_organizations_if_they_want_to(office: Office) -
     [(subject, text)] = office.topic()
     assert subject == "AI-Nexus test: organizations"
     assert "100 % of the monthly budget of org:acme" in text
+
+
+def test_operators_hear_of_their_own_organization_in_one_way(office: Office) -> None:
+    """As its members, and not once more as operators."""
+    office.wants("default", events=["budget", "security", "organizations"])
+    office.tell(spent(80, scope="org:default"), {"event": events.SECURITY, "reason": "store_lost", "org": "default"})
+    assert [subject.rpartition(" ")[2] for subject, _ in office.topic()] == ["budget", "security"]
 
 
 @pytest.mark.parametrize("fault", ["hangs", "refuses", "redirects", "fails"])

@@ -22,6 +22,12 @@ ANSWERS: dict[str, Any] = {
     "GET /admin/usage": {"data": [{"id": "ada", "cost_usd": "1.50", "requests": 3}]},
     "GET /admin/audit": {"data": [{"at": 86_400.5, "who": "k", "action": "key.edit", "target": "t"}]},
     "GET /v1/models": {"object": "list", "data": [{"id": "m-1", "object": "model", "created": 1, "owned_by": "acme"}]},
+    "PUT /admin/alerts": {
+        "webhook": "https://h.example/...",
+        "events": ["budget", "security"],
+        "threshold": 80,
+        "signing_secret": "nxa_1",
+    },
     "GET /admin/catalog": {"data": [{"number": 1, "live": True}]},
     "GET /admin/catalog/2": {"number": 2, "catalog": "# pushed\n"},
     "PUT /admin/budgets/user:ada": {"scope": "user:ada", "budget": {"daily_usd": "2.00"}},
@@ -108,6 +114,14 @@ def profile(tmp_path: Path) -> Iterator[str]:
             None,
         ),
         ("audit", "GET /admin/audit?limit=100", None),
+        ("alerts show", "GET /admin/alerts", None),
+        ("alerts remove", "DELETE /admin/alerts", None),
+        ("alerts set", "PUT /admin/alerts", {}),
+        (
+            "alerts set --webhook https://h.example/x --events budget security --threshold 50",
+            "PUT /admin/alerts",
+            {"webhook": "https://h.example/x", "events": ["budget", "security"], "threshold": 50},
+        ),
         ("organizations list --limit 5", "GET /admin/organizations?limit=5", None),
         ("organizations rename acme --name Acme", "PATCH /admin/organizations/acme", {"name": "Acme"}),
         (
@@ -186,6 +200,16 @@ def test_people_read_columns_and_programs_json(profile: str, capsys: pytest.Capt
     assert capsys.readouterr().out.splitlines()[1].split() == ["m-1", "acme"]
     main(["users", "list", "--json", "--profile", profile])
     assert json.loads(capsys.readouterr().out) == ANSWERS["GET /admin/users"]
+
+
+def test_a_signing_secret_is_shown_where_it_is_new(profile: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Below the columns, as nothing will show it again."""
+    main(["alerts", "set", "--profile", profile])
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[1].split() == ["https://h.example/...", "budget", "security", "80"]
+    assert "nxa_1" in shown
+    main(["alerts", "set", "--json", "--profile", profile])
+    assert json.loads(capsys.readouterr().out) == ANSWERS["PUT /admin/alerts"]
 
 
 def test_a_profile_is_for_its_owner_alone(profile: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
