@@ -26,6 +26,7 @@ from functions import (
     admin_figures,
     admin_keys,
     admin_limits,
+    admin_metrics,
     admin_organizations,
     admin_people,
     admin_privacy,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 OPERATOR = "operator"  # who the audit log names where the function was invoked directly
 OPENAPI = "/openapi.json"
 _NEEDS: Mapping[str, Action] = {route.path: route.needs for route in manifest.ROUTES if route.needs}
+_FIGURES = admin_figures.PATHS | {admin_metrics.PATH}
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _BODY_OPTIONAL = ("/rotate", "/erase")
 
@@ -72,6 +74,7 @@ TOPICS = (
     admin_usage,
     admin_figures,
     admin_alerts,
+    admin_metrics,
     admin_audit,
     admin_catalog,
 )
@@ -175,7 +178,7 @@ def _visit(event: Mapping[str, Any], control: Control, caller: Principal, conten
 
 def _counted(event: Mapping[str, Any], control: Control, caller: Principal, request_id: str) -> dict[str, str]:
     """Count the request where its endpoint has a limit; return what the client is told of that."""
-    if event["path"].rstrip("/") not in admin_figures.PATHS:
+    if event["path"].rstrip("/") not in _FIGURES:
         return {}
     return counted(control, caller, "metrics", request_id, _address(event))
 

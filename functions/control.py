@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from functions.keyring import Keyring
 from functions.projection import Projection
 from functions.registry import Registry
+from functions.shelf import Shelf
 from shared.core import limits
 from shared.core.catalog import FILE, Catalog, decode
 from shared.edge.admission import Admission, connect
@@ -34,6 +35,7 @@ class Control(NamedTuple):
     ledger: Ledger
     telemetry: Telemetry
     directory: Directory
+    shelf: Shelf
     now: Callable[[], float] = time.time
     deployed: Catalog = Catalog("", {}, {}, {})
     webhooks_to_loopback: bool = False
@@ -59,5 +61,6 @@ def build(settings: AdminSettings, environment: Mapping[str, str]) -> Control:
     keyring = Keyring(registry, projection, pepper=lambda: vault.get(settings.pepper_secret))
     names = frozenset({*catalog.models, *catalog.aliases})
     telemetry, loopback = Telemetry(settings.stage), settings.webhooks_to_loopback
-    made = Control(registry, projection, keyring, names, ledger, telemetry, directory, deployed=catalog)
+    shelf = Shelf(catalog, {}, admission=admission, directory=directory)
+    made = Control(registry, projection, keyring, names, ledger, telemetry, directory, shelf, deployed=catalog)
     return made._replace(webhooks_to_loopback=loopback)

@@ -134,7 +134,7 @@ def _due(charge: Usage, seen: Mapping[str, Booked]) -> Usage | None:
     if not _is_late(charge, before) or charge_key(charge.request_id, CORRECTION) in seen:
         return None
     models = shares.corrected(charge.models, {share.model: share for share in before.models})
-    return charge._replace(seq=CORRECTION, cost=charge.cost - before.cost, models=models)
+    return charge._replace(seq=CORRECTION, cost=charge.cost - before.cost, held=before.cost, models=models)
 
 
 def _is_late(charge: Usage, before: Booked) -> bool:

@@ -22,6 +22,8 @@ FORM: Final = "application/x-www-form-urlencoded"
 _GUESSED: Final = "ValidationError"  # how Powertools' names of refusals end; ours look otherwise
 _COLLECTION: Final = re.compile(r"/admin/[a-z]+")
 _ROTATION: Final = "/admin/keys/{key_id}/rotate"
+_METRICS: Final = "/metrics"
+_TEXTUAL: Final = {"text/plain": {"schema": {"type": "string"}}}
 _BASIC: Final = "basic"
 _ERROR: Final = {"$ref": "#/components/schemas/Error"}
 _TEXT: Final = {"type": "string"}
@@ -133,7 +135,8 @@ def _sent(path: str, method: str, operation: Json) -> Json:
 def _answers(path: str, method: str, summary: str) -> Json:
     """Say what a route answers: what is made is a 201."""
     status = "201" if method == "post" and _COLLECTION.fullmatch(path) else "200"
-    return {status: {"description": summary, "content": {JSON: {"schema": answer_shapes.of(path, method)}}}}
+    content = _TEXTUAL if path == _METRICS else {JSON: {"schema": answer_shapes.of(path, method)}}
+    return {status: {"description": summary, "content": content}}
 
 
 def _plain() -> Iterator[tuple[str, Json]]:

@@ -196,6 +196,7 @@ ROUTES: Final = (
     Route(method="GET", path="/v1/files/{id}/content", function="batches", needs="infer"),
     Route(method="GET", path="/openapi.json", function="admin", auth="none"),
     Route(method="GET", path="/admin/usage", function="admin", needs="observe"),
+    Route(method="GET", path="/metrics", function="admin", needs="observe"),
     Route(method="GET", path="/api/ai/metrics", function="admin", needs="read"),
     Route(method="GET", path="/api/ai/analytics/summary", function="admin", needs="read"),
     Route(method="GET", path="/api/ai/analytics/model-comparison", function="admin", needs="observe"),

@@ -62,7 +62,8 @@ def breaker(org: str, target: str, state: str, **more: str | float) -> dict[str,
 class Usage(NamedTuple):
     """One charge, `usage.v1`: what a request cost, whose scopes pay for it, and the day that it belongs to.
 
-    `cost` and `held` are nano-dollars. A second charge (`seq` 2) corrects the first, so its cost may be below zero.
+    `cost` and `held` are nano-dollars. A second charge (`seq` 2) corrects the first, so its cost may be below zero: its
+    `held` is what the first one took.
     `alias` is the name that was asked for, where it is no model's own; `served` is the model that was asked last, at
     `provider`; `models` says what each model took: together
     they have cost `cost`, but of a request that nobody settled each is charged all that it might have cost.

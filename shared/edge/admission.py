@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared.core import periods
 from shared.core.events import EXPIRED, USAGE
@@ -39,6 +39,14 @@ _UNSETTLED: dict[str, str | int] = {
     "event": USAGE, "outcome": EXPIRED, "prompt": 0, "completion": 0, "estimated": 1
 }  # fmt: skip
 _OF_SCRIPT = ("request_id", "seq", "day", "cost", "held", "models")  # fields of the event that the script writes
+
+
+class Purse(NamedTuple):
+    """A budget of one period, and what of it is charged and held: nano-dollars; `limit` is None where there is none."""
+
+    limit: int | None
+    spent: int
+    reserved: int
 
 
 How = tuple[str, int, str, str]  # "settle" or "reap", nano-dollars, day and month of the admission
@@ -199,6 +207,20 @@ class Admission:
         """
         found = self._store.run(self._resting, names(org, (), tuple(targets)).targets, [])
         return [milliseconds / 1000 for milliseconds in found]
+
+    def purses(self, org: str, scopes: Sequence[str], day: str) -> dict[str, list[Purse]]:
+        """Return the budgets of `scopes` by the periods that `day` lies in: day, month and all of time.
+
+        Raises:
+            StoreUnavailable: the script could not run.
+        """
+        known = names(org, tuple(scopes)).topup
+        keys = [key for at in range(0, len(known), 4) for key in known[at : at + 2]]
+        told = iter(self._store.run(Script("purses"), keys, [day, periods.month_of(day)]))
+        each = [
+            Purse(int(limit) if limit else None, int(c), int(r)) for limit, c, r in zip(told, told, told, strict=True)
+        ]
+        return {scope: each[3 * at : 3 * at + 3] for at, scope in enumerate(scopes)}
 
     def ping(self) -> None:
         """Find out whether the store answers.

@@ -92,8 +92,7 @@ def _parts(charge: Usage) -> Iterator[tuple[str, str, dict[str, int]]]:
     own = Sum(charge.cost, int(first), charge.prompt, charge.completion, charge.cached, failed - (not first))
     yield from ((kind, name, own._asdict()) for kind, name in charge.scopes)
     yield from (("model", share.model, _of_model(share, charge)._asdict()) for share in charge.models)
-    name = f"{charge.outcome}#{charge.provider}#{charge.served}"
-    yield SERVED, name, {**own._replace(errors=int(first and failed))._asdict(), **_served(charge)}
+    yield from ((SERVED, name, spent) for name, spent in _served(charge, own))
 
 
 def _of_model(share: Share, charge: Usage) -> Sum:
@@ -106,10 +105,18 @@ def _of_model(share: Share, charge: Usage) -> Sum:
     return Sum(*share[:-1], failed - (asked - share.requests))
 
 
-def _served(charge: Usage) -> dict[str, int]:
+def _served(charge: Usage, own: Sum) -> Iterator[tuple[str, dict[str, int]]]:
+    """Yield what a charge adds to the sums of what was served.
+
+    A correction moves the money from where nobody knew who has it; a request stays where it was counted once.
+    """
+    name, unknown = f"{charge.outcome}#{charge.provider}#{charge.served}", f"{EXPIRED}##"
     if charge.seq != FIRST:
-        return {"refunded": max(0, -charge.cost)}
-    return {} if charge.outcome == EXPIRED else {"ms": charge.ms, f"{BUCKET}{durations.bucket(charge.ms)}": 1}
+        yield name, own._replace(cost=charge.cost + charge.held, errors=0)._asdict()
+        yield unknown, {"cost": -charge.held, "refunded": charge.held}
+        return
+    timed = {} if charge.outcome == EXPIRED else {"ms": charge.ms, f"{BUCKET}{durations.bucket(charge.ms)}": 1}
+    yield name, {**own._asdict(), **timed}
 
 
 def served(name: str, found: Mapping[str, Any]) -> Served:

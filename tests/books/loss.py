@@ -55,7 +55,8 @@ def settle_down(kept: Books) -> None:
 def agreed(kept: Books, store: redis.Redis) -> int:
     """What was spent: the ledger and the counters say the same of every scope and period, and nothing is reserved.
 
-    The model that nobody asks is charged only what ran out of time.
+    So does what became of all requests, which never falls. The model that nobody asks is charged only what ran out of
+    time.
     """
     said: set[int] = set()
     today = periods.number_of(kept.counters.today())
@@ -73,5 +74,10 @@ def agreed(kept: Books, store: redis.Redis) -> int:
             else:
                 said.add(sum(booked.values()))
     [cost] = said
+    served = list(kept.ledger.served_ever(ORG))
+    ever = kept.ledger.sums(ORG, "org", periods.TOTAL).get(ORG, Sum())
+    assert sum(one.spent.cost for one in served) == ever.cost
+    assert sum(one.spent.requests for one in served) == ever.requests
+    assert all(one.spent.cost >= 0 <= one.refunded for one in served)
     assert not store.keys(f"{{{ORG}}}:hold*")
     return cost

@@ -9,8 +9,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from shared.core.pricing import NANO
+from tests.e2e.bookkeeping import BOOKS
 from tests.e2e.hammer import chaos, clients, verdict
-from tests.e2e.hammer.world import BOOKS, LONGEST_LEASE
+from tests.e2e.hammer.world import LONGEST_LEASE
 from tests.e2e.hammer.world import MODELS as THREE
 
 if TYPE_CHECKING:

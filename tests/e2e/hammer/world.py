@@ -14,7 +14,7 @@ from cdk.local.functions import STREAM_SECONDS
 from functions import budgets
 from shared.core.pricing import usd
 from shared.edge.admission import Admission, connect
-from tests.e2e import stack
+from tests.e2e import bookkeeping, stack
 from tests.e2e.trace import environments
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ RESILIENCE: Final = "[resilience]\nbreaker_rest_seconds = 0.5\n"  # or there wou
 MODELS: Final = ("gpt-5.4-mini", "gpt-5.4-nano", "gpt-5.6-luna")
 ANY: Final = "any-of-three"  # an alias of these
 ALIAS: Final = f"[aliases.{ANY}]\nmodels = {json.dumps(MODELS)}\nhedge_seconds = 0.3\n"
-BOOKS: Final = "functions.budgets.handler"
 INVOCATION_MS: Final = budgets.MIDDLE_MS  # so that it waits for no middle of its minute
 
 
@@ -114,14 +113,12 @@ def running(folder: Path, guarded: int) -> Iterator[World]:
 
 @contextmanager
 def _opened(started: stack.Stack) -> Iterator[World]:
-    told = next(env for _, env in environments(started.process) if env.get("_HANDLER") == BOOKS)
-    clerk = budgets.build(told)
-    clerk = clerk._replace(books=clerk.books._replace(say=lambda _line: None))
+    told = bookkeeping.told(started.process)
     headers = {"authorization": f"Bearer {started.admin_key}"}
     host, port = told["VALKEY_HOST"], int(told["VALKEY_PORT"])
     admission = Admission(connect(host, port))
-    books: Any = clerk.books
     with (
+        bookkeeping.clerk(started.process) as clerk,
         httpx2.Client(base_url=started.upstream, timeout=30) as provider,
         httpx2.Client(base_url=started.base_url, headers=headers, timeout=30) as admin,
         redis.Redis(host=host, port=port) as valkey,
@@ -129,5 +126,4 @@ def _opened(started: stack.Stack) -> Iterator[World]:
         lifted = admin.put("/admin/limits/class:ensemble", json={"requests_per_minute": 1_000_000})
         lifted.raise_for_status()
         yield World(started, provider, admin, valkey, clerk, admission)
-    for part in (admission, books.replay.__self__, books.counters, books.ledger._aws, books.log._aws):
-        part.drop()
+    admission.drop()

@@ -14,7 +14,8 @@ from functions.control import Control
 from functions.keyring import Keyring
 from functions.projection import Projection
 from functions.registry import Registry
-from shared.core.catalog import Tier
+from functions.shelf import Shelf
+from shared.core.catalog import Catalog, Model, Target, Tier
 from shared.core.enrolment import TODO
 from shared.core.errors import GatewayError
 from shared.core.principals import Principal
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 NOW = 4_000_000_000  # far enough that no key has expired by the store's own clock
 TIERS = {"free": Tier(10, 100, 0, 5), "pro": Tier(600, 0, 0, 50), "enterprise": Tier(60000, 0, 0, 1000)}
 BOSS = Principal("default-bossbossboss", "default", "admin", "enterprise", (), NOW + 100)
+TARGETS = Target("acme", "one"), Target("other", "two")
+CATALOG = Catalog(
+    "c1", {}, {"m1": Model("m1", "chat", TARGETS, "us"), "m2": Model("m2", "chat", TARGETS[1:], "us")}, {}
+)
 PEPPER = "pepper"
 LEDGER = "control-ledger"
 MODELS = frozenset({"simulated", "acme/chat:1"})
@@ -93,8 +98,9 @@ class House:
         self.ledger = Ledger(ledger_aws(table.meta.client.meta.endpoint_url), LEDGER)
         telemetry = Telemetry("test", self.log.append)
         directory = StaffedDirectory(self.registry, table)
+        shelf = Shelf(CATALOG, {}, admission=self.admission, directory=directory)
         self.control = Control(
-            self.registry, projection, keyring, MODELS, self.ledger, telemetry, directory, lambda: self.now
+            self.registry, projection, keyring, MODELS, self.ledger, telemetry, directory, shelf, lambda: self.now
         )
 
     def close(self) -> None:
@@ -114,6 +120,13 @@ class House:
         """
         if caller and isinstance(self.registry, Staffed):
             self.registry.role = caller.role
+        reply = Reply(self.send(method, url, body, caller, **more))
+        wrong = undocumented(method, urlsplit(url).path, reply.status, reply.body, document())
+        assert not wrong, wrong
+        return reply
+
+    def send(self, method: str, url: str, body: object = None, caller: Principal | None = BOSS, **more: Any) -> Any:
+        """Send a request and return the answer as it is."""
         parts = urlsplit(url)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         several = {name: [value] for name, value in query.items()}
@@ -130,10 +143,7 @@ class House:
             "isBase64Encoded": False,
             **more,
         }
-        reply = Reply(serve(event, Context(), self.control))
-        wrong = undocumented(method, parts.path, reply.status, reply.body, document())
-        assert not wrong, wrong
-        return reply
+        return serve(event, Context(), self.control)
 
     def make(self, **wanted: Any) -> dict[str, Any]:
         """Make a key, and its owners first."""

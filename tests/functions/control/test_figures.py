@@ -35,9 +35,9 @@ def spend(house: House, *shares: Share, **facts: Any) -> None:
     number = int(cursor.last.partition("-")[0]) + 1
     served = {"provider": "acme", "served": shares[-1].model} if shares else {}
     sums = {name: sum(getattr(share, name) for share in shares) for name in ("cost", "prompt", "completion")}
-    known = {"day": TODAY, "key": KEY, "outcome": "ok", "ms": 100, **sums, **served, **facts}
+    known = {"seq": 1, "day": TODAY, "key": KEY, "outcome": "ok", "ms": 100, **sums, **served, **facts}
     assert house.ledger.book(
-        "default", cursor, [Usage(f"r-{number}", 1, "default", models=shares, **known)], f"{number}-0"
+        "default", cursor, [Usage(f"r-{number}", org="default", models=shares, **known)], f"{number}-0"
     )
 
 

@@ -1,0 +1,19 @@
+#!lua
+-- Tell budgets, and what of them is spent and reserved.
+--
+-- KEYS  two for each scope: policy (hash)   spending (hash)
+-- ARGV  day and month of now
+--
+-- Answers for each scope, for the day, the month and all of time: limit ("" if there is none), committed, reserved;
+-- nano-dollars as they are stored.
+local periods = { "d:" .. ARGV[1], "m:" .. ARGV[2], "t" }
+local found = {}
+for at = 1, #KEYS, 2 do
+  local limits = redis.call("HMGET", KEYS[at], "daily", "monthly", "total")
+  for index, period in ipairs(periods) do
+    local spent = redis.call("HMGET", KEYS[at + 1], "c:" .. period, "r:" .. period)
+    local size = #found
+    found[size + 1], found[size + 2], found[size + 3] = limits[index] or "", spent[1] or "0", spent[2] or "0"
+  end
+end
+return found
