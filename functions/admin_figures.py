@@ -1,7 +1,7 @@
 """`/api/ai/metrics` and `/api/ai/analytics/...`: figures for people with keys, of the sums that `/admin/usage` shows.
 
-A role that may observe sees its organization's; every other caller sees those of its own key, or of its own user where
-it has a token. They lag by the minute in which requests are booked.
+A role that may observe sees its organization's; every other key sees its own. They lag by the minute in which requests
+are booked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from functions import figures
 from functions.spans import refuse_others, span
 from functions.visit import answer
 from shared.core import periods
-from shared.core.errors import StoreUnavailable
+from shared.core.errors import Forbidden, StoreUnavailable
 from shared.core.principals import is_token
 from shared.edge.aws import AwsError
 from shared.edge.ledger import Sum
@@ -108,10 +108,16 @@ def _visit(parameters: tuple[str, ...]) -> Visit:
 
 
 def _scope(visit: Visit) -> str:
-    """Return whose figures the caller sees."""
+    """Return whose figures the caller sees.
+
+    Raises:
+        Forbidden: those of a user may be of another person, too, who had the id before.
+    """
     if visit.observes:
         return f"org:{visit.org}"
-    return f"user:{visit.user}" if is_token(visit.who) else f"key:{visit.who}"
+    if is_token(visit.who):
+        raise Forbidden("A token shows figures to those who may observe only. Use a key: it shows its own.")
+    return f"key:{visit.who}"
 
 
 def _spent(visit: Visit, wanted: Span) -> dict[str, Any]:
