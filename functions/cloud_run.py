@@ -19,7 +19,7 @@ from google.cloud import run_v2
 from google.oauth2.credentials import Credentials
 from msgspec import MsgspecError
 
-from functions.cloud_run_services import FAILURES, FailedError, RefusedError, Services, UnderWayError, reason
+from functions.cloud_run_services import FAILURES, FailedError, RefusedError, Services, UnderWayError, told_by
 from shared.core.cloud_run import CloudRun, decode
 from shared.edge.http import Http
 from shared.edge.settings import GoogleSettings
@@ -115,7 +115,7 @@ def opened(wanted: CloudRun, google: GoogleSettings) -> Services:
     try:
         credentials.refresh(Request())  # once: a token lives longer than an invocation
     except FAILURES as error:
-        message = f"Google gives this function's role no token of {wanted.deployer}: {reason(error)}"
+        message = f"Google gives this function's role no token of {wanted.deployer}: {told_by(error)}"
         raise RefusedError(message) from error
     options = {"api_endpoint": google.run_url}
     token = Credentials(credentials.token)  # type: ignore[no-untyped-call]

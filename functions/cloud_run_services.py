@@ -51,12 +51,12 @@ class Services:
         try:
             operation = self._begun(wanted, request)
         except FAILURES as error:
-            raise RefusedError(f"Google refuses to deploy {wanted.place}: {reason(error)}") from error
+            raise RefusedError(f"Google refuses to deploy {wanted.place}: {told_by(error)}") from error
         made = self._awaited(operation, end, f"{wanted.place} does not come to serve")
         try:
             self._client.set_iam_policy(_invoked_by(wanted), timeout=CALL_SECONDS)
         except FAILURES as error:
-            raise FailedError(f"Google lets nobody call {wanted.place}: {reason(error)}") from error
+            raise FailedError(f"Google lets nobody call {wanted.place}: {told_by(error)}") from error
         return str(made.uri)
 
     def delete(self, place: str, seconds: float) -> None:
@@ -74,7 +74,7 @@ class Services:
         except NotFound:
             return
         except FAILURES as error:
-            raise FailedError(f"Google does not delete {place}: {reason(error)}") from error
+            raise FailedError(f"Google does not delete {place}: {told_by(error)}") from error
         self._awaited(operation, end, f"{place} is not deleted")
 
     def _begun(self, wanted: CloudRun, request: str) -> Operation:
@@ -90,7 +90,10 @@ class Services:
                 existing = self._client.get_service(name=wanted.place, timeout=CALL_SECONDS)
         if existing.labels.get(OWNER) != STACK:
             raise RefusedError(f"{wanted.place} is there already, and not made by AI-Nexus: delete it first.")
-        return self._client.update_service(service=described(wanted, existing, request), timeout=CALL_SECONDS)
+        try:
+            return self._client.update_service(service=described(wanted, existing, request), timeout=CALL_SECONDS)
+        except FAILURES as error:
+            raise FailedError(f"Google refuses to change {wanted.place}: {told_by(error)}") from error
 
     def _found(self, place: str) -> run_v2.Service | None:
         try:
@@ -104,7 +107,7 @@ class Services:
         except concurrent.futures.TimeoutError as error:
             raise UnderWayError(f"{trouble}, so far.") from error
         except FAILURES as error:
-            raise FailedError(f"{trouble}: {reason(error)}") from error
+            raise FailedError(f"{trouble}: {told_by(error)}") from error
 
 
 def _invoked_by(wanted: CloudRun) -> iam_policy_pb2.SetIamPolicyRequest:
@@ -113,7 +116,7 @@ def _invoked_by(wanted: CloudRun) -> iam_policy_pb2.SetIamPolicyRequest:
     return iam_policy_pb2.SetIamPolicyRequest(resource=wanted.place, policy=policy_pb2.Policy(bindings=[binding]))
 
 
-def reason(error: Exception) -> str:
+def told_by(error: Exception) -> str:
     """Return what Google says, in its own words and on one line."""
     if isinstance(error, GoogleAuthError):
         error = Exception(*error.args[:1])  # what follows is the whole answer

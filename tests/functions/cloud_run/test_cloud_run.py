@@ -207,6 +207,18 @@ def test_what_google_refuses_is_told_and_leaves_nothing_to_delete(situation: Sit
     assert len(situation.run.asked) == asked
 
 
+def test_a_change_that_google_refuses_leaves_what_was_there(situation: Situation) -> None:
+    """Also where an earlier try has just made it, so that the stack deletes it when it is rolled back."""
+    situation.asks("Create")
+    situation.run.refusal = "Quota exceeded for nvidia-l4."
+    for kind, place in (("Update", PLACE), ("Create", "")):
+        told = situation.asks(kind, OTHER, place)
+        assert (told["Status"], told["PhysicalResourceId"]) == ("FAILED", PLACE)
+        assert told["Reason"].startswith(f"Google refuses to change {PLACE}: ")
+        assert "Quota exceeded for nvidia-l4." in told["Reason"]
+    assert situation.service["template"]["containers"][0]["image"] == IMAGE
+
+
 def test_a_role_that_google_does_not_know_is_told(situation: Situation, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the first deployment of all will meet it, where the pool was not made."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
