@@ -47,7 +47,10 @@ def test_times_are_measured_over_all_models_too() -> None:
     [_, over_all] = emitted(settled())["_aws"]["CloudWatchMetrics"]
     assert over_all["Dimensions"] == [["stage"]]
     assert {metric["Name"] for metric in over_all["Metrics"]} == {"Latency", "TimeToFirstChunk", "Overhead"}
-    assert len(emitted(Event("r-2"))["_aws"]["CloudWatchMetrics"]) == 1
+    without_provider, without_answer = settled(), settled()
+    without_provider.provider, without_answer.first_chunk = "", None
+    for event in (Event("r-2"), without_provider, without_answer):
+        assert len(emitted(event)["_aws"]["CloudWatchMetrics"]) == 1
 
 
 def test_a_settled_request_counts_its_tokens() -> None:
