@@ -8,7 +8,7 @@ from getpass import getpass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
-from cdk.cli import access
+from cdk.cli import access, usage
 from cdk.cli.tables import show
 from cdk.local.child import LocalError
 
@@ -24,7 +24,6 @@ PEOPLE: Final = {
     "users": ("id", "name", "email", "role", "tier", "team", "disabled"),
     "teams": ("id", "name", "limits", "budget"),
 }
-USAGE: Final = ("id", "cost_usd", "requests", "prompt_tokens", "completion_tokens")
 
 
 def add(commands: Any) -> None:  # noqa: ANN401 - argparse does not name its type
@@ -36,7 +35,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse does not name its typ
         _add_scope(commands.add_parser(topic, help=f"look at and set the {what} of a scope"), topic, fields)
     _add_organizations(commands.add_parser("organizations", help="make, list, rename and set up tenants"))
     _add_blocks(commands.add_parser("blocks", help="shut keys, users and networks out for a time"))
-    _add_usage(commands.add_parser("usage", help="who spent what"))
+    usage.add(commands.add_parser("usage", help="who spent what, and how models compare"))
     _add_audit(commands.add_parser("audit", help="who changed what"))
 
 
@@ -150,15 +149,6 @@ def _add_blocks(parser: argparse.ArgumentParser) -> None:
     access.add((create, listing, delete))
 
 
-def _add_usage(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--by", choices=("day", "key", "user", "team", "model", "alias"), default="day")
-    parser.add_argument("--from", metavar="DAY", help="such as 2026-11-01 (default: 30 days ago)")
-    parser.add_argument("--to", metavar="DAY", help="the last day (default: today, UTC)")
-    parser.add_argument("--top", type=int, metavar="N", help="only the dearest")
-    parser.set_defaults(run=_usage)
-    access.add((parser,))
-
-
 def _add_audit(parser: argparse.ArgumentParser) -> None:
     _paged(parser)
     parser.set_defaults(run=_list, topic="audit", columns=("at", "who", "action", "target"))
@@ -250,12 +240,6 @@ def _set_scope(asked: argparse.Namespace) -> int:
 def _show_scope(asked: argparse.Namespace, answer: dict[str, Any]) -> int:
     columns = ("limits", "effective") if asked.topic == "limits" else ("budget", "ceiling", "spent")
     return show(answer, ("scope", *(name for name in columns if name in answer)), as_json=asked.json)
-
-
-def _usage(asked: argparse.Namespace) -> int:
-    named = {name: getattr(asked, name) for name in ("by", "from", "to", "top")}
-    query = urlencode({name: value for name, value in named.items() if value is not None})
-    return show(_get(asked, f"/admin/usage?{query}"), USAGE, as_json=asked.json)
 
 
 def _get(asked: argparse.Namespace, path: str) -> dict[str, Any]:

@@ -113,6 +113,9 @@ def profile(tmp_path: Path) -> Iterator[str]:
             "GET /admin/usage?by=user&from=2026-11-01&to=2026-11-02&top=3",
             None,
         ),
+        ("usage --top 3", "GET /admin/usage?by=day&top=3", None),
+        ("usage summary --json", "GET /api/ai/analytics/summary", None),
+        ("usage models --from 2026-11-01 --json", "GET /api/ai/analytics/model-comparison?from=2026-11-01", None),
         ("audit", "GET /admin/audit?limit=100", None),
         ("alerts show", "GET /admin/alerts", None),
         ("alerts remove", "DELETE /admin/alerts", None),
@@ -191,7 +194,7 @@ def test_people_read_columns_and_programs_json(profile: str, capsys: pytest.Capt
     assert shown[1].split() == ["ada", "Ada", "-", "-", "-", "-", "-"]
     assert shown[2] == "(there are more: --after ada)"
     main(["usage", "--by", "user", "--profile", profile])
-    assert capsys.readouterr().out.splitlines()[1].split() == ["ada", "1.50", "3", "-", "-"]
+    assert capsys.readouterr().out.splitlines()[1].split() == ["ada", "1.50", "3", "-", "-", "-"]
     main(["audit", "--profile", profile])
     assert "1970-01-02 00:00:00" in capsys.readouterr().out
     main(["budgets", "set", "user:ada", "--daily-usd", "2", "--profile", profile])
