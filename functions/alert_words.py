@@ -55,9 +55,11 @@ def for_owner(line: Mapping[str, Any]) -> Alert | None:
     if line["event"] == events.BUDGET:
         return _budget(line, "budget")
     if line["event"] == events.SECURITY and line["reason"] == STORE_LOST:
-        lost = "Limits and budgets were lost with the store and are being restored from the ledger"
-        until = "requests that need them are answered with 503 until that is done, a quarter of an hour at most"
-        return _repeated("security", f"{lost}: {until}.", {"type": events.SECURITY, "reason": STORE_LOST})
+        text = (
+            "The store has lost its counters. Requests to which a budget applies are answered with 503 until these are"
+        )
+        rebuilt = "rebuilt from the ledger and the log, as a rule within a minute or two."
+        return _repeated("security", f"{text} {rebuilt}", {"type": events.SECURITY, "reason": STORE_LOST})
     return None
 
 
@@ -101,7 +103,7 @@ def _budget(line: Mapping[str, Any], kind: Kind) -> Alert:
     named = _PERIODS[period.partition(":")[0]]
     resets_at = periods.resets_at(period)
     end = "It never resets" if resets_at is None else f"It resets at {_at(resets_at)}"
-    text = f"{threshold} % of the {named} budget of {scope} are spent: {usd(spent)} of {usd(limit)} US dollars. {end}."
+    text = f"{threshold} % of the {named} budget of {scope} is spent: {usd(spent)} of {usd(limit)} US dollars. {end}."
     fields = {
         "type": events.BUDGET,
         "organization": str(line["org"]),

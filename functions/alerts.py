@@ -82,24 +82,16 @@ class Crier(NamedTuple):
             if self.tellings.claim(due.org, due.name, now, now + CLAIM_SECONDS):
                 claimed.setdefault((due.org, due.way), []).append(due)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            failures = list(pool.map(lambda several: self._delivered(several, left_ms), claimed.values()))
-        for several, (count, reason) in zip(claimed.values(), failures, strict=True):
+            ends = list(pool.map(lambda several: self._delivered(several, left_ms), claimed.values()))
+        undelivered = 0
+        for several, (count, why) in zip(claimed.values(), ends, strict=True):
+            undelivered += len(several) - count
             for due in several[:count]:
                 self.tellings.told(due.org, due.name, now + due.alert.quiet)
             for due in several[count:]:
                 self.tellings.failed(due.org, due.name)
-                kind, org, way = due.alert.kind, due.org, due.way
-                self.say(
-                    {
-                        "level": "ERROR",
-                        "event": "alert_undelivered",
-                        "org": org,
-                        "kind": kind,
-                        "why": reason,
-                        "way": way,
-                    }
-                )
-        undelivered = sum(len(several) - count for several, (count, _) in zip(claimed.values(), failures, strict=True))
+                line = {"level": "ERROR", "event": "alert_undelivered", "org": due.org, "way": due.way}
+                self.say({**line, "kind": due.alert.kind, "why": why})
         if undelivered:
             raise UndeliveredError(f"{undelivered} alerts did not get through; the log says which, and why.")
 
@@ -151,6 +143,8 @@ class Crier(NamedTuple):
                 self._send(due)
             except UndeliveredError as error:
                 return number, str(error)
+            except Exception as error:  # noqa: BLE001 - it fails the invocation, when all others have been told
+                return number, type(error).__name__
         return len(several), ""
 
     def _send(self, due: Due) -> None:

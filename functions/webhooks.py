@@ -18,7 +18,6 @@ from shared.edge.public import PublicResolver
 from shared.providers.adapter import HttpRequest
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
     from urllib.parse import SplitResult
 
@@ -39,7 +38,6 @@ class Webhooks(NamedTuple):
 
     loopback: bool
     now: Callable[[], float]
-    tls: Callable[[], ssl.SSLContext] | None = None
 
     def send(self, address: str, secret: str, mark: str, body: bytes) -> None:
         """Deliver a JSON body that is known by `mark`.
@@ -53,7 +51,7 @@ class Webhooks(NamedTuple):
             "x-nexus-alert": mark,
             "x-nexus-signature": signature(secret, int(self.now()), body),
         }
-        http = Http(tls=self.tls, names=PublicResolver(loopback=self.loopback))
+        http = Http(names=PublicResolver(loopback=self.loopback))
         try:
             with http.post(HttpRequest(address, headers, body), PATIENCE_SECONDS, CONNECT_SECONDS) as answer:
                 if answer.head.status not in _GOOD:
@@ -98,8 +96,8 @@ def _wrong(address: str, url: SplitResult, *, loopback: bool) -> str:
     if url.username is not None or url.password is not None or url.fragment:
         return "it holds a name, a password or a fragment"
     host = url.hostname or ""
-    if loopback:
-        return "" if host else "it has no host"
+    if loopback and (host in {"localhost", "::1"} or host.startswith("127.")):
+        return ""
     literal = ":" in host or host.replace(".", "").isdigit()
     if (literal and not is_public(host)) or (not literal and ("." not in host or host.endswith(_INTERNAL))):
         return "its host is none of the public internet"

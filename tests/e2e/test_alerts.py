@@ -41,7 +41,7 @@ def test_a_webhook_gets_one_signed_message_when_a_budget_is_spent(
     assert {name: alert[name] for name in ("type", "organization", "scope", "threshold", "limit_usd")} == {
         "type": "budget.v1", "organization": "default", "scope": scope, "threshold": 80, "limit_usd": BUDGET,
     }  # fmt: skip
-    assert f"80 % of the total budget of {scope} are spent" in told["text"]
+    assert f"80 % of the total budget of {scope} is spent" in told["text"]
     stamp, signed = (part.partition("=")[2] for part in message.headers["x-nexus-signature"].split(","))
     secret = put.json()["signing_secret"].encode()
     assert signed == hmac.new(secret, f"{stamp}.".encode() + message.body, "sha256").hexdigest()

@@ -42,7 +42,7 @@ def test_operators_hear_of_their_own_budget_at_80_percent(office: Office) -> Non
     office.tell(spent(50))
     assert office.topic() == []
     office.tell(spent(80))
-    words = "80 % of the monthly budget of team:blue are spent: 80.00 of 100.00 US dollars."
+    words = "80 % of the monthly budget of team:blue is spent: 80.00 of 100.00 US dollars."
     assert office.topic() == [("AI-Nexus test: budget", f"AI-Nexus test: {words} It resets at 2026-12-01 00:00 UTC.")]
 
 
@@ -52,7 +52,7 @@ def test_an_organization_gets_one_signed_message(office: Office, receiver: Recei
     office.tell(spent(80, "acme"))
     [message] = receiver.messages
     body = json.loads(message.body)
-    assert body["text"].startswith("AI-Nexus test: 80 % of the monthly budget of team:blue are spent")
+    assert body["text"].startswith("AI-Nexus test: 80 % of the monthly budget of team:blue is spent")
     alert = body["alert"]
     assert {name: alert[name] for name in ("type", "organization", "scope", "threshold", "limit_usd", "spent_usd")} == {
         "type": "budget.v1", "organization": "acme", "scope": "team:blue", "threshold": 80,
@@ -77,7 +77,7 @@ def test_the_same_is_told_once(office: Office, receiver: Receiver) -> None:
 def test_of_several_thresholds_at_once_the_highest_is_told(office: Office) -> None:
     """One large request may pass all of them; nobody needs to hear of each."""
     office.tell(spent(50), spent(80), spent(100), spent(80, scope="team:red"))
-    assert [text.partition(" are ")[0] for _, text in office.topic()] == [
+    assert [text.partition(" is ")[0] for _, text in office.topic()] == [
         "AI-Nexus test: 100 % of the monthly budget of team:blue",
         "AI-Nexus test: 80 % of the monthly budget of team:red",
     ]
@@ -169,6 +169,17 @@ def test_one_receivers_failure_is_nobody_elses(
     receiver.status, receiver.location, receiver.hangs = 200, "", False
     office.tell(*batch)
     assert (len(receiver.messages), len(another.messages), len(office.topic())) == (3, 1, 1)
+
+
+def test_a_bug_in_one_way_is_nobody_elses(office: Office, receiver: Receiver) -> None:
+    """What nobody foresaw is named by its type alone, fails the invocation, and does not have others told twice."""
+    office.wants("acme", webhook="https://[broken", secret="s")
+    office.wants("umbrella", webhook=receiver.url, secret="s")
+    for _ in range(2):
+        with pytest.raises(UndeliveredError, match="1 alert"):
+            office.tell(spent(80, "acme"), spent(80, "umbrella"), spent(80))
+    assert {line["why"] for line in office.said} == {"ValueError"}
+    assert (len(receiver.messages), len(office.topic())) == (1, 1)
 
 
 def test_a_claim_that_died_with_its_holder_ends(office: Office, receiver: Receiver) -> None:

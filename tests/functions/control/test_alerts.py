@@ -114,6 +114,7 @@ def test_a_wrong_field_is_named(house: House, wrong: dict[str, object]) -> None:
 def test_a_local_run_allows_this_machine(house: House) -> None:
     """Over plain HTTP, so that a receiver can be tried out; still no other scheme, and no password in an address."""
     house.control = house.control._replace(webhooks_to_loopback=True)
-    assert house.call("PUT", PLACE, {"webhook": "http://127.0.0.1:9/x"}, caller=OWN).status == 200
-    for address in ("file:///etc/passwd", "http://a:b@127.0.0.1/", "http://"):
+    for address in ("http://127.0.0.1:9/x", "http://localhost:9/x", "http://[::1]:9/x", HOOK):
+        assert house.call("PUT", PLACE, {"webhook": address}, caller=OWN).status == 200
+    for address in ("file:///etc/passwd", "http://a:b@127.0.0.1/", "http://", "http://10.0.0.1/", "http://db/"):
         assert house.call("PUT", PLACE, {"webhook": address}, caller=OWN).status == 400
