@@ -180,15 +180,14 @@ class Machine(RuleBasedStateMachine):
         for hold in self.holds.values():
             hold.left -= seconds
             hold.age += seconds
-        for kind, unit in (("rate", 10**6), ("tokens", 10**6), ("leases", 1000)):
-            for name in self.scopes:
-                age(self.client, f"{{default}}:{kind}:{name}", seconds, unit)
-        for name in self.scopes:
-            age(self.client, f"{{default}}:tokencounts:{name}", seconds, 0)
-        for request in self.client.zrange("{default}:holds", 0, -1):
-            self.client.zincrby("{default}:holds", -seconds * 1000, request)
+        kinds = {"rate": 10**6, "tokens": 10**6, "leases": 1000, "tokencounts": 0}
+        age(self.client, {f"{{default}}:{kind}:{name}": kinds[kind] for kind in kinds for name in self.scopes}, seconds)
+        requests, at_once = self.client.zrange("{default}:holds", 0, -1), self._at_once()
+        for request in requests:
+            at_once.zincrby("{default}:holds", -seconds * 1000, request)
             for field, unit in (("expires", 1000), ("stamp", 10**6)):
-                self.client.hincrby(f"{{default}}:hold:{request.decode()}", field, -seconds * unit)
+                at_once.hincrby(f"{{default}}:hold:{request.decode()}", field, -seconds * unit)
+        at_once.execute()
 
     @rule()
     def midnight(self) -> None:
@@ -210,19 +209,23 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def agrees(self) -> None:
         """Every counter of money is the model's; the stream adds up to what the organization has spent."""
-        today = self._today()
-        for name, scope in self.scopes.items():
-            spend = {k.decode(): int(v) for k, v in self.client.hgetall(f"{{default}}:spend:{name}").items()}
+        asked = self._at_once().time().xrange("{default}:usage").zcard("{default}:holds")
+        for name in self.scopes:
+            asked.hgetall(f"{{default}}:spend:{name}")
+        time, entries, holds, *spending = asked.execute()
+        today = day_at(time[0] * 1000)
+        for scope, found in zip(self.scopes.values(), spending, strict=True):
+            spend = {k.decode(): int(v) for k, v in found.items()}
             assert (spend.get("c:t", 0), spend.get("r:t", 0)) == (scope.committed, scope.reserved)
             assert spend.get(f"c:d:{today}", 0) == scope.committed_today
             assert spend.get(f"r:d:{today}", 0) == scope.reserved_today
-        events = [event for _, event in self.client.xrange("{default}:usage")]
+        events = [event for _, event in entries]
         assert sum(int(event[b"cost"]) for event in events) == self.scopes[ORG].committed
         shares = [share for event in events for share in read(event[b"models"].decode())]
         for model in MODELS:
             booked = sum(share.cost for share in shares if f"model:{share.model}" == model)
             assert booked == self.scopes[model].committed
-        assert self.client.zcard("{default}:holds") == sum(hold.state == "live" for hold in self.holds.values())
+        assert holds == sum(hold.state == "live" for hold in self.holds.values())
 
     def _admit(self, ask: Ask) -> None:
         most = ask.max_tokens
@@ -280,6 +283,10 @@ class Machine(RuleBasedStateMachine):
         budget = {"daily_nano": scope.daily or None, "total_nano": scope.total or None}
         fields = policy({"budget": budget}, Tier(scope.rpm, scope.rph, scope.tpm, scope.concurrency))
         assert self.admission.tell("default", name, next(self.version), fields)
+
+    def _at_once(self) -> Store:
+        """Return what sends its commands in one round trip."""
+        return self.client.pipeline(transaction=False)
 
     def _today(self) -> str:
         return day_at(self.client.time()[0] * 1000)
