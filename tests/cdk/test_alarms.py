@@ -129,6 +129,48 @@ def test_an_expression_is_of_its_own_metrics(alarms: Mapping[str, Any]) -> None:
         assert len({metric["period"] for metric in metrics(alarm)}) == 1
 
 
+def rings(alarm: Mapping[str, Any], measured: Mapping[str, float]) -> bool:
+    """Tell whether a minute in which this was measured, and nothing else, is one to ring for."""
+    [value] = [entry["Expression"] for entry in alarm["Metrics"] if entry["ReturnData"]]
+    known: dict[str, Any] = {entry["Id"]: measured.get(entry["Id"]) for entry in alarm["Metrics"]}
+    known["FILL"] = lambda one, other: other if one is None else one
+    known["IF"] = lambda holds, one, other: one if holds else other
+    try:
+        found = eval(value.replace(" AND ", " and ").replace(" OR ", " or "), known)  # noqa: S307 - our own template's
+    except TypeError:  # None, which is nothing, is neither added nor compared
+        return bool(alarm["TreatMissingData"] == "breaching")
+    below = alarm["ComparisonOperator"] == "LessThanThreshold"
+    return bool(found < alarm["Threshold"] if below else found >= alarm["Threshold"])
+
+
+@pytest.mark.parametrize(
+    ("name", "measured", "ringing"),
+    [
+        ("minute-missed", {"runs0": 1, "fails0": 0, "runs1": 1, "fails1": 0}, False),
+        ("minute-missed", {"runs0": 2, "fails0": 1, "runs1": 1, "fails1": 0}, False),
+        ("minute-missed", {"runs0": 1, "fails0": 0, "runs1": 1, "fails1": 1}, True),
+        ("minute-missed", {"runs0": 1, "fails0": 0}, True),
+        ("minute-missed", {}, True),
+        ("functions-fail", {}, False),
+        ("functions-fail", {"m2": 2}, False),
+        ("functions-fail", {"m0": 1, "m1": 1, "m2": 1}, True),
+        ("functions-throttled", {"m0": 0}, False),
+        ("functions-throttled", {"m1": 1}, True),
+        ("store-busy", {}, False),
+        ("store-busy", {"units": 479_999, "refused": 0}, False),
+        ("store-busy", {"units": 480_000}, True),
+        ("store-busy", {"units": 1, "refused": 1}, True),
+        ("tables-throttled", {}, False),
+        ("tables-throttled", {"m1": 1}, True),
+    ],
+)
+def test_an_expression_says_what_it_should(
+    alarms: Mapping[str, Any], name: str, measured: Mapping[str, float], *, ringing: bool
+) -> None:
+    """By the arithmetic of CloudWatch, where what was not measured is missing and makes what it is part of so, too."""
+    assert rings(alarms[name], measured) is ringing
+
+
 def test_an_alarm_is_one_that_cloudwatch_takes(alarms: Mapping[str, Any]) -> None:
     """It rings on no more values than it looks at, and looks back a day at most."""
     for alarm in alarms.values():
