@@ -10,7 +10,7 @@ from aws_cdk import Aws, CfnOutput, DefaultStackSynthesizer, Environment, Stack
 from cdk.catalog import compile_catalog
 from cdk.constructs.alarms import Alarms, Watched
 from cdk.constructs.api import Api, usage_key_prefix
-from cdk.constructs.batch import Batch
+from cdk.constructs.batch import Batch, Feed
 from cdk.constructs.cloud_run import CloudRun
 from cdk.constructs.dashboard import Dashboard
 from cdk.constructs.excuses import LINT, excuse
@@ -71,11 +71,11 @@ class NexusStack(Stack):
             self, name=config.name, key=stores.key, max_gb=config.valkey_max_gb, max_ecpu=config.valkey_max_ecpu
         )
         topic = Topic(self, name=config.name, key=stores.key, email=config.alarm_email)
-        logs = {name: log_group(self, name) for name in manifest.FUNCTIONS}
+        logs = {name: log_group(self, name) for name, spec in manifest.FUNCTIONS.items() if not spec.writes_to}
         data = _data(stores, valkey, topic, logs[manifest.GATEWAY]) | self._batch(config, stores) | _called(config)
 
         def build(spec: parts.Function) -> Function:
-            function = self._function(spec, config, data, bundle=bundles[spec.bundle], log=logs[spec.name])
+            function = self._function(spec, config, data, bundle=bundles[spec.bundle], logs=logs)
             _grant(function, spec, data, stores.key.key_arn)
             return _subscribed(function, spec, logs)
 
@@ -92,25 +92,36 @@ class NexusStack(Stack):
         self._watch(config, Watched(functions, logs, stores, valkey), topic)
 
     def _function(
-        self, spec: parts.Function, config: Config, data: Mapping[grants.Resource, Data], *, bundle: Path, log: LogGroup
+        self,
+        spec: parts.Function,
+        config: Config,
+        data: Mapping[grants.Resource, Data],
+        *,
+        bundle: Path,
+        logs: Mapping[str, LogGroup],
     ) -> Function:
         """Build one function, which may nothing so far."""
-        return Function(
+        function = Function(
             self,
             spec,
             bundle=bundle,
             environment=_environment(spec, config, data),
-            log=log,
+            log=logs[spec.writes_to or spec.name],
             reserved=config.reserved_concurrency.get(spec.name),
         )
+        if spec.queued:
+            Feed(function, queue_arn=data["batchqueue"].arns[0])
+        return function
 
     def _batch(self, config: Config, stores: Stores) -> dict[grants.Resource, Data]:
-        """Build the bucket of batches, and say where they and their files are."""
-        bucket = Batch(self, key=stores.key, retain=config.retain_data).bucket
+        """Build the bucket and the queue of batches, and say where they and their files are."""
+        built = Batch(self, key=stores.key, retain=config.retain_data)
+        bucket = built.bucket
         return {
             "batchbucket": Data([bucket.bucket_arn], {}),
             "batches": Data([stores.batches.table_arn], {"BATCHES_TABLE": stores.batches.table_name}),
             "batchfiles": Data([bucket.arn_for_objects("*")], {"BATCH_BUCKET": bucket.bucket_name}),
+            "batchqueue": Data([built.queue.queue_arn], {"BATCH_QUEUE": built.queue.queue_url}),
         }
 
     def _gpu_service(self, config: Config, bundles: Mapping[parts.Bundle, Path]) -> None:
@@ -174,6 +185,7 @@ class NexusStack(Stack):
             "BaseUrl": api.url,
             "AdminFunction": functions["admin"].function.function_name,
             "GatewayRole": functions[manifest.GATEWAY].role.role_name,
+            "BatchWorkerRole": functions["batchworker"].role.role_name,
             "DirectoryTable": stores.directory.table_name,
             "PepperSecret": stores.pepper.secret_arn,
             "ProvidersSecret": stores.providers.secret_arn,

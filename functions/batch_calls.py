@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from functions.batch_objects import Objects
+    from functions.batch_queue import Queue
     from functions.batch_records import Item, Records
     from shared.core.principals import Principal
 
@@ -50,6 +51,12 @@ class Call(NamedTuple):
     event: Mapping[str, Any]
     records: Records
     objects: Objects
+    queue: Queue
+
+    @property
+    def address(self) -> str:
+        """The caller's address: API Gateway's word, for headers say what clients like."""
+        return str(self.event["requestContext"].get("identity", {}).get("sourceIp", ""))
 
     @property
     def owner(self) -> str:

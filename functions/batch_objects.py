@@ -11,12 +11,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from shared.core.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from types_boto3_s3.client import S3Client
+    from types_boto3_s3.type_defs import CompletedMultipartUploadTypeDef, CompletedPartTypeDef
 
     from shared.edge.settings import AwsSettings
 
+PART: Final = 8 << 20  # bytes of an upload in parts: all but the last have 5 MB, or S3 refuses them
 CHUNK: Final = 1 << 20  # bytes that are read and passed on at once
 _CONFIG = Config(connect_timeout=1, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
 _MISSING: Final = frozenset({"NoSuchKey", "404"})
@@ -44,6 +46,35 @@ class Objects:
             self._client.put_object(Bucket=self._bucket, Key=_key(org, name), Body=content)
         except (BotoCoreError, ClientError) as error:
             raise _unavailable() from error
+
+    def write(self, org: str, name: str, pieces: Iterable[bytes]) -> int:
+        """Write an object of any length, unless there is nothing in it; returns how many bytes it has."""
+        bucket, key = self._bucket, _key(org, name)
+        upload, size, waiting = "", 0, bytearray()
+        parts: list[CompletedPartTypeDef] = []
+
+        def send() -> None:
+            number, body = len(parts) + 1, bytes(waiting)
+            sent = self._client.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=number, Body=body)
+            parts.append({"ETag": sent["ETag"], "PartNumber": number})
+            waiting.clear()
+
+        try:
+            for piece in pieces:
+                waiting += piece
+                size += len(piece)
+                if len(waiting) >= PART:
+                    upload = upload or self._client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+                    send()
+            if upload:
+                send()
+                whole: CompletedMultipartUploadTypeDef = {"Parts": parts}
+                self._client.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload, MultipartUpload=whole)
+            elif size:
+                self._client.put_object(Bucket=bucket, Key=key, Body=bytes(waiting))
+        except (BotoCoreError, ClientError) as error:
+            raise _unavailable() from error
+        return size
 
     def read(self, org: str, name: str) -> Iterator[bytes] | None:
         """Return an object in pieces, or None if there is none."""

@@ -1,14 +1,19 @@
-"""What the paths of files take and answer, as OpenAPI; the members are OpenAI's."""
+"""What the paths of files and batches take and answer, as OpenAPI; the members are OpenAI's."""
 
 from __future__ import annotations
 
 from typing import Any, Final
+
+import msgspec
+
+from shared.core.batches import BatchFields
 
 Json = dict[str, Any]
 
 _TEXT: Final = {"type": "string"}
 _TEXT_OR_NULL: Final = {"type": ["string", "null"]}
 _COUNT: Final = {"type": "integer"}
+_COUNT_OR_NULL: Final = {"type": ["integer", "null"]}
 _SECONDS: Final = {"type": "integer", "description": "In epoch seconds"}
 _YES: Final = {"type": "boolean"}
 _CONTENT: Final = "application/json"
@@ -30,7 +35,30 @@ def _ref(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+_FAULT: Final = {
+    "type": "object",
+    "required": ["code", "message", "line", "param"],
+    "properties": {"code": _TEXT, "message": _TEXT, "line": _COUNT_OR_NULL, "param": _TEXT_OR_NULL},
+}
+_FAULTS: Final = _shape("list", {"data": {"type": "array", "items": _FAULT}})
+_COUNTS: Final = dict.fromkeys(("total", "completed", "failed"), _COUNT)
+_TIMES: Final = (
+    *("in_progress_at", "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at", "cancelled_at"),
+)
 SHAPES: Final[dict[str, Json]] = {
+    "Batch": _shape(
+        "batch",
+        {
+            **dict.fromkeys(("id", "endpoint", "input_file_id", "completion_window", "status"), _TEXT),
+            **dict.fromkeys(("output_file_id", "error_file_id"), _TEXT_OR_NULL),
+            **dict.fromkeys(("created_at", "expires_at"), _SECONDS),
+            **dict.fromkeys(_TIMES, _COUNT_OR_NULL),
+            "errors": {"anyOf": [{"type": "null"}, _FAULTS]},
+            "request_counts": {"type": "object", "properties": _COUNTS, "required": list(_COUNTS)},
+            "metadata": {"type": ["object", "null"], "additionalProperties": _TEXT},
+        },
+    ),
+    "BatchList": _page("Batch"),
     "File": _shape(
         "file",
         {
@@ -42,6 +70,7 @@ SHAPES: Final[dict[str, Json]] = {
     ),
     "FileDeleted": _shape("file", {"id": _TEXT, "deleted": {"const": True}}),
     "FileList": _page("File"),
+    **msgspec.json.schema_components([BatchFields], ref_template="#/components/schemas/{name}")[1],
 }
 _FORM: Final = {
     "type": "object",
@@ -69,8 +98,15 @@ def paths() -> dict[str, Json]:
     """Return the operations by path and method."""
     order, purpose = ("order", {"enum": ["asc", "desc"]}), ("purpose", _TEXT)
     form = {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}
+    fields = {"required": True, "content": {_CONTENT: {"schema": _ref("BatchFields")}}}
     binary = {"type": "string", "format": "binary"}
     return {
+        "/v1/batches": {
+            "get": _operation("List batches", _ref("BatchList"), parameters=_query()),
+            "post": _operation("Have the lines of a file served", _ref("Batch"), requestBody=fields),
+        },
+        "/v1/batches/{id}": {"get": _operation("Look at a batch", _ref("Batch"), parameters=[_ID])},
+        "/v1/batches/{id}/cancel": {"post": _operation("End a batch early", _ref("Batch"), parameters=[_ID])},
         "/v1/files": {
             "get": _operation("List files", _ref("FileList"), parameters=_query(order, purpose)),
             "post": _operation("Upload the lines of a batch", _ref("File"), requestBody=form),

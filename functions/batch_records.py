@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import boto3
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from functions.registry import guarded, plain
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 Item = dict[str, Any]
 
+_LOST = "ConditionalCheckFailedException"
 _CONFIG = Config(connect_timeout=1, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 3})
 
 
@@ -70,6 +72,26 @@ class Records:
     def put(self, org: str, kind: str, item: Item) -> None:
         """Write the record of an id that is new."""
         guarded(self._table.put_item, Item={"pk": org, "sk": f"{kind}#{item['id']}", **item})
+
+    def change(self, org: str, kind: str, name: str, changes: Item, only_if: ConditionBase) -> Item | None:
+        """Change a record that is as `only_if` says; returns what it is then, or None where it was not so."""
+        names = {f"#{index}": field for index, field in enumerate(changes)}
+        values = {f":{index}": value for index, value in enumerate(changes.values())}
+        request = {
+            "Key": {"pk": org, "sk": f"{kind}#{name}"},
+            "UpdateExpression": "SET " + ", ".join(f"#{index} = :{index}" for index in range(len(changes))),
+            "ConditionExpression": only_if,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+            "ReturnValues": "ALL_NEW",
+        }
+        try:
+            found: Item = plain(guarded(self._table.update_item, **request)["Attributes"])
+        except ClientError as error:
+            if error.response["Error"]["Code"] == _LOST:
+                return None
+            raise
+        return found
 
     def delete(self, org: str, kind: str, name: str) -> None:
         """Remove a record, if it is there."""

@@ -1,4 +1,4 @@
-"""The Lambda of `/v1/files`: each caller sees its own, an administrator those of the organization.
+"""The Lambda of `/v1/files` and `/v1/batches`: each caller sees its own, an administrator those of the organization.
 
 Its answers are streams, because what comes out of a batch is larger than a whole answer may be.
 """
@@ -10,9 +10,10 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from functions import batch_files
+from functions import batch_files, batch_jobs
 from functions.batch_calls import Answer, Call
 from functions.batch_objects import Objects
+from functions.batch_queue import Queue
 from functions.batch_records import Records
 from functions.callers import confirmed
 from functions.networks import refuse_blocked
@@ -36,11 +37,15 @@ class Batches(NamedTuple):
     registry: Registry
     records: Records
     objects: Objects
+    queue: Queue
     telemetry: Telemetry
     now: Callable[[], float] = time.time
 
 
 _ROUTES: Final[dict[str, dict[str, Callable[[Call], Answer]]]] = {
+    "/v1/batches": {"GET": batch_jobs.jobs, "POST": batch_jobs.create},
+    "/v1/batches/{id}": {"GET": batch_jobs.show},
+    "/v1/batches/{id}/cancel": {"POST": batch_jobs.cancel},
     "/v1/files": {"GET": batch_files.files, "POST": batch_files.upload},
     "/v1/files/{id}": {"DELETE": batch_files.delete, "GET": batch_files.show},
     "/v1/files/{id}/content": {"GET": batch_files.content},
@@ -63,6 +68,7 @@ def build(environment: Mapping[str, str]) -> Batches:
         Registry.reading(settings.directory_table, settings.aws),
         Records.open(settings.batches_table, settings.aws),
         Objects.open(settings.batch_bucket, settings.aws),
+        Queue.open(settings.batch_queue, settings.aws),
         Telemetry(settings.stage),
     )
 
@@ -117,7 +123,7 @@ def _answer(event: Mapping[str, Any], told: Event, batches: Batches) -> Answer:
         raise MethodNotAllowed(f"Use {' or '.join(methods)} here.", headers={"allow": ", ".join(methods)})
     told.route = f"{method} {resource}"
     caller = _caller(event, told, batches)
-    return methods[method](Call(caller, event, batches.records, batches.objects))
+    return methods[method](Call(caller, event, batches.records, batches.objects, batches.queue))
 
 
 def _caller(event: Mapping[str, Any], told: Event, batches: Batches) -> Principal:

@@ -10,8 +10,8 @@ from typing import Final, Literal
 
 Resource = Literal[
     "apikey", "apikeys", "asyncanswers", "asyncbuckets", "asyncendpoints", "asyncrequests", "audit", "batchbucket",
-    "batches", "batchfiles", "bedrock", "directory", "enrolled", "ipsets", "journal", "ledger", "pepper", "plans",
-    "providers", "sagemaker", "signing", "topic", "valkey",
+    "batches", "batchfiles", "batchqueue", "bedrock", "directory", "enrolled", "ipsets", "journal", "ledger",
+    "pepper", "plans", "providers", "sagemaker", "signing", "topic", "valkey",
 ]  # fmt: skip
 SET_WITH_GRANT: Final[dict[Resource, tuple[str, ...]]] = {
     "apikey": (),  # each API key of the account: their ids are API Gateway's, so that no grant could name ours alone
@@ -24,6 +24,7 @@ SET_WITH_GRANT: Final[dict[Resource, tuple[str, ...]]] = {
     "batchbucket": (),  # only who may list it is told what is not there
     "batches": ("BATCHES_TABLE",),
     "batchfiles": ("BATCH_BUCKET",),  # what lies in the bucket
+    "batchqueue": ("BATCH_QUEUE",),
     "bedrock": (),  # the models that the catalog has there
     "directory": ("DIRECTORY_TABLE",),
     "enrolled": (),  # each API key in one of our usage plans

@@ -22,6 +22,21 @@ FOR_PEOPLE: Final = (  # lines that are rare, so that hearing of them costs noth
     f' || ($.event = "{events.BREAKER}" && $.state = "open") }}'
 )
 
+_TO_SERVE: Final = (  # what it takes to serve a request, wherever that is done
+    Grant("directory", ("dynamodb:GetItem",)),
+    Grant("providers", ("secretsmanager:GetSecretValue",)),
+    Grant("valkey", ("elasticache:Connect",)),
+)
+_TO_ASK: Final = (  # and what to ask the targets that the catalog has
+    Grant("asyncanswers", ("s3:DeleteObject", "s3:GetObject")),
+    Grant("asyncbuckets", ("s3:ListBucket",)),
+    Grant("asyncendpoints", ("sagemaker:InvokeEndpointAsync",)),
+    Grant("asyncrequests", ("s3:DeleteObject", "s3:PutObject")),
+    Grant("bedrock", ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")),
+    Grant("sagemaker", ("sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream")),
+)
+_PLACES: Final = ("ANTHROPIC_BASE_URL", "GEMINI_BASE_URL", "GPU_SERVICE_URL", "OPENAI_BASE_URL", "SIMULATED_BASE_URL")
+
 FUNCTIONS: Final[dict[str, Function]] = {
     function.name: function
     for function in (
@@ -46,26 +61,9 @@ FUNCTIONS: Final[dict[str, Function]] = {
             memory_mb=512,
             timeout_s=STREAM_SECONDS,
             streams=True,
-            grants=(
-                Grant("directory", ("dynamodb:GetItem",)),
-                Grant("providers", ("secretsmanager:GetSecretValue",)),
-                Grant("valkey", ("elasticache:Connect",)),
-            ),
-            optional_grants=(
-                Grant("asyncanswers", ("s3:DeleteObject", "s3:GetObject")),
-                Grant("asyncbuckets", ("s3:ListBucket",)),
-                Grant("asyncendpoints", ("sagemaker:InvokeEndpointAsync",)),
-                Grant("asyncrequests", ("s3:DeleteObject", "s3:PutObject")),
-                Grant("bedrock", ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")),
-                Grant("sagemaker", ("sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream")),
-            ),
-            optional_environment=(
-                "ANTHROPIC_BASE_URL",
-                "GEMINI_BASE_URL",
-                "GPU_SERVICE_URL",
-                "OPENAI_BASE_URL",
-                "SIMULATED_BASE_URL",
-            ),
+            grants=_TO_SERVE,
+            optional_grants=_TO_ASK,
+            optional_environment=_PLACES,
         ),
         Function(
             name="tokens",
@@ -105,10 +103,41 @@ FUNCTIONS: Final[dict[str, Function]] = {
             streams=True,
             grants=(
                 Grant("batchbucket", ("s3:ListBucket",)),
-                Grant("batches", ("dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query")),
+                Grant(
+                    "batches",
+                    (
+                        "dynamodb:DeleteItem",
+                        "dynamodb:GetItem",
+                        "dynamodb:PutItem",
+                        "dynamodb:Query",
+                        "dynamodb:UpdateItem",
+                    ),
+                ),
                 Grant("batchfiles", ("s3:DeleteObject", "s3:GetObject", "s3:PutObject")),
+                Grant("batchqueue", ("sqs:SendMessage",)),
                 Grant("directory", ("dynamodb:GetItem",)),
             ),
+        ),
+        Function(
+            name="batchworker",
+            handler="functions.batch_worker.handler",
+            bundle="control",
+            memory_mb=1024,
+            timeout_s=STREAM_SECONDS,
+            grants=(
+                Grant("batchbucket", ("s3:ListBucket",)),
+                Grant("batches", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")),
+                Grant("batchfiles", ("s3:GetObject", "s3:PutObject")),
+                Grant(
+                    "batchqueue",
+                    ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage"),
+                ),
+                *_TO_SERVE,
+            ),
+            optional_grants=_TO_ASK,
+            optional_environment=_PLACES,
+            writes_to=GATEWAY,
+            queued=True,
         ),
         Function(
             name="budgets",
@@ -189,6 +218,10 @@ ROUTES: Final = (
     Route(method="GET", path="/api/ai/status", function="gateway", needs="read"),
     Route(method="GET", path="/v1/models", function="gateway", needs="read"),
     Route(method="GET", path="/v1/models/{id+}", function="gateway", needs="read"),
+    Route(method="GET", path="/v1/batches", function="batches", needs="infer"),
+    Route(method="POST", path="/v1/batches", function="batches", needs="infer"),
+    Route(method="GET", path="/v1/batches/{id}", function="batches", needs="infer"),
+    Route(method="POST", path="/v1/batches/{id}/cancel", function="batches", needs="infer"),
     Route(method="GET", path="/v1/files", function="batches", needs="infer"),
     Route(method="POST", path="/v1/files", function="batches", needs="infer"),
     Route(method="GET", path="/v1/files/{id}", function="batches", needs="infer"),

@@ -38,6 +38,8 @@ class Function:
         optional_grants: Permissions that exist only where the catalog has targets of that kind, or the deployment has
             what they are for; what is set with them is only then.
         optional_environment: Variables that exist only where the deployment configures them.
+        writes_to: Whose log it writes to, where that is not its own: requests are in one journal, whoever serves them.
+        queued: It is started by each message of the batches' queue, into which it puts messages for itself.
         every_minutes: It is started so often by a schedule, without an answer to anyone; 0 for never.
         hears: It is started with the lines in the logs of all others that match this filter of CloudWatch's; "" for
             none.
@@ -53,6 +55,8 @@ class Function:
     optional_grants: tuple[Grant, ...] = ()
     extra_environment: tuple[str, ...] = ()
     optional_environment: tuple[str, ...] = ()
+    writes_to: str = ""
+    queued: bool = False
     every_minutes: int = 0
     hears: str = ""
 

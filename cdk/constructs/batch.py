@@ -1,19 +1,31 @@
-"""Where the files of batches lie: one private bucket, whose content goes by itself after a month."""
+"""Where the files of batches lie, and the queue that says which of them somebody has to work on.
+
+Neither costs anything while it holds nothing, but for the looks that Lambda takes at the queue: by what others have
+counted, one or two million of them a month, of which SQS gives the first million away and takes $0.40 for the next.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk.constructs.excuses import excuse
+from shared.manifest import STREAM_SECONDS
 
 if TYPE_CHECKING:
     from aws_cdk import aws_kms as kms
 
+    from cdk.constructs.function import Function
+
 KEPT_DAYS: Final = 30
+TRIES: Final = 5  # of a message, then it is put aside
+AT_ONCE: Final = 10  # batches that are worked on
+UNSEEN: Final = Duration.seconds(STREAM_SECONDS + 60)  # of a message that a worker has, which may have died
 UNLOGGED: Final = {
     "AwsSolutions-S1": (
         "Only the stack's functions read and write here, and their own lines tell of each request. A second bucket of "
@@ -24,7 +36,7 @@ ANY_FILE: Final = "A file gets its name when it is made, so a function may touch
 
 
 class Batch(Construct):
-    """The bucket, encrypted under the stack's own key."""
+    """The bucket, encrypted under the stack's own key, and the queue with the place for what fails again and again."""
 
     def __init__(self, scope: Construct, *, key: kms.IKey, retain: bool) -> None:
         """Build it; `retain` keeps it when the stack is deleted."""
@@ -44,7 +56,46 @@ class Batch(Construct):
             ],
             removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
         )
+        failed = self._queue("Failed", retention_period=Duration.days(14))
+        dead = sqs.DeadLetterQueue(max_receive_count=TRIES, queue=failed)
+        self.queue = self._queue("Queue", visibility_timeout=UNSEEN, dead_letter_queue=dead)
         excuse(self, UNLOGGED)
         stack = Stack.of(self)
         (logical_id, _) = stack.resolve(self.bucket.bucket_arn)["Fn::GetAtt"]
         excuse(stack, {f"AwsSolutions-IAM5[Resource::<{logical_id}.Arn>/*]": ANY_FILE})
+
+    def _queue(
+        self,
+        name: str,
+        *,
+        visibility_timeout: Duration | None = None,
+        retention_period: Duration | None = None,
+        dead_letter_queue: sqs.DeadLetterQueue | None = None,
+    ) -> sqs.Queue:
+        """Build a queue of messages that hold nothing but ids, under SQS's own key."""
+        return sqs.Queue(
+            self,
+            name,
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            visibility_timeout=visibility_timeout,
+            retention_period=retention_period,
+            dead_letter_queue=dead_letter_queue,
+        )
+
+
+class Feed(Construct):
+    """Has each message of the queue start a function, on its own."""
+
+    def __init__(self, scope: Function, *, queue_arn: str) -> None:
+        """Feed the function `scope`."""
+        super().__init__(scope, "Feed")
+        mapping = lambda_.CfnEventSourceMapping(
+            self,
+            "Mapping",
+            function_name=scope.function.function_arn,
+            event_source_arn=queue_arn,
+            batch_size=1,
+            scaling_config=lambda_.CfnEventSourceMapping.ScalingConfigProperty(maximum_concurrency=AT_ONCE),
+        )
+        mapping.node.add_dependency(scope.role)  # which must be allowed to read the queue before

@@ -51,6 +51,9 @@ class Function(Construct):
             timeout=Duration.seconds(spec.timeout_s),
             environment=dict(environment),
             reserved_concurrent_executions=reserved,
+            recursive_loop=lambda_.RecursiveLoop.ALLOW
+            if spec.queued
+            else None,  # else Lambda ends it after 16 messages
             role=self.role,
             log_group=log,
             logging_format=lambda_.LoggingFormat.JSON,

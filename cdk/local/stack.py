@@ -15,6 +15,7 @@ from cdk.local.deploy import Deployment, deploy
 from cdk.local.functions import Roles, Surroundings, log_groups, name_of, specs
 from cdk.local.invocation import InvocationError
 from cdk.local.log_groups import shipping
+from cdk.local.queues import fed, sources
 from cdk.local.schedule import scheduled, timetable
 from cdk.local.state import Logs, Remembered
 from cdk.local.subscriptions import Subscriptions
@@ -102,8 +103,12 @@ async def running(folder: Path, chosen: Path | None, memory: Remembered, say: Sa
 
             async with Pool(functions, log=log, credentials=Roles(parts.emulator, deployment)) as pool:
                 await _load(pool, logs, say)
-                clocks = timetable(deployment, functions)
-                async with subscriptions.delivering(pool, log), scheduled(pool, clocks, log):
+                clocks, queues = timetable(deployment, functions), sources(deployment, functions)
+                async with (
+                    subscriptions.delivering(pool, log),
+                    scheduled(pool, clocks, log),
+                    fed(parts.emulator, pool, queues, log),
+                ):
                     yield Stack(parts, deployment, pool, api, logs)
     finally:
         stop_all(children, GRACE_SECONDS)

@@ -18,6 +18,7 @@ class BatchesSettings(NamedTuple):
     directory_table: str
     batches_table: str
     batch_bucket: str
+    batch_queue: str
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> BatchesSettings:
@@ -32,4 +33,28 @@ class BatchesSettings(NamedTuple):
             directory_table=text(environment, "DIRECTORY_TABLE"),
             batches_table=text(environment, "BATCHES_TABLE"),
             batch_bucket=text(environment, "BATCH_BUCKET"),
+            batch_queue=text(environment, "BATCH_QUEUE"),
+        )
+
+
+class BatchWorkerSettings(NamedTuple):
+    """What the function needs that works on batches, beside what the gateway does."""
+
+    aws: AwsSettings
+    batches_table: str
+    batch_bucket: str
+    batch_queue: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> BatchWorkerSettings:
+        """Read them.
+
+        Raises:
+            SettingsError: one is missing.
+        """
+        return cls(
+            aws=AwsSettings.from_env(environment),
+            batches_table=text(environment, "BATCHES_TABLE"),
+            batch_bucket=text(environment, "BATCH_BUCKET"),
+            batch_queue=text(environment, "BATCH_QUEUE"),
         )

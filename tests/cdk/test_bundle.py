@@ -71,11 +71,11 @@ def test_it_carries_no_weight_and_every_licence(folder: Path) -> None:
 
 
 def test_only_the_called_services_of_aws_are_described() -> None:
-    """boto3 brings descriptions of some four hundred services; functions call eight."""
+    """boto3 brings descriptions of some four hundred services; functions call nine."""
     described = {
         path.name for path in (bundle.build("control", "host", CATALOG) / "botocore/data").iterdir() if path.is_dir()
     }
-    called = {"apigateway", "dynamodb", "logs", "s3", "secretsmanager", "sns", "sts"}
+    called = {"apigateway", "dynamodb", "logs", "s3", "secretsmanager", "sns", "sqs", "sts"}
     assert described == called | ({"elasticache"} & described)
 
 

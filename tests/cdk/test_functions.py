@@ -20,6 +20,7 @@ ARNS = {
     "audit": [("DynamoDB::Table", "Audit")],
     "batchbucket": [("S3::Bucket", "Arn")],
     "batches": [("DynamoDB::Table", "Batches")],
+    "batchqueue": [("SQS::Queue", "BatchQueue")],
     "directory": [("DynamoDB::Table", "Directory")],
     "ipsets": [("WAFv2::IPSet", "Blocked4"), ("WAFv2::IPSet", "Blocked6")],
     "journal": [("Logs::LogGroup", "Arn"), ("Logs::LogGroup", "GatewayLog")],
@@ -135,7 +136,12 @@ def test_a_grant_reaches_the_resource_it_names(spec: Function, template: Mapping
 def test_the_key_opens_only_through_the_stores(spec: Function, template: Mapping[str, Any]) -> None:
     """A function cannot use the key by itself, only have DynamoDB or Secrets Manager use it in its name."""
     through = statements(spec, template)["Key"]["Condition"]["StringEquals"]["kms:ViaService"]
-    stores = {grant.actions[0].partition(":")[0] for grant in spec.grants} - {"apigateway", "elasticache", "logs"}
+    stores = {grant.actions[0].partition(":")[0] for grant in spec.grants} - {
+        "apigateway",
+        "elasticache",
+        "logs",
+        "sqs",
+    }
     assert {service["Fn::Join"][1][0] for service in listed(through)} == {f"{store}." for store in stores}
 
 
@@ -159,7 +165,7 @@ def test_only_the_api_the_clock_or_a_log_may_call_a_function(
     [api] = of_type("ApiGateway::RestApi")
     permissions = [permission["Properties"] for permission in of_type("Lambda::Permission").values()]
     called = {permission["FunctionName"]["Fn::GetAtt"][0] for permission in permissions}
-    assert called == {deployed(spec, template)[0] for spec in FUNCTIONS.values()}
+    assert called == {deployed(spec, template)[0] for spec in FUNCTIONS.values() if not spec.queued}
     clocked = {deployed(spec, template)[0] for spec in FUNCTIONS.values() if spec.every_minutes}
     hearing = {deployed(spec, template)[0] for spec in FUNCTIONS.values() if spec.hears}
     for permission in permissions:
@@ -198,6 +204,28 @@ def test_a_scheduled_function_is_started_as_often_as_its_line_says(
     assert {name: repeated[name] for name in wanted} == dict.fromkeys(wanted, 0)
 
 
+def test_whoever_serves_requests_writes_the_one_journal(template: Mapping[str, Any]) -> None:
+    """The books are rebuilt from the gateway's log, so the lines of batches must be in it."""
+    log = deployed(FUNCTIONS[manifest.GATEWAY], template)[1]["LoggingConfig"]["LogGroup"]
+    assert deployed(FUNCTIONS["batchworker"], template)[1]["LoggingConfig"]["LogGroup"] == log
+
+
+def test_each_message_of_the_queue_starts_the_worker(
+    template: Mapping[str, Any], of_type: Callable[[str], dict[str, Any]]
+) -> None:
+    """One at a time; unseen by others while it lives; put aside when it has failed five times; not ended as a loop."""
+    name, properties = deployed(FUNCTIONS["batchworker"], template)
+    [mapping] = [one["Properties"] for one in of_type("Lambda::EventSourceMapping").values()]
+    queue = of_type("SQS::Queue")[mapping["EventSourceArn"]["Fn::GetAtt"][0]]["Properties"]
+    assert mapping["FunctionName"]["Fn::GetAtt"][0] == name
+    assert mapping["BatchSize"] == 1
+    assert queue["VisibilityTimeout"] > properties["Timeout"]
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == 5
+    assert properties["RecursiveLoop"] == "Allow"
+    others = [one["Properties"] for one in of_type("Lambda::Function").values()]
+    assert sum("RecursiveLoop" in one for one in others) == 1
+
+
 def test_the_books_are_told_the_longest_lease(template: Mapping[str, Any]) -> None:
     """Nothing that was admitted before a loss outlives the closure."""
     variables = deployed(FUNCTIONS["budgets"], template)[1]["Environment"]["Variables"]
@@ -207,7 +235,7 @@ def test_the_books_are_told_the_longest_lease(template: Mapping[str, Any]) -> No
 def test_each_log_is_forgotten_after_a_week(of_type: Callable[[str], dict[str, Any]]) -> None:
     """One group for each function and one for the access log, all kept seven days."""
     groups = of_type("Logs::LogGroup")
-    assert len(groups) == len(FUNCTIONS) + 1
+    assert len(groups) == sum(not spec.writes_to for spec in FUNCTIONS.values()) + 1
     assert {group["Properties"]["RetentionInDays"] for group in groups.values()} == {7}
 
 

@@ -12,7 +12,7 @@ import pytest
 from shared import grants, manifest
 from shared.core import principals
 from shared.edge.alerts_settings import AlertsSettings
-from shared.edge.batch_settings import BatchesSettings
+from shared.edge.batch_settings import BatchesSettings, BatchWorkerSettings
 from shared.edge.settings import (
     AdminSettings,
     AuthorizerSettings,
@@ -25,11 +25,22 @@ from shared.grants import Grant
 from shared.manifest import FUNCTIONS, PLANS, ROUTES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shared.parts import Function
 
 SET_BY_LAMBDA = {"AWS_REGION": "eu-central-1", "LAMBDA_TASK_ROOT": "/var/task"}
 REPOSITORY = Path(__file__).resolve().parents[2]
 EVERY_FUNCTION = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=lambda function: function.name)
+
+
+class WorkerSettings:
+    """What the worker reads: its own, and what the gateways in it do."""
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> tuple[Any, ...]:
+        """Read all."""
+        return BatchWorkerSettings.from_env(environment), GatewaySettings.from_env(environment)
 
 
 @EVERY_FUNCTION
@@ -53,6 +64,7 @@ def test_every_url_has_one_owner() -> None:
     """No method of a path stands twice, and each goes to a function that exists."""
     assert Counter((route.method, route.path) for route in ROUTES).most_common(1)[0][1] == 1
     others = {name for name, function in FUNCTIONS.items() if function.every_minutes or function.hears}
+    others |= {name for name, function in FUNCTIONS.items() if function.queued}
     assert {route.function for route in ROUTES} == FUNCTIONS.keys() - {manifest.AUTHORIZER} - others
 
 
@@ -121,6 +133,7 @@ def test_a_dearer_tier_is_never_slower() -> None:
         ("gateway", GatewaySettings),
         ("admin", AdminSettings),
         ("batches", BatchesSettings),
+        ("batchworker", WorkerSettings),
         ("budgets", BudgetsSettings),
         ("usagekeys", UsageKeysSettings),
         ("alerts", AlertsSettings),
@@ -138,6 +151,7 @@ def test_a_function_needs_no_variable_that_it_was_not_promised(name: str, settin
         "AUDIT_TABLE",
         "BATCHES_TABLE",
         "BATCH_BUCKET",
+        "BATCH_QUEUE",
         "DIRECTORY_TABLE",
         "GATEWAY_LOG",
         "LEDGER_TABLE",

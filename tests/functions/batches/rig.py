@@ -11,6 +11,7 @@ import httpx2
 from botocore.exceptions import EndpointConnectionError
 
 from functions.batch_objects import Objects
+from functions.batch_queue import Queue
 from functions.batch_records import Records
 from functions.batches import Batches, serve
 from functions.registry import Registry
@@ -29,6 +30,7 @@ OTHER = OURS._replace(key_id="default-otherotherot")
 ADMIN = OURS._replace(key_id="default-adminadminad", role="admin")
 STRANGER = OURS._replace(key_id="acme-strangerstra", org="acme", role="admin")
 EVERYBODY = {one.key_id: one for one in (OURS, OTHER, ADMIN, STRANGER)}
+CHAT = "/v1/chat/completions"
 TABLE, BUCKET = "batches-records", "batches-files"
 
 
@@ -59,7 +61,14 @@ class House:
         self.records = Records(self.table, lambda: self.now)
         self.objects = Objects(self.s3, BUCKET)
         telemetry = Telemetry("test", self.log.append)
-        self.batches = Batches(self.staff, self.records, self.objects, telemetry, lambda: self.now)
+        self.sent: list[tuple[dict[str, str], int]] = []  # messages, each with its delay
+        queue: Any = self
+        self.queue = Queue(queue, "https://queue")
+        self.batches = Batches(self.staff, self.records, self.objects, self.queue, telemetry, lambda: self.now)
+
+    def send_message(self, **request: Any) -> None:
+        """Take a message, as SQS does."""
+        self.sent.append((json.loads(request["MessageBody"]), request["DelaySeconds"]))
 
     def close(self) -> None:
         """Empty and remove everything."""
@@ -111,6 +120,11 @@ class House:
         found: str = sent.json["id"]
         return found
 
+    def create(self, file_id: str, caller: Principal = OURS, **more: Any) -> Client:
+        """Ask for a batch of a file."""
+        wanted = {"input_file_id": file_id, "endpoint": CHAT, "completion_window": "24h", **more}
+        return self.call("POST", "/v1/batches", caller, body=json.dumps(wanted))
+
     def error(self, client: Client) -> dict[str, Any]:
         """What a refusal says."""
         found: dict[str, Any] = json.loads(client.body)["error"]
@@ -125,3 +139,10 @@ class Unreachable:
             raise EndpointConnectionError(endpoint_url="https://s3")
 
         return call
+
+
+def lines(*names: str, **more: Any) -> bytes:
+    """A file of so many chats."""
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 10}
+    made = [{"custom_id": name, "method": "POST", "url": CHAT, "body": body, **more} for name in names]
+    return b"\n".join(json.dumps(one).encode() for one in made)
