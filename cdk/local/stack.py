@@ -103,15 +103,24 @@ async def running(folder: Path, chosen: Path | None, memory: Remembered, say: Sa
 
             async with Pool(functions, log=log, credentials=Roles(parts.emulator, deployment)) as pool:
                 await _load(pool, logs, say)
-                clocks, queues = timetable(deployment, functions), sources(deployment, functions)
-                async with (
-                    subscriptions.delivering(pool, log),
-                    scheduled(pool, clocks, log),
-                    fed(parts.emulator, pool, queues, log),
-                ):
+                triggers = _Triggers(deployment, functions, parts.emulator)
+                async with subscriptions.delivering(pool, log), triggers.acting(pool, log):
                     yield Stack(parts, deployment, pool, api, logs)
     finally:
         stop_all(children, GRACE_SECONDS)
+
+
+class _Triggers:
+    """What starts functions without an answer to anyone: the clock, and messages."""
+
+    def __init__(self, deployment: Deployment, functions: list[FunctionSpec], aws: Emulator) -> None:
+        self._clocks, self._queues = timetable(deployment, functions), sources(deployment, functions)
+        self._aws = aws
+
+    @asynccontextmanager
+    async def acting(self, pool: Pool, log: Callable[[str, str], None]) -> AsyncIterator[None]:
+        async with scheduled(pool, self._clocks, log), fed(self._aws, pool, self._queues, log):
+            yield
 
 
 async def together(*work: Awaitable[object]) -> list[object]:

@@ -50,23 +50,23 @@ class Subscriptions:
     def __init__(self, deployment: Deployment, functions: Iterable[FunctionSpec]) -> None:
         """Read the template; a filter that is not done here is a LocalError that names it."""
         names = {spec.arn: spec.name for spec in functions}
-        writers = {group: function for function, group in log_groups(deployment).items()}
+        self._groups = log_groups(deployment)  # by function; several may write to one
         self._filters: dict[str, list[_Filter]] = {}
         for logical_id, found in deployment.of_type(TYPE).items():
             group, arn = found["LogGroupName"], found["DestinationArn"]
-            if group not in writers or arn not in names:
+            if group not in self._groups.values() or arn not in names:
                 raise LocalError(f"The filter {logical_id} does not lead from one function of the template to another.")
             try:
                 matches = matcher(found["FilterPattern"])
             except PatternError as error:
                 raise LocalError(f"{logical_id}: {error}") from error
-            self._filters.setdefault(writers[group], []).append(_Filter(logical_id, group, names[arn], matches))
+            self._filters.setdefault(group, []).append(_Filter(logical_id, group, names[arn], matches))
         self._lines: list[_Line] = []
         self._any = asyncio.Event()
 
     def hear(self, function: str, text: str) -> None:
         """Take a line of a function's log."""
-        for one in self._filters.get(function, ()):
+        for one in self._filters.get(self._groups.get(function, ""), ()):
             if one.matches(text):
                 self._lines.append(_Line(one, int(time.time() * 1000), text))
                 self._any.set()

@@ -20,9 +20,8 @@ def test_every_log_but_its_own_is_heard(template: Mapping[str, Any], of_type: Ca
     alerts = FUNCTIONS["alerts"]
     filters = [resource["Properties"] for resource in of_type("Logs::SubscriptionFilter").values()]
     groups = {name: deployed(spec, template)[1]["LoggingConfig"]["LogGroup"]["Ref"] for name, spec in FUNCTIONS.items()}
-    assert sorted(one["LogGroupName"]["Ref"] for one in filters) == sorted(
-        group for name, group in groups.items() if name != "alerts"
-    )
+    heard = {group for name, group in groups.items() if name != "alerts"}  # batches are in the gateway's
+    assert sorted(one["LogGroupName"]["Ref"] for one in filters) == sorted(heard)
     assert {one["FilterPattern"] for one in filters} == {alerts.hears}
     assert {one["DestinationArn"]["Fn::GetAtt"][0] for one in filters} == {deployed(alerts, template)[0]}
 

@@ -24,8 +24,8 @@ def planned(resources: dict[str, Any]) -> Any:
 
 def test_an_unknown_type_stops_the_run_and_is_named() -> None:
     """A resource that nothing serves is never skipped."""
-    with pytest.raises(LocalError, match=r"AWS::SQS::Queue \(Jobs\)"):
-        planned({"Jobs": {"Type": "AWS::SQS::Queue"}})
+    with pytest.raises(LocalError, match=r"AWS::Kinesis::Stream \(Jobs\)"):
+        planned({"Jobs": {"Type": "AWS::Kinesis::Stream"}})
 
 
 def test_the_valkey_stands_in_for_the_serverless_cache() -> None:
@@ -86,7 +86,7 @@ def test_a_resource_whose_condition_does_not_hold_is_left_out() -> None:
     """Conditions decide before anything is deployed."""
     template = {
         "Conditions": {"Never": {"Fn::Equals": ["a", "b"]}},
-        "Resources": {"Jobs": {"Type": "AWS::SQS::Queue", "Condition": "Never"}},
+        "Resources": {"Jobs": {"Type": "AWS::Kinesis::Stream", "Condition": "Never"}},
     }
     assert wanted(template) == {}
 
