@@ -22,6 +22,7 @@ from shared.core.errors import Forbidden, StoreUnavailable
 from shared.core.principals import is_token
 from shared.edge.aws import AwsError
 from shared.edge.ledger import Sum
+from shared.edge.telemetry import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -144,10 +145,10 @@ def _spent(visit: Visit, wanted: Span) -> dict[str, Any]:
 def _by(served: list[Served], name: Callable[[Served], str]) -> dict[str, list[Served]]:
     groups: defaultdict[str, list[Served]] = defaultdict(list)
     for one in served:
-        groups[name(one) or "none"].append(one)
+        groups[name(one) or NONE].append(one)
     return groups
 
 
 def _shown(one: Served) -> dict[str, Any]:
-    names = {"provider": one.provider or "none", "model": one.model or "none", "outcome": one.outcome}
+    names = {"provider": one.provider or NONE, "model": one.model or NONE, "outcome": one.outcome}
     return {**names, **figures.told(one.spent), "latency_ms": figures.latency([one])}

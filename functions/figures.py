@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _DIGITS: Final = 4  # of a ratio
 _TOKENS: Final = 1000
 _OK: Final = "ok"
+_COMPARED: Final = ("cost", "requests", "errors")
 
 
 def told(spent: Sum) -> dict[str, Any]:
@@ -58,9 +59,6 @@ def ratio(part: int, whole: int) -> float | None:
 def change(now: Sum, before: Sum) -> dict[str, float | None]:
     """Return by what share of `before` cost, requests and errors have grown; None where there were none."""
     return {name: ratio(getattr(now, name) - getattr(before, name), getattr(before, name)) for name in _COMPARED}
-
-
-_COMPARED: Final = ("cost", "requests", "errors")
 
 
 def forecast(spent: int, now: float) -> dict[str, Any]:

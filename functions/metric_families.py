@@ -15,6 +15,7 @@ from functions.exposition import Family, Sample
 from functions.usd import usd
 from shared.core import durations
 from shared.core.policies import PERIODS
+from shared.edge.telemetry import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
     Pair = tuple[str, str]
 
-NONE: Final = "none"  # no provider was asked
 _OCTAVES: Final = range(4, 21)  # of milliseconds: from 16 ms to 17 minutes
 _REQUESTS: Final = (
     "Requests that were admitted and have ended, by how: each once, where it was served, or asked last. "
+    "Provider none: nobody was asked (it was a list of models), or nobody settled it in time. "
     "Refused ones (limits, budgets, wrong keys) are not in the books: CloudWatch has them, AINexus Requests by outcome."
 )
 _TOKENS: Final = "Tokens of prompts and completions."

@@ -211,16 +211,18 @@ class Admission:
     def purses(self, org: str, scopes: Sequence[str], day: str) -> dict[str, list[Purse]]:
         """Return the budgets of `scopes` by the periods that `day` lies in: day, month and all of time.
 
+        None while the books are rebuilt, for nobody knows what is spent of them then.
+
         Raises:
             StoreUnavailable: the script could not run.
         """
         known = names(org, tuple(scopes)).topup
-        keys = [key for at in range(0, len(known), 4) for key in known[at : at + 2]]
+        keys = [opened(org), *(key for at in range(0, len(known), 4) for key in known[at : at + 2])]
         told = iter(self._store.run(Script("purses"), keys, [day, periods.month_of(day)]))
         each = [
             Purse(int(limit) if limit else None, int(c), int(r)) for limit, c, r in zip(told, told, told, strict=True)
         ]
-        return {scope: each[3 * at : 3 * at + 3] for at, scope in enumerate(scopes)}
+        return {scope: each[3 * at : 3 * at + 3] for at, scope in enumerate(scopes)} if each else {}
 
     def ping(self) -> None:
         """Find out whether the store answers.

@@ -100,6 +100,7 @@ def test_budgets_and_breakers_are_as_the_store_has_them(house: House) -> None:
     assert house.valkey
     with house.valkey.client() as client:
         month = time.strftime("%Y-%m", time.gmtime(house.now))
+        client.set("{default}:open", 1)
         client.hset("{default}:spend:org:default", mapping={f"c:m:{month}": 5 * USD, f"r:m:{month}": USD})
         client.hset("{default}:target:acme:one", "until", int(time.time() * 1000) + 60_000)
     samples = scraped(house)
@@ -112,6 +113,9 @@ def test_budgets_and_breakers_are_as_the_store_has_them(house: House) -> None:
     assert summed(samples, "nexus_breaker_open", target="acme:one") == 1
     assert summed(samples, "nexus_breaker_open", target="other:two") == 0
     assert summed(samples, "nexus_build_info", catalog="c1") == summed(samples, "nexus_store_up") == 1
+    with house.valkey.client() as client:
+        client.delete("{default}:open")
+    assert not [name for name, _ in scraped(house) if name.startswith("nexus_budget")]  # they are being rebuilt
 
 
 def test_counters_are_there_while_the_store_is_not(house: House) -> None:
