@@ -133,12 +133,11 @@ def rings(alarm: Mapping[str, Any], measured: Mapping[str, float]) -> bool:
     """Tell whether a minute in which this was measured, and nothing else, is one to ring for."""
     [value] = [entry["Expression"] for entry in alarm["Metrics"] if entry["ReturnData"]]
     known: dict[str, Any] = {entry["Id"]: measured.get(entry["Id"]) for entry in alarm["Metrics"]}
+    if any(known[name] is None for name in re.findall(r"\b[a-z]\w*", re.sub(r"FILL\(\w+, 0\)", "", value))):
+        return bool(alarm["TreatMissingData"] == "breaching")
     known["FILL"] = lambda one, other: other if one is None else one
     known["IF"] = lambda holds, one, other: one if holds else other
-    try:
-        found = eval(value.replace(" AND ", " and ").replace(" OR ", " or "), known)  # noqa: S307 - our own template's
-    except TypeError:  # None, which is nothing, is neither added nor compared
-        return bool(alarm["TreatMissingData"] == "breaching")
+    found = eval(value.replace(" AND ", " and ").replace(" OR ", " or "), known)  # noqa: S307 - our own template's
     below = alarm["ComparisonOperator"] == "LessThanThreshold"
     return bool(found < alarm["Threshold"] if below else found >= alarm["Threshold"])
 
