@@ -63,4 +63,4 @@ def _rotate(key_id: str, wanted: Rotation) -> Response[str]:
 @router.delete("/admin/keys/<key_id>", tags=_TAGS, summary="Revoke a key; its very next request is refused")
 def _revoke(key_id: str) -> Response[str]:
     visit = _visit()
-    return answer(shown(visit.control.keyring.revoke(visit, key_id)))
+    return answer(shown(visit.control.keyring.revoke(visit, key_id, visit.version())))

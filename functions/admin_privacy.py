@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.api_gateway import Router
 
-from functions import admin_audit, keyring, people
+from functions import admin_audit, keyring, owners, people
 from functions.figures import told
 from functions.registry import Unknown
 from functions.visit import answer
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 router = Router()  # type: ignore[no-untyped-call]
 _TAGS = ["users"]
-_PAGE = 100
+_PAGE = 100  # lines of the audit log
 _ENDS: Final = frozenset({"user.delete", "user.erase"})
 ERASED = "erased"  # the name of a key whose user is
 
@@ -46,7 +46,8 @@ def _export(user_id: str) -> Response[str]:
     visit, user_id = _visit(), unquote(user_id)
     known = _known(visit, user_id)
     made = known.get("created_at") or 0
-    owned = [key for record in _keys(visit, user_id) if (key := keyring.shown(record))["created_at"] >= made]
+    records = owners.keys_of(visit.control.registry, visit.org, user_id)
+    owned = [key for record in records if (key := keyring.shown(record))["created_at"] >= made]
     lines, first_day = _own(visit, user_id)
     named = {user_id, f"user:{user_id}", *(key["id"] for key in owned), *(f"key:{key['id']}" for key in owned)}
     block = visit.control.registry.find(visit.org, f"block#user:{user_id}") or {}
@@ -61,7 +62,7 @@ def _erase(user_id: str) -> Response[str]:
     visit, user_id = _visit(), unquote(user_id)
     known = _known(visit, user_id)
     count = 0
-    for record in _keys(visit, user_id):
+    for record in owners.keys_of(visit.control.registry, visit.org, user_id):
         visit.control.keyring.erase(visit, record["sk"].removeprefix("key#"), ERASED)
         count += 1
     if "version" in known:
@@ -82,15 +83,6 @@ def _known(visit: Visit, user_id: str) -> Item:
         if not is_foreign(user_id):
             raise
         return {"pk": visit.org, "sk": f"user#{user_id}"}
-
-
-def _keys(visit: Visit, user_id: str) -> Iterator[Item]:
-    after, more = None, True
-    while more:
-        page = visit.control.registry.page(visit.org, "key#", _PAGE, after)
-        yield from (record for record in page.items if record.get("user") == user_id)
-        more = page.more
-        after = page.items[-1]["sk"].removeprefix("key#") if page.items else None
 
 
 def _own(visit: Visit, user_id: str) -> tuple[list[Item], str]:

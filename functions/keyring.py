@@ -158,11 +158,12 @@ class Keyring(NamedTuple):
         self.projection.tell(rotated, missed=None)  # a secret that the store does not know is looked up
         return Made(key, rotated)
 
-    def revoke(self, visit: Visit, key_id: str) -> Item:
+    def revoke(self, visit: Visit, key_id: str, version: int | None = None) -> Item:
         """Revoke a key; done again, it only tells Valkey again.
 
         Raises:
             Unknown: there is none.
+            Stale: its version is not `version`.
             StoreUnavailable: the Directory or Valkey cannot be reached; the message says which, and what holds.
         """
         revoked = self.registry.edit(
@@ -170,7 +171,7 @@ class Keyring(NamedTuple):
             _name(visit.org, key_id),
             lambda old: {**old, "revoked": True},
             _teller(visit, "key.revoke"),
-            version=visit.version(),
+            version=version,
             others=lambda _: [self._todo(visit, key_id)],
         )
         self.projection.tell(revoked, _REVOCATION_MISSED)

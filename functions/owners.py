@@ -1,4 +1,4 @@
-"""Whose a record says it is: a team and a user that there are."""
+"""Whose a record says it is: a team and a user that there are; and which keys are of a user."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from shared.core.errors import BadRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from functions.registry import Registry
+    from functions.registry import Item, Registry
 
+_PAGE = 100  # keys
 FOREIGN = ":"  # in the ids of another issuer's users, of whom the Directory has no record
 
 
@@ -28,3 +29,17 @@ def check(registry: Registry, org: str, given: Mapping[str, Any]) -> None:
         found = registry.find(org, f"{kind}#{name}")
         if found is None or found.get("deleted"):
             raise BadRequest(f"There is no {kind} with this id. Make it first.", param=kind)
+
+
+def keys_of(registry: Registry, org: str, user: str) -> Iterator[Item]:
+    """Yield the records of a user's keys, revoked ones too.
+
+    Raises:
+        StoreUnavailable: the Directory cannot be reached.
+    """
+    after, more = None, True
+    while more:
+        page = registry.page(org, "key#", _PAGE, after)
+        yield from (record for record in page.items if record.get("user") == user)
+        more = page.more
+        after = page.items[-1]["sk"].removeprefix("key#") if page.items else None

@@ -5,7 +5,8 @@ A name and an address are personal: they are in the user's record and nowhere el
 Sums of money stay by the id alone, also when it is deleted or erased. Who is made anew under it in a later month (UTC)
 is somebody else, and begins at zero in every budget. In the same month it goes on from what was spent, in total too:
 to be erased and made again gets nobody a second budget while days and months are running, and whoever wants that
-raises the budget, in the open. Another issuer's users are never made anew: their ids are not given to others.
+raises the budget, in the open. Another issuer's users are never made anew: their ids are not given to others. A deleted
+user's keys are refused, and revoked for good before somebody else gets the id.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ def make(visit: Visit, kind: Kind, wanted: NewUser | NewTeam) -> Item:
         **({"tokens_since": now} if kind == "user" else {}),
         **_before(visit, kind, wanted.id),
     }
+    if kind == "user":
+        _revoke_former(visit, wanted.id)
     memory = [repeat.memory(new["sk"])] if repeat else []
     change = visit.change(f"{kind}.create", wanted.id, None, _impersonal(new))
     made = visit.control.registry.add(new, change, *memory)
@@ -168,6 +171,16 @@ def _before(visit: Visit, kind: Kind, name: str) -> dict[str, int]:
         return {BEFORE: visit.control.ledger.spent(visit.org, [wanted])[wanted].cost}
     except AwsError as error:
         raise StoreUnavailable("The ledger cannot be read now. Please try again.", retry_after=1) from error
+
+
+def _revoke_former(visit: Visit, name: str) -> None:
+    """Revoke the keys of who had the id of the user that is made now; until all are, there is no such user."""
+    old = visit.control.registry.find(visit.org, f"user#{name}")
+    if not old or not old.get("deleted"):
+        return
+    for record in owners.keys_of(visit.control.registry, visit.org, name):
+        if not record["revoked"]:
+            visit.control.keyring.revoke(visit, record["sk"].removeprefix("key#"))
 
 
 def _carried(old: Item) -> dict[str, int]:

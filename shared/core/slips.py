@@ -13,6 +13,7 @@ from shared.core.errors import BadRequest
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+_MOST: Final = 64  # unknown fields that are looked at; a person mistypes one, and more would take long
 _LONG: Final = 8  # letters; shorter names have honest neighbours, such as `top_k` beside `top_p`
 
 
@@ -22,7 +23,8 @@ def refuse(given: Mapping[str, Any], known: Collection[str]) -> None:
     Raises:
         BadRequest: there is one; `param` names it.
     """
-    for name in [name for name in given if name not in known]:
+    strange = [name for name in given if name not in known]
+    for name in strange if len(strange) <= _MOST else ():
         for meant in known:
             if len(meant) >= _LONG and meant not in given and given[name] is not None and _one_off(name, meant):
                 raise BadRequest(f"There is no field '{ascii(name)[1:-1]}'. Did you mean '{meant}'?", param=name)

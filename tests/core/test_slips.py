@@ -98,6 +98,12 @@ def test_every_slip_is_seen() -> None:
     assert all(refused(name, ["max_tokens"]) for name in slip("max_tokens"))
 
 
+def test_a_flood_of_strange_fields_is_not_looked_at() -> None:
+    """It would be compared with every known field, and goes along as other strange fields do."""
+    flood = {f"f{number}": 1 for number in range(100)}
+    slips.refuse({**flood, "max_token": 1}, ["max_tokens"])
+
+
 @given(st.text("maxtoken_s", min_size=7, max_size=12))
 def test_nothing_else_is(name: str) -> None:
     """Whatever is more than one slip away is another word."""

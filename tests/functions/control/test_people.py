@@ -60,6 +60,21 @@ def test_who_is_made_again_is_newer_than_who_was_deleted(house: House) -> None:
     assert house.policy("user:ada")["state"] == "active"
 
 
+def test_who_is_made_again_has_none_of_the_former_keys(house: House) -> None:
+    """They stay refused; those of others, and those that the new user gets, are not touched."""
+    house.call("POST", "/admin/users", ADA)
+    former, other = house.make(user="ada"), house.make()
+    house.call("DELETE", "/admin/users/ada")
+    house.call("POST", "/admin/users", ADA)
+    own = house.make(user="ada")
+    revoked = {key["id"]: key["revoked"] for key in house.call("GET", "/admin/keys").body["data"]}
+    assert (revoked[former["id"]], revoked[other["id"]], revoked[own["id"]]) == (True, False, False)
+    assert house.refusal(former["id"]) is not None
+    assert house.refusal(own["id"]) is None
+    assert house.call("POST", "/admin/users", ADA).status == 409
+    assert house.refusal(own["id"]) is None
+
+
 def test_an_edit_of_what_a_user_may_ends_the_tokens(house: House) -> None:
     """Role, team, password and the like; a new name does not."""
     house.call("POST", "/admin/users", {**ADA, "password": PASSWORD})
