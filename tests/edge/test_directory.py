@@ -10,10 +10,8 @@ from boto3.dynamodb.types import TypeSerializer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.edge.aws import DYNAMODB, Aws
 from shared.edge.directory import BrokenRecordError, Directory, decode, record
-from shared.edge.settings import AwsSettings
-from shared.edge.sigv4 import Credentials
+from tests.fakes.patience import dynamodb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +53,7 @@ def table(moto: str) -> Iterator[Any]:
 @pytest.fixture
 def directory(moto: str) -> Iterator[Directory]:
     """The Directory over a real connection."""
-    aws = Aws(DYNAMODB, AwsSettings("us-east-1", moto), lambda: Credentials("a", "b"))
+    aws = dynamodb(moto)
     yield Directory(aws, "directory")
     aws.drop()
 

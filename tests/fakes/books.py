@@ -11,13 +11,13 @@ import boto3
 from cdk.local.emulator import ROOT_KEY
 from shared.core import events, shares
 from shared.edge import items
-from shared.edge.aws import DYNAMODB, Aws
 from shared.edge.ledger import Ledger
-from shared.edge.settings import AwsSettings
-from shared.edge.sigv4 import Credentials
+from tests.fakes.patience import dynamodb
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
+
+    from shared.edge.aws import Aws
 
 DAY = "2026-11-21"
 MODEL = "gpt-4o-mini"
@@ -44,7 +44,7 @@ class Tables:
 
     def aws(self) -> Aws:
         """Return a signed client of our own."""
-        opened = Aws(DYNAMODB, AwsSettings("us-east-1", self._url), lambda: Credentials(ROOT_KEY, ROOT_KEY))
+        opened = dynamodb(self._url, ROOT_KEY)
         self._opened.append(opened)
         return opened
 

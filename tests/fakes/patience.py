@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from shared.edge.aws import DYNAMODB, Aws
+from shared.edge.settings import AwsSettings
+from shared.edge.sigv4 import Credentials
 from shared.edge.store import connect
 
 if TYPE_CHECKING:
@@ -11,7 +14,7 @@ if TYPE_CHECKING:
 
     from shared.edge.admission import Admission
 
-SECONDS: Final = 10.0  # that an answer may take; what ships gives up after a quarter of one
+SECONDS: Final = 10.0  # that an answer may take; what ships gives up on Valkey after a quarter of one, on AWS after two
 
 
 def patiently(host: str, port: int) -> redis.Connection:
@@ -19,6 +22,11 @@ def patiently(host: str, port: int) -> redis.Connection:
     line = connect(host, port)
     line.socket_connect_timeout = line.socket_timeout = SECONDS
     return line
+
+
+def dynamodb(url: str, key: str = "a") -> Aws:
+    """Return a client of the DynamoDB at `url` as the functions have it, which waits longer; `key` signs."""
+    return Aws(DYNAMODB, AwsSettings("us-east-1", url), lambda: Credentials(key, key), read_seconds=SECONDS)
 
 
 def wait_longer(admission: Admission, seconds: float = SECONDS) -> None:

@@ -11,11 +11,10 @@ import pytest
 from functions.alerts import Crier, publisher
 from functions.webhooks import Webhooks
 from shared.edge.alerts_settings import AlertsSettings
-from shared.edge.aws import DYNAMODB, Aws
 from shared.edge.directory import Directory
 from shared.edge.settings import AwsSettings
-from shared.edge.sigv4 import Credentials
 from shared.edge.tellings import Tellings
+from tests.fakes.patience import dynamodb
 from tests.fakes.receiver import Receiver, receiving
 from tests.functions.control.rig import KNOWN, new_table
 
@@ -34,8 +33,7 @@ class Office:
         self.now = NOW
         self.left = 45_000
         self._queue, self._directory = queue, directory
-        aws = AwsSettings("us-east-1", url)
-        self.aws = Aws(DYNAMODB, aws, lambda: Credentials("a", "b"))
+        self.aws = dynamodb(url)
         settings = AlertsSettings(AwsSettings("us-east-1", None), "test", DIRECTORY, LEDGER, topic, True)
         self.crier = Crier(
             stage="test",

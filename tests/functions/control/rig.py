@@ -20,13 +20,10 @@ from shared.core.enrolment import TODO
 from shared.core.errors import GatewayError
 from shared.core.principals import Principal
 from shared.edge.admission import Admission, Ask, connect
-from shared.edge.aws import DYNAMODB, Aws
 from shared.edge.directory import Directory, KeyRecord, record
 from shared.edge.ledger import Ledger
-from shared.edge.settings import AwsSettings
-from shared.edge.sigv4 import Credentials
 from shared.edge.telemetry import Telemetry
-from tests.fakes.patience import patiently
+from tests.fakes.patience import dynamodb, patiently
 from tests.functions.judging import document, undocumented
 
 if TYPE_CHECKING:
@@ -60,7 +57,7 @@ class StaffedDirectory(Directory):
     """The same as the gateway reads it."""
 
     def __init__(self, registry: Registry, table: Any) -> None:
-        super().__init__(ledger_aws(table.meta.client.meta.endpoint_url), table.name)
+        super().__init__(dynamodb(table.meta.client.meta.endpoint_url), table.name)
         self._registry = registry
 
     def key(self, org: str, key_id: str, *, consistent: bool = False) -> KeyRecord | None:
@@ -95,7 +92,7 @@ class House:
         self.registry = registry(table, audit, lambda: self.now, lambda: f"{next(ticks):012x}")
         projection = Projection(self.registry, self.admission, TIERS)
         keyring = Keyring(self.registry, projection, lambda: PEPPER, lambda size: bytes([next(numbers)]) * size)
-        self.ledger = Ledger(ledger_aws(table.meta.client.meta.endpoint_url), LEDGER)
+        self.ledger = Ledger(dynamodb(table.meta.client.meta.endpoint_url), LEDGER)
         telemetry = Telemetry("test", self.log.append)
         directory = StaffedDirectory(self.registry, table)
         shelf = Shelf(CATALOG, {}, admission=self.admission, directory=directory)
@@ -203,11 +200,6 @@ class Reply:
         """The error object."""
         error: dict[str, Any] = self.body["error"]
         return error
-
-
-def ledger_aws(url: str) -> Aws:
-    """Reach the same DynamoDB as the functions of the data plane do."""
-    return Aws(DYNAMODB, AwsSettings("us-east-1", url), lambda: Credentials("a", "b"))
 
 
 def new_table(url: str, name: str) -> Any:

@@ -14,7 +14,7 @@ from functions.usage_keys import DAY, REFUSED_SECONDS, Registrar
 from functions.usage_plans import UsagePlans
 from shared.core.enrolment import FORGOTTEN_SECONDS, SPREAD_SECONDS, Enrolment, usage_key
 from shared.edge.directory import Directory, record
-from tests.functions.control.rig import ledger_aws
+from tests.fakes.patience import dynamodb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +31,7 @@ class Gate:
     def __init__(self, house: House, client: Any) -> None:
         self.house = house
         self.client = client
-        self.aws = ledger_aws(house.table.meta.client.meta.endpoint_url)
+        self.aws = dynamodb(house.table.meta.client.meta.endpoint_url)
         self.plans = {tier: self.client.create_usage_plan(name=tier)["id"] for tier in TIERS}
         self.said: list[Mapping[str, Any]] = []
 

@@ -13,7 +13,8 @@ from shared.edge.aws import WAF, Aws, AwsError
 from shared.edge.directory import Directory
 from shared.edge.settings import AwsSettings
 from shared.edge.sigv4 import Credentials
-from tests.functions.control.rig import KNOWN, NOW, ledger_aws
+from tests.fakes.patience import dynamodb
+from tests.functions.control.rig import KNOWN, NOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,7 +63,7 @@ class Wall:
         made = {family: self._make(family) for family in ("4", "6")}
         self.sets = {family: {"Name": f"Set{family}", "Id": one["Id"]} for family, one in made.items()}
         self.waf = Listening(url)
-        self.dynamodb = ledger_aws(url)
+        self.dynamodb = dynamodb(url)
         self.said: list[Mapping[str, Any]] = []
         self.firewall = Firewall(
             self.waf,
