@@ -7,8 +7,6 @@ those can do it who may invoke the function itself.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -31,6 +29,7 @@ from functions import (
     admin_people,
     admin_privacy,
     admin_usage,
+    arrival,
     control,
     openapi_document,
 )
@@ -192,7 +191,7 @@ def _content(event: Mapping[str, Any]) -> bytes:
     """Return the body, decoded once, strictly, and encoded again; empty where the method has none."""
     if event["httpMethod"] not in _WITH_BODY:
         return b""
-    sent = _bytes(event)
+    sent = arrival.body(event)
     if not sent:
         return b"{}" if event["path"].rstrip("/").endswith(_BODY_OPTIONAL) else b""
     return encode(body.parse(sent))
@@ -202,16 +201,6 @@ def _checked(event: Mapping[str, Any], content: bytes) -> Mapping[str, Any]:
     """Put what was decoded in the place of what came, whatever it called itself."""
     plain = {"isBase64Encoded": False, "headers": {"content-type": JSON}, "multiValueHeaders": {}}
     return {**event, **plain, "body": content.decode() or None}
-
-
-def _bytes(event: Mapping[str, Any]) -> bytes:
-    text = event.get("body") or ""
-    if not event.get("isBase64Encoded"):
-        return str(text).encode(errors="surrogatepass")
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise BadRequest("The request body did not arrive intact.") from error
 
 
 def _refusal(error: Exception, request_id: str, telemetry: Telemetry) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
+from functions import arrival
 from shared.core.errors import BadRequest, NotFound
 from shared.core.wire import encode
 
@@ -111,8 +110,7 @@ class Call(NamedTuple):
 
     def header(self, name: str) -> str:
         """Return a header of the request, "" if it has none; `name` is in lower case."""
-        found = self.event.get("headers") or {}
-        return next((value for known, value in found.items() if known.lower() == name), "")
+        return arrival.header(self.event, name)
 
     def body(self) -> bytes:
         """Return the bytes that the client sent.
@@ -120,13 +118,7 @@ class Call(NamedTuple):
         Raises:
             BadRequest: they are said to be base64 and are not.
         """
-        text = self.event.get("body") or ""
-        if not self.event.get("isBase64Encoded"):
-            return str(text).encode(errors="surrogatepass")
-        try:
-            return base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise BadRequest("The request body did not arrive intact.") from error
+        return arrival.body(self.event)
 
 
 def whole(value: Mapping[str, Any]) -> Answer:

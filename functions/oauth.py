@@ -11,8 +11,9 @@ import binascii
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_plus
 
+from functions import arrival
 from shared.core import body
-from shared.core.errors import GatewayError
+from shared.core.errors import BadRequest, GatewayError
 from shared.core.wire import encode
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def asked(event: Mapping[str, Any]) -> Password | Client:
 
 
 def _client(event: Mapping[str, Any], fields: Mapping[str, str]) -> Client:
-    basic = _basic(_header(event, "authorization"))
+    basic = _basic(arrival.header(event, "authorization"))
     if basic and ("client_secret" in fields or fields.get("client_id", basic.id) != basic.id):
         raise OAuthError("invalid_request", "The client is named twice. Use the header or the body.")
     return basic or Client(_needed(fields, "client_id"), _needed(fields, "client_secret"))
@@ -112,7 +113,7 @@ def _fields(event: Mapping[str, Any]) -> Mapping[str, str]:
     data = _bytes(event)
     if len(data) > MAX_BYTES:
         raise OAuthError("invalid_request", "The request is too large.")
-    kind = _header(event, "content-type").partition(";")[0].strip().lower()
+    kind = arrival.header(event, "content-type").partition(";")[0].strip().lower()
     found = _form(data) if kind == FORM else _json(data)
     if not all(isinstance(value, str) for value in found.values()):
         raise OAuthError("invalid_request", "Each field must be text.")
@@ -137,18 +138,10 @@ def _json(data: bytes) -> dict[str, Any]:
 
 
 def _bytes(event: Mapping[str, Any]) -> bytes:
-    text = str(event.get("body") or "")
-    if not event.get("isBase64Encoded"):
-        return text.encode(errors="surrogatepass")
     try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+        return arrival.body(event)
+    except BadRequest as error:
         raise OAuthError("invalid_request", "The body did not arrive intact.") from error
-
-
-def _header(event: Mapping[str, Any], name: str) -> str:
-    found = [value for known, value in (event.get("headers") or {}).items() if known.lower() == name]
-    return str(found[0]) if found else ""
 
 
 def _needed(fields: Mapping[str, str], name: str) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from functions import arrival
 from functions.call import Call
 from functions.pipeline import settled
 from shared.core import addresses, principals
-from shared.core.errors import BadRequest, StoreUnavailable
+from shared.core.errors import StoreUnavailable
 from shared.providers.adapter import Moment
 
 if TYPE_CHECKING:
@@ -66,8 +65,7 @@ class Visit(NamedTuple):
 
     def header(self, name: str) -> str:
         """Return a header of the request, "" if it has none; `name` is in lower case."""
-        found = self.event.get("headers") or {}
-        return next((value for known, value in found.items() if known.lower() == name), "")
+        return arrival.header(self.event, name)
 
     def body(self) -> bytes:
         """Return the bytes that the client sent.
@@ -75,13 +73,7 @@ class Visit(NamedTuple):
         Raises:
             BadRequest: they are said to be base64 and are not.
         """
-        text = self.event.get("body") or ""
-        if not self.event.get("isBase64Encoded"):
-            return text.encode(errors="surrogatepass")
-        try:
-            return base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise BadRequest("The request body did not arrive intact.") from error
+        return arrival.body(self.event)
 
 
 @contextmanager

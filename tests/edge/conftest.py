@@ -8,6 +8,7 @@ import pytest
 
 from shared.edge.admission import Admission
 from tests.fakes.aws import serving
+from tests.fakes.line import Line
 from tests.fakes.patience import patiently
 
 if TYPE_CHECKING:
@@ -38,3 +39,11 @@ def moto() -> Iterator[str]:
     """DynamoDB and Secrets Manager over HTTP on loopback; the fixture is their URL."""
     with serving() as url:
         yield url
+
+
+@pytest.fixture
+def line(valkey: Valkey) -> Iterator[Line]:
+    """A relay in front of the store."""
+    relay = Line(valkey.port)
+    yield relay
+    relay.stop()

@@ -20,13 +20,13 @@ from shared.core.shares import Share
 from shared.edge.admission import Admission, Ask, Bound, Grant, connect
 from shared.edge.store import COMMAND_SECONDS
 from tests.edge.projecting import projected
-from tests.fakes.line import Line
 from tests.fakes.patience import patiently, wait_longer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cdk.local.valkey import Valkey
+    from tests.fakes.line import Line
 
 KEY = "default-abcdefghijkl"
 USED: dict[str, str | int] = {"outcome": "ok", "prompt": 3, "completion": 4}
@@ -37,14 +37,6 @@ GRANT = Grant(NONE, NONE, 0, budgeted=False, day="2026-11-21", month="2026-11")
 def ask(request: str, key: str = KEY) -> Ask:
     """Return the question whether a request of a key may pass."""
     return Ask(key.partition("-")[0], (f"key:{key}",), request, 60)
-
-
-@pytest.fixture
-def line(valkey: Valkey) -> Iterator[Line]:
-    """A relay in front of the store."""
-    relay = Line(valkey.port)
-    yield relay
-    relay.stop()
 
 
 @pytest.fixture

@@ -15,27 +15,19 @@ from shared.core.limits import Standing
 from shared.edge.admission import Admission, Ask, Further, Grant
 from shared.edge.store import COMMAND_SECONDS, Unanswered
 from tests.edge.projecting import projected
-from tests.fakes.line import Line
 from tests.fakes.patience import patiently, wait_longer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cdk.local.valkey import Valkey
+    from tests.fakes.line import Line
 
 KEY = "default-abcdefghijkl"
 NONE = Standing(0, 0, 0)
 GRANT = Grant(NONE, NONE, 0, budgeted=False, day="2026-11-21", month="2026-11")
 ASK = Ask("default", (f"key:{KEY}",), "one", 60)
 USED: dict[str, str | int] = {"outcome": "ok", "prompt": 3, "completion": 4}
-
-
-@pytest.fixture
-def line(valkey: Valkey) -> Iterator[Line]:
-    """A relay in front of the store."""
-    relay = Line(valkey.port)
-    yield relay
-    relay.stop()
 
 
 @pytest.fixture
