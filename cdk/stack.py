@@ -117,6 +117,7 @@ class NexusStack(Stack):
         """Build the bucket and the queue of batches, and say where they and their files are."""
         built = Batch(self, key=stores.key, retain=config.retain_data)
         bucket = built.bucket
+        CfnOutput(self, "BatchBucket", value=bucket.bucket_name)  # for who lays files into its inbox
         return {
             "batchbucket": Data([bucket.bucket_arn], {}),
             "batches": Data([stores.batches.table_arn], {"BATCHES_TABLE": stores.batches.table_name}),

@@ -1,4 +1,7 @@
-"""What lies in the bucket of batches, under its organization; whoever asks for a file without one cannot name it."""
+"""What lies in the bucket of batches, under its organization; whoever asks for a file without one cannot name it.
+
+Beside that stand two trays, `inbox/` and `outbox/`, for who lays files into the bucket and fetches them there.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from types_boto3_s3.client import S3Client
-    from types_boto3_s3.type_defs import CompletedMultipartUploadTypeDef, CompletedPartTypeDef
+    from types_boto3_s3.type_defs import (
+        CompletedMultipartUploadTypeDef,
+        CompletedPartTypeDef,
+        DeleteObjectRequestTypeDef,
+    )
 
     from shared.edge.settings import AwsSettings
 
@@ -22,6 +29,7 @@ PART: Final = 8 << 20  # bytes of an upload in parts: all but the last have 5 MB
 CHUNK: Final = 1 << 20  # bytes that are read and passed on at once
 _CONFIG = Config(connect_timeout=1, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
 _MISSING: Final = frozenset({"NoSuchKey", "404"})
+_GONE: Final = _MISSING | {"PreconditionFailed", "412"}  # or another lies in its place
 
 
 class Objects:
@@ -93,6 +101,44 @@ class Objects:
         try:
             self._client.delete_object(Bucket=self._bucket, Key=_key(org, name))
         except (BotoCoreError, ClientError) as error:
+            raise _unavailable() from error
+
+    def fetch(self, tray: str, etag: str) -> bytes | None:
+        """Return what lies in a tray, or None if that is not there any more."""
+        try:
+            return self._client.get_object(Bucket=self._bucket, Key=tray, IfMatch=f'"{etag}"')["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _GONE:
+                return None
+            raise _unavailable() from error
+        except BotoCoreError as error:
+            raise _unavailable() from error
+
+    def hand_out(self, org: str, name: str, tray: str) -> None:
+        """Copy a file of any length into a tray."""
+        try:
+            self._client.copy({"Bucket": self._bucket, "Key": _key(org, name)}, self._bucket, tray)
+        except (BotoCoreError, ClientError) as error:
+            raise _unavailable() from error
+
+    def lay_out(self, tray: str, content: bytes) -> None:
+        """Write into a tray."""
+        try:
+            self._client.put_object(Bucket=self._bucket, Key=tray, Body=content)
+        except (BotoCoreError, ClientError) as error:
+            raise _unavailable() from error
+
+    def clear(self, tray: str, etag: str = "") -> None:
+        """Remove what lies in a tray; with an `etag` only that, and not what was laid over it."""
+        request: DeleteObjectRequestTypeDef = {"Bucket": self._bucket, "Key": tray}
+        if etag:
+            request["IfMatch"] = f'"{etag}"'
+        try:
+            self._client.delete_object(**request)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _GONE:
+                raise _unavailable() from error
+        except BotoCoreError as error:
             raise _unavailable() from error
 
 

@@ -14,6 +14,7 @@ from boto3.dynamodb.conditions import Attr, ConditionBase
 
 from functions.batch_files import BATCH, BATCH_OUTPUT, FILE, KEPT_SECONDS, place
 from functions.batch_lines import LINE_SECONDS, Job
+from functions.batch_outbox import deliver, report
 from shared.core import batches
 from shared.core.wire import decode, encode
 
@@ -85,6 +86,8 @@ class Turn:
             found = [batches.Fault("file_not_found", "The content of the file is gone.")]
         now = int(self._records.now())
         if found:
+            if self.item.get("outbox"):
+                report(self._objects, self.item["outbox"], found)
             told = [fault._asdict() for fault in found]
             self._change({"status": "failed", "failed_at": now, "errors": told, "leased_until": 0})
         else:
@@ -152,6 +155,8 @@ class Turn:
             if size:
                 self._records.put(self._org, FILE, self._file(file_id, is_error=is_error, size=size))
                 files[name] = file_id
+        if self.item.get("outbox"):
+            deliver(self._objects, self._org, self.item["outbox"], files)
         self._change({"status": status, f"{status}_at": now, "leased_until": 0, **files})
 
     def _answers(self, *, is_error: bool) -> Iterator[bytes]:

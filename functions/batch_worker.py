@@ -1,4 +1,7 @@
-"""The Lambda that works on batches: a message of the queue is one turn of work on one batch."""
+"""The Lambda that works on batches: a message of the queue is one turn of work on one batch, or of a file in the inbox.
+
+The function sends the ones, S3 the others.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from functions.batch_inbox import Inbox
 from functions.batch_lines import AT_ONCE, Asking
 from functions.batch_objects import Objects
 from functions.batch_queue import Queue
 from functions.batch_records import Records
 from functions.batch_work import Lost, Parts, Turn, leased
 from functions.plane import build
+from functions.registry import Registry
 from shared.edge.batch_settings import BatchWorkerSettings
 
 if TYPE_CHECKING:
@@ -30,6 +35,13 @@ def _parts() -> Parts:
     )
 
 
+@cache
+def _inbox() -> Inbox:
+    settings, parts = BatchWorkerSettings.from_env(os.environ), _parts()
+    registry = Registry.reading(settings.directory_table, settings.aws)
+    return Inbox(registry, parts.records, parts.objects, parts.queue, settings.batch_bucket)
+
+
 def handler(event: Mapping[str, Any], context: Any) -> None:  # noqa: ANN401 - Lambda's
     """Entry point of the function.
 
@@ -37,7 +49,11 @@ def handler(event: Mapping[str, Any], context: Any) -> None:  # noqa: ANN401 - L
         StoreUnavailable: a store cannot be reached; SQS brings the message again.
     """
     for record in event["Records"]:
-        serve(json.loads(record["body"]), context, _parts())
+        message = json.loads(record["body"])
+        if "batch" in message:
+            serve(message, context, _parts())
+        else:
+            _inbox().take(message)
 
 
 def serve(message: Mapping[str, str], context: Any, parts: Parts) -> None:  # noqa: ANN401 - Lambda's

@@ -127,7 +127,7 @@ FUNCTIONS: Final[dict[str, Function]] = {
             grants=(
                 Grant("batchbucket", ("s3:ListBucket",)),
                 Grant("batches", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")),
-                Grant("batchfiles", ("s3:GetObject", "s3:PutObject")),
+                Grant("batchfiles", ("s3:DeleteObject", "s3:GetObject", "s3:PutObject")),
                 Grant(
                     "batchqueue",
                     ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage"),

@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk.constructs.excuses import excuse
+from shared.core.batches import INBOX, INBOX_SUFFIX
 from shared.manifest import STREAM_SECONDS
 
 if TYPE_CHECKING:
@@ -59,10 +61,42 @@ class Batch(Construct):
         failed = self._queue("Failed", retention_period=Duration.days(14))
         dead = sqs.DeadLetterQueue(max_receive_count=TRIES, queue=failed)
         self.queue = self._queue("Queue", visibility_timeout=UNSEEN, dead_letter_queue=dead)
+        self._watch_inbox()
         excuse(self, UNLOGGED)
         stack = Stack.of(self)
         (logical_id, _) = stack.resolve(self.bucket.bucket_arn)["Fn::GetAtt"]
         excuse(stack, {f"AwsSolutions-IAM5[Resource::<{logical_id}.Arn>/*]": ANY_FILE})
+
+    def _watch_inbox(self) -> None:
+        """Have S3 send a message for each file that is laid into the inbox.
+
+        The queue's policy cannot name the bucket, which needs that policy to be there before: it names the account, and
+        whoever gets a message looks which bucket it is about.
+        """
+        from_s3 = iam.PolicyStatement(
+            actions=["sqs:SendMessage"],
+            principals=[iam.ServicePrincipal("s3.amazonaws.com")],
+            resources=[self.queue.queue_arn],
+            conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
+        )
+        allowed = self.queue.add_to_resource_policy(from_s3).policy_dependable
+        bucket = self.bucket.node.default_child
+        if not isinstance(bucket, s3.CfnBucket) or allowed is None:
+            raise TypeError("The bucket and the queue's policy are resources of this stack.")
+        rules = [("prefix", INBOX), ("suffix", INBOX_SUFFIX)]
+        names = [s3.CfnBucket.FilterRuleProperty(name=name, value=value) for name, value in rules]
+        bucket.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+            queue_configurations=[
+                s3.CfnBucket.QueueConfigurationProperty(
+                    event="s3:ObjectCreated:*",
+                    queue=self.queue.queue_arn,
+                    filter=s3.CfnBucket.NotificationFilterProperty(
+                        s3_key=s3.CfnBucket.S3KeyFilterProperty(rules=names)
+                    ),
+                )
+            ]
+        )
+        bucket.node.add_dependency(allowed)
 
     def _queue(
         self,

@@ -41,6 +41,7 @@ class BatchWorkerSettings(NamedTuple):
     """What the function needs that works on batches, beside what the gateway does."""
 
     aws: AwsSettings
+    directory_table: str
     batches_table: str
     batch_bucket: str
     batch_queue: str
@@ -54,6 +55,7 @@ class BatchWorkerSettings(NamedTuple):
         """
         return cls(
             aws=AwsSettings.from_env(environment),
+            directory_table=text(environment, "DIRECTORY_TABLE"),
             batches_table=text(environment, "BATCHES_TABLE"),
             batch_bucket=text(environment, "BATCH_BUCKET"),
             batch_queue=text(environment, "BATCH_QUEUE"),

@@ -226,6 +226,30 @@ def test_each_message_of_the_queue_starts_the_worker(
     assert sum("RecursiveLoop" in one for one in others) == 1
 
 
+def test_s3_tells_the_queue_of_the_inbox(template: Mapping[str, Any], of_type: Callable[[str], dict[str, Any]]) -> None:
+    """S3 of this account may send, and is asked for it when it already may; an output names the bucket."""
+    [mapping] = [one["Properties"] for one in of_type("Lambda::EventSourceMapping").values()]
+    [(bucket_id, bucket)] = of_type("S3::Bucket").items()
+    assert template["Outputs"]["BatchBucket"]["Value"] == {"Ref": bucket_id}
+    [told] = bucket["Properties"]["NotificationConfiguration"]["QueueConfigurations"]
+    rules = [{"Name": "prefix", "Value": "inbox/"}, {"Name": "suffix", "Value": ".jsonl"}]
+    assert told == {
+        "Event": "s3:ObjectCreated:*",
+        "Filter": {"S3Key": {"Rules": rules}},
+        "Queue": mapping["EventSourceArn"],
+    }
+    [policy] = [one for name, one in of_type("SQS::QueuePolicy").items() if name in bucket["DependsOn"]]
+    assert policy["Properties"]["Queues"] == [{"Ref": mapping["EventSourceArn"]["Fn::GetAtt"][0]}]
+    [allowed] = [one for one in policy["Properties"]["PolicyDocument"]["Statement"] if one["Effect"] == "Allow"]
+    assert allowed == {
+        "Action": "sqs:SendMessage",
+        "Condition": {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
+        "Effect": "Allow",
+        "Principal": {"Service": "s3.amazonaws.com"},
+        "Resource": mapping["EventSourceArn"],
+    }
+
+
 def test_the_books_are_told_the_longest_lease(template: Mapping[str, Any]) -> None:
     """Nothing that was admitted before a loss outlives the closure."""
     variables = deployed(FUNCTIONS["budgets"], template)[1]["Environment"]["Variables"]

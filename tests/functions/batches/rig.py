@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -22,6 +23,8 @@ from tests.functions.judging import document, undocumented
 from tests.functions.plane.rig import Client, Context
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from functions.registry import Item
 
 NOW = 1_900_000_000
@@ -38,6 +41,7 @@ class Staff(Registry):
     """A Directory that knows everybody, and in which keys can be revoked."""
 
     revoked: frozenset[str] = frozenset()
+    more: Mapping[str, Any] = MappingProxyType({})  # of each key's record
 
     def find(self, org: str, name: str) -> Item | None:
         """Read."""
@@ -45,7 +49,18 @@ class Staff(Registry):
         known = EVERYBODY.get(key_id)
         if kind != "key" or known is None or known.org != org:
             return None
-        return {"revoked": key_id in self.revoked, "role": known.role}
+        record = {
+            "pk": org,
+            "sk": name,
+            "name": "x",
+            "hash": "0" * 64,
+            "last4": "abcd",
+            "version": 1,
+            "created_at": NOW,
+        }
+        record |= {"revoked": key_id in self.revoked, "role": known.role, "tier": known.tier}
+        record |= {"created_at": NOW, "expires_at": 0}
+        return {**record, **self.more}
 
 
 class House:
