@@ -1,14 +1,35 @@
-"""How API Gateway hands a request's headers and body to a function."""
+"""How API Gateway hands a request's path, headers and body to a function."""
 
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from shared.core.errors import BadRequest
+from shared.core.errors import BadRequest, MethodNotAllowed, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from shared.edge.telemetry import Event
+
+T = TypeVar("T")
+
+
+def route(event: Mapping[str, Any], routes: Mapping[str, Mapping[str, T]], told: Event) -> T:
+    """Find who answers; API Gateway has matched the path already, so `resource` is the path of the route.
+
+    Raises:
+        NotFound: nobody does.
+        MethodNotAllowed: nobody does by this method.
+    """
+    resource, method = event.get("resource", ""), event.get("httpMethod", "")
+    methods = routes.get(resource)
+    if methods is None:
+        raise NotFound("There is nothing at this path.")
+    if method not in methods:
+        raise MethodNotAllowed(f"Use {' or '.join(methods)} here.", headers={"allow": ", ".join(methods)})
+    told.route = f"{method} {resource}"
+    return methods[method]
 
 
 def header(event: Mapping[str, Any], name: str) -> str:

@@ -18,7 +18,7 @@ from functions.batch_records import Records
 from functions.batch_work import Lost, Parts, Turn, leased
 from functions.plane import build
 from functions.registry import Registry
-from shared.edge.batch_settings import BatchWorkerSettings
+from shared.edge.batch_settings import BatchesSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @cache
 def _parts() -> Parts:
-    settings = BatchWorkerSettings.from_env(os.environ)
+    settings = BatchesSettings.from_env(os.environ)
     return Parts(
         Records.open(settings.batches_table, settings.aws),
         Objects.open(settings.batch_bucket, settings.aws),
@@ -37,7 +37,7 @@ def _parts() -> Parts:
 
 @cache
 def _inbox() -> Inbox:
-    settings, parts = BatchWorkerSettings.from_env(os.environ), _parts()
+    settings, parts = BatchesSettings.from_env(os.environ), _parts()
     registry = Registry.reading(settings.directory_table, settings.aws)
     return Inbox(registry, parts.records, parts.objects, parts.queue, settings.batch_bucket)
 

@@ -10,7 +10,7 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from functions import batch_files, batch_jobs
+from functions import arrival, batch_files, batch_jobs
 from functions.batch_calls import Answer, Call
 from functions.batch_objects import Objects
 from functions.batch_queue import Queue
@@ -19,7 +19,7 @@ from functions.callers import confirmed
 from functions.networks import refuse_blocked
 from functions.registry import Registry
 from shared.core import errors, principals
-from shared.core.errors import GatewayError, MethodNotAllowed, NotFound
+from shared.core.errors import GatewayError
 from shared.edge.batch_settings import BatchesSettings
 from shared.edge.response import ClientGone
 from shared.edge.telemetry import Event, Telemetry
@@ -115,15 +115,9 @@ def _refuse(error: Exception, told: Event, out: Out) -> None:
 
 
 def _answer(event: Mapping[str, Any], told: Event, batches: Batches) -> Answer:
-    resource, method = event.get("resource", ""), event.get("httpMethod", "")
-    methods = _ROUTES.get(resource)
-    if methods is None:
-        raise NotFound("There is nothing at this path.")
-    if method not in methods:
-        raise MethodNotAllowed(f"Use {' or '.join(methods)} here.", headers={"allow": ", ".join(methods)})
-    told.route = f"{method} {resource}"
+    answer = arrival.route(event, _ROUTES, told)
     caller = _caller(event, told, batches)
-    return methods[method](Call(caller, event, batches.records, batches.objects, batches.queue))
+    return answer(Call(caller, event, batches.records, batches.objects, batches.queue))
 
 
 def _caller(event: Mapping[str, Any], told: Event, batches: Batches) -> Principal:

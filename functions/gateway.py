@@ -10,7 +10,7 @@ import random
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from functions import models
+from functions import arrival, models
 from functions.ensemble import ensemble
 from functions.pipeline import complete
 from functions.plane import Gateway, build
@@ -21,8 +21,6 @@ from shared.core import planning, routing
 from shared.core.chat import Chat
 from shared.core.errors import (
     GatewayError,
-    MethodNotAllowed,
-    NotFound,
     StoreUnavailable,
 )
 from shared.core.wire import encode
@@ -66,7 +64,7 @@ def serve(event: Mapping[str, Any], context: Context, out: Out, gateway: Gateway
     told = Event(context.aws_request_id)
     reply = Reply(out, told)
     try:
-        _route(event, told)(Visit(event, context, told, gateway, reply))
+        arrival.route(event, _ROUTES, told)(Visit(event, context, told, gateway, reply))
         told.outcome = told.outcome or "ok"
     except ClientGone:
         told.outcome = "client_gone"
@@ -167,15 +165,3 @@ _ROUTES: dict[str, dict[str, Callable[[Visit], None]]] = {
     "/v1/messages": {"POST": _infer(registry.MESSAGES)},
     "/v1/messages/count_tokens": {"POST": _count_tokens},
 }
-
-
-def _route(event: Mapping[str, Any], told: Event) -> Callable[[Visit], None]:
-    """Find who answers; API Gateway has matched the path already, so `resource` is the path of the route."""
-    resource, method = event.get("resource", ""), event.get("httpMethod", "")
-    methods = _ROUTES.get(resource)
-    if methods is None:
-        raise NotFound("There is nothing at this path.")
-    if method not in methods:
-        raise MethodNotAllowed(f"Use {' or '.join(methods)} here.", headers={"allow": ", ".join(methods)})
-    told.route = f"{method} {resource}"
-    return methods[method]

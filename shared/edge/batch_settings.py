@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class BatchesSettings(NamedTuple):
-    """What the function needs that has files and batches."""
+    """What a function of batches needs; the one that works on them needs what the gateway does as well."""
 
     aws: AwsSettings
     stage: str
@@ -30,31 +30,6 @@ class BatchesSettings(NamedTuple):
         return cls(
             aws=AwsSettings.from_env(environment),
             stage=text(environment, "STAGE"),
-            directory_table=text(environment, "DIRECTORY_TABLE"),
-            batches_table=text(environment, "BATCHES_TABLE"),
-            batch_bucket=text(environment, "BATCH_BUCKET"),
-            batch_queue=text(environment, "BATCH_QUEUE"),
-        )
-
-
-class BatchWorkerSettings(NamedTuple):
-    """What the function needs that works on batches, beside what the gateway does."""
-
-    aws: AwsSettings
-    directory_table: str
-    batches_table: str
-    batch_bucket: str
-    batch_queue: str
-
-    @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> BatchWorkerSettings:
-        """Read them.
-
-        Raises:
-            SettingsError: one is missing.
-        """
-        return cls(
-            aws=AwsSettings.from_env(environment),
             directory_table=text(environment, "DIRECTORY_TABLE"),
             batches_table=text(environment, "BATCHES_TABLE"),
             batch_bucket=text(environment, "BATCH_BUCKET"),

@@ -12,7 +12,7 @@ import pytest
 from shared import grants, manifest
 from shared.core import principals
 from shared.edge.alerts_settings import AlertsSettings
-from shared.edge.batch_settings import BatchesSettings, BatchWorkerSettings
+from shared.edge.batch_settings import BatchesSettings
 from shared.edge.settings import (
     AdminSettings,
     AuthorizerSettings,
@@ -40,7 +40,7 @@ class WorkerSettings:
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> tuple[Any, ...]:
         """Read all."""
-        return BatchWorkerSettings.from_env(environment), GatewaySettings.from_env(environment)
+        return BatchesSettings.from_env(environment), GatewaySettings.from_env(environment)
 
 
 @EVERY_FUNCTION
